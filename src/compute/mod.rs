@@ -1,0 +1,3 @@
+//! Tensor operations with their gradients, random streams, threads.
+
+pub mod random;

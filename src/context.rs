@@ -1,0 +1,67 @@
+//! What a long operation needs from its surroundings: a way to be stopped and to tell how far it is.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::{Error, Result};
+
+/// Told how far a long operation is. The terminal, a file or nobody may listen.
+pub trait Progress: Send + Sync {
+    /// A stage of `total` units begins; `unit` is a plural noun ("rows", "steps").
+    fn start(&self, label: &str, total: u64, unit: &str);
+    /// `done` units of the current stage are finished; `note` is a short state ("loss 0.412").
+    fn update(&self, done: u64, note: &str);
+    /// The current stage is over.
+    fn finish(&self);
+    /// Something the user should know, one line.
+    fn notice(&self, line: &str);
+}
+
+/// Listens to nothing.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Silent;
+
+impl Progress for Silent {
+    fn start(&self, _: &str, _: u64, _: &str) {}
+    fn update(&self, _: u64, _: &str) {}
+    fn finish(&self) {}
+    fn notice(&self, _: &str) {}
+}
+
+/// Handed to every long operation. Cheap to copy.
+#[derive(Clone)]
+pub struct Context {
+    stop: Arc<AtomicBool>,
+    progress: Arc<dyn Progress>,
+}
+
+impl Context {
+    /// A context that `stop` ends and that reports to `progress`.
+    pub fn new(stop: Arc<AtomicBool>, progress: Arc<dyn Progress>) -> Self {
+        Self { stop, progress }
+    }
+
+    /// Never stopped, reports to nobody: for tests and library use.
+    pub fn silent() -> Self {
+        Self::new(Arc::default(), Arc::new(Silent))
+    }
+
+    /// An [`Error::interrupted`] once the user asked to stop. Call it at least ten times a second.
+    pub fn check(&self) -> Result<()> {
+        if self.stop.load(Ordering::Relaxed) {
+            Err(Error::interrupted())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Where to report.
+    pub fn progress(&self) -> &dyn Progress {
+        self.progress.as_ref()
+    }
+
+    /// Tells the user something, one line.
+    pub fn notice(&self, line: impl AsRef<str>) {
+        self.progress.notice(line.as_ref());
+    }
+}

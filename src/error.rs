@@ -1,0 +1,143 @@
+//! The one error type of the crate: a line a user can act on.
+
+use std::fmt;
+use std::path::Path;
+
+/// What went wrong, in one line, with an optional advice on what to do.
+///
+/// Displayed as `message; hint`. Positions in a script are added by the script layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    kind: Kind,
+    message: String,
+    hint: Option<String>,
+}
+
+/// Why an operation ended; the command line turns it into an exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The input, an option or a file is not what was expected.
+    Invalid,
+    /// The user stopped the operation (Ctrl-C).
+    Interrupted,
+}
+
+/// The crate's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error with this message, kept to one line.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            kind: Kind::Invalid,
+            message: one_line(&message.into()),
+            hint: None,
+        }
+    }
+
+    /// The operation was stopped by the user.
+    pub fn interrupted() -> Self {
+        Self {
+            kind: Kind::Interrupted,
+            message: "interrupted".into(),
+            hint: None,
+        }
+    }
+
+    /// An error about a file or folder: `path: message`.
+    pub fn at_path(path: &Path, message: impl fmt::Display) -> Self {
+        Self::new(format!("{}: {message}", path.display()))
+    }
+
+    /// The same error with advice on what to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(one_line(&hint.into()));
+        self
+    }
+
+    /// The same error, its message preceded by `context: `.
+    #[must_use]
+    pub fn within(mut self, context: impl fmt::Display) -> Self {
+        if self.kind != Kind::Interrupted {
+            self.message = one_line(&format!("{context}: {}", self.message));
+        }
+        self
+    }
+
+    /// Why the operation ended.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The message without its hint.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, "; {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<candle_core::Error> for Error {
+    fn from(error: candle_core::Error) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+/// `bail!("...")` returns early with an [`Error`]; `bail!("..."; hint: "...")` adds advice.
+#[macro_export]
+macro_rules! bail {
+    ($fmt:literal $(, $arg:expr)* ; hint: $hint:literal $(, $harg:expr)*) => {
+        return Err($crate::Error::new(format!($fmt $(, $arg)*)).hint(format!($hint $(, $harg)*)).into())
+    };
+    ($fmt:literal $(, $arg:expr)* $(,)?) => {
+        return Err($crate::Error::new(format!($fmt $(, $arg)*)).into())
+    };
+}
+
+/// The nearest of `known` to a misspelt `name`, if any is near enough to be meant.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|k| (strsim::damerau_levenshtein(name, k), k))
+        .filter(|(distance, k)| *distance <= 1 + k.len().min(name.len()) / 3)
+        .min()
+        .map(|(_, k)| k)
+}
+
+fn one_line(text: &str) -> String {
+    if text.contains(['\n', '\r']) {
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    } else {
+        text.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line_with_its_hint() {
+        let error = Error::new("bad\n  thing").hint("do this").within("soup");
+        assert_eq!(error.to_string(), "soup: bad thing; do this");
+    }
+
+    #[test]
+    fn nearest_finds_typos_and_not_strangers() {
+        let known = ["epochs", "seed", "adapter"];
+        assert_eq!(nearest("epoch", known), Some("epochs"));
+        assert_eq!(nearest("sede", known), Some("seed"));
+        assert_eq!(nearest("temperature", known), None);
+    }
+}

@@ -1,0 +1,1 @@
+//! Metrics, evaluation, the grid engine.

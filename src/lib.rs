@@ -1,0 +1,26 @@
+//! Tureen: experiments on adapters as short scripts.
+//!
+//! The map of the crate, top to bottom; what stands below never knows what stands above.
+//! [`script`] is the language; the folders between it and [`compute`] are the field's own
+//! concepts, usable as a library without the language.
+
+pub mod adapter;
+pub mod cli;
+pub mod compute;
+pub mod context;
+pub mod data;
+mod error;
+pub mod evaluate;
+pub mod model;
+pub mod prune;
+pub mod repl;
+pub mod report;
+pub mod script;
+pub mod sign;
+pub mod soup;
+pub mod stats;
+pub mod study;
+pub mod train;
+
+pub use context::Context;
+pub use error::{Error, Kind, Result, nearest};

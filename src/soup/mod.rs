@@ -1,0 +1,1 @@
+//! Mixing adapters in weight space.

@@ -1,0 +1,1 @@
+//! Ids, the store, run records.
