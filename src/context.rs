@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::study::Store;
 use crate::{Error, Result};
 
 /// Told how far a long operation is. The terminal, a file or nobody may listen.
@@ -33,12 +34,17 @@ impl Progress for Silent {
 pub struct Context {
     stop: Arc<AtomicBool>,
     progress: Arc<dyn Progress>,
+    store: Option<Store>,
 }
 
 impl Context {
     /// A context that `stop` ends and that reports to `progress`.
     pub fn new(stop: Arc<AtomicBool>, progress: Arc<dyn Progress>) -> Self {
-        Self { stop, progress }
+        Self {
+            stop,
+            progress,
+            store: None,
+        }
     }
 
     /// Never stopped, reports to nobody: for tests and library use.
@@ -53,6 +59,18 @@ impl Context {
         } else {
             Ok(())
         }
+    }
+
+    /// The same context, with results kept in `store`.
+    #[must_use]
+    pub fn with_store(mut self, store: Store) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Where results are kept, if anywhere.
+    pub fn store(&self) -> Option<&Store> {
+        self.store.as_ref()
     }
 
     /// Where to report.

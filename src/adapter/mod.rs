@@ -1,5 +1,17 @@
 //! The Adapter value and its kinds.
 
+mod bottleneck;
+mod check;
+pub mod formats;
+mod head;
+pub mod kind;
+mod lora;
 mod tensors;
+mod value;
 
+pub use bottleneck::Bottleneck;
+pub use head::{Head, Labels, forward as head_forward};
+pub use kind::Kind;
+pub use lora::Lora;
 pub use tensors::{Name, Tensors, natural};
+pub use value::{Adapter, Base, Epoch, Parts, Recipe, Training, content, head_id};

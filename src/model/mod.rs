@@ -1,1 +1,154 @@
-//! Frozen transformers.
+//! Frozen transformers: loading, tokenizing, forward passes with adapter sites.
+
+mod bert;
+pub mod bundled;
+mod config;
+mod inputs;
+mod load;
+mod norm;
+mod sites;
+pub mod tokenize;
+mod weights;
+
+use std::fmt;
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor};
+
+pub use config::Config;
+pub use inputs::{Inputs, Noise};
+pub use load::{BUNDLED, read_safetensors};
+pub use norm::Norm;
+pub use sites::{Frozen, LinearSite, Sites, SublayerSite};
+pub use tokenize::{Encoding, Tokenizer};
+pub use weights::Weights;
+
+use crate::Result;
+use tokenize::Text;
+
+/// The architectures that can be loaded, as `model_type` names them.
+pub const ARCHITECTURES: &[&str] = &["bert"];
+
+/// The longest text a model reads unless asked for more, in tokens.
+pub const MAX_LENGTH: usize = 512;
+
+/// A frozen encoder: token ids to hidden states.
+pub trait Encoder: Send + Sync {
+    /// The last hidden state [batch, seq, hidden], with an adapter acting at `sites`. `noise` is
+    /// empty in evaluation.
+    fn forward(&self, inputs: &Inputs, sites: &dyn Sites, noise: &Noise) -> Result<Tensor>;
+
+    /// The type of its weights and states.
+    fn dtype(&self) -> DType;
+}
+
+/// A frozen base model with its tokenizer. Cheap to clone.
+#[derive(Clone)]
+pub struct Model(Arc<Inner>);
+
+struct Inner {
+    name: String,
+    id: String,
+    config: Config,
+    tokenizer: Tokenizer,
+    encoder: Box<dyn Encoder>,
+    device: Device,
+}
+
+impl Model {
+    /// The name it was asked for by.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The hash of its weights.
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// Where its weights lie.
+    pub fn device(&self) -> &Device {
+        &self.0.device
+    }
+
+    /// The type of its weights.
+    pub fn dtype(&self) -> DType {
+        self.0.encoder.dtype()
+    }
+
+    /// The default longest text in tokens: the model's positions, the tokenizer's own limit and
+    /// [`MAX_LENGTH`], whichever is least.
+    pub fn max_length(&self) -> usize {
+        let own = self.0.tokenizer.max_length().unwrap_or(usize::MAX);
+        self.0.config.max_position_embeddings.min(own).min(MAX_LENGTH)
+    }
+
+    /// Token ids of texts, not padded.
+    pub fn tokenize(&self, texts: &[Text<'_>], max_length: usize) -> Result<Vec<Encoding>> {
+        self.0.tokenizer.encode(texts, max_length)
+    }
+
+    /// Pads encodings to one batch on the model's device.
+    pub fn pad(&self, encodings: &[&Encoding]) -> Result<Inputs> {
+        Inputs::pad(encodings, self.0.config.pad_token_id, &self.0.device)
+    }
+
+    /// The last hidden state [batch, seq, hidden].
+    pub fn forward(&self, inputs: &Inputs, sites: &dyn Sites, noise: &Noise) -> Result<Tensor> {
+        self.0.encoder.forward(inputs, sites, noise)
+    }
+
+    /// Sentence embeddings [texts, hidden]: the mean of the unmasked last hidden states,
+    /// normalised to length 1, as sentence-transformers does for MiniLM.
+    pub fn embed(&self, texts: &[Text<'_>]) -> Result<Tensor> {
+        let encodings = self.tokenize(texts, self.max_length())?;
+        let lengths: Vec<usize> = encodings.iter().map(|e| e.ids.len()).collect();
+        let mut rows: Vec<Option<Tensor>> = vec![None; texts.len()];
+        for batch in crate::data::batch::evaluation_batches(&lengths, 32) {
+            let members: Vec<&Encoding> = batch.iter().map(|&i| &encodings[i]).collect();
+            let inputs = self.pad(&members)?;
+            let hidden = self.forward(&inputs, &Frozen, &Noise::default())?;
+            let mask = inputs.mask.to_dtype(hidden.dtype())?.unsqueeze(2)?;
+            let sum = hidden.broadcast_mul(&mask)?.sum(1)?;
+            let mean = sum.broadcast_div(&mask.sum(1)?)?;
+            let norm = mean.sqr()?.sum_keepdim(1)?.sqrt()?.clamp(1e-12, f64::MAX)?;
+            let unit = mean.broadcast_div(&norm)?;
+            for (at, &i) in batch.iter().enumerate() {
+                rows[i] = Some(unit.get(at)?);
+            }
+        }
+        let rows: Vec<Tensor> = rows.into_iter().flatten().collect();
+        if rows.is_empty() {
+            crate::bail!("embed got no texts");
+        }
+        Ok(Tensor::stack(&rows, 0)?)
+    }
+}
+
+impl fmt::Display for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let c = self.config();
+        write!(
+            f,
+            "Model {}: {}, {} layers of {}, {} tokens, at most {} tokens a text, id {}",
+            self.name(),
+            c.model_type,
+            c.num_hidden_layers,
+            c.hidden_size,
+            c.vocab_size,
+            self.max_length(),
+            &self.id()[..8],
+        )
+    }
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

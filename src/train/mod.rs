@@ -1,1 +1,13 @@
 //! Training adapters.
+
+mod gradients;
+mod loss;
+mod optimizer;
+mod schedule;
+mod trainer;
+
+pub use gradients::{Gradients, gradients_of};
+pub use loss::{Targets, loss, targets};
+pub use optimizer::{AdamW, AdamWOptions, gradients};
+pub use schedule::linear_warmup;
+pub use trainer::{TrainOptions, initial, track, tracked, train};

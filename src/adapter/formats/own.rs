@@ -1,0 +1,113 @@
+//! One adapter with its heads as one run of bytes: how the store keeps it.
+//!
+//! A safetensors file; tensors under `adapter/NAME` and `head/I/NAME`, the rest as JSON under
+//! the metadata key `tureen`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use candle_core::safetensors::Load;
+use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::adapter::{Adapter, Base, Head, Labels, Name, Parts, Tensors, Training, kind};
+use crate::data::Dataset;
+use crate::prune::Mask;
+use crate::study::Id;
+use crate::{Error, Result};
+
+use super::tensorfile;
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    name: String,
+    config: Value,
+    base: Base,
+    masked: bool,
+    training: Option<Training>,
+    heads: Vec<HeadHeader>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct HeadHeader {
+    name: String,
+    dataset: Option<String>,
+    labels: Labels,
+}
+
+/// The bytes of an adapter.
+pub fn encode(adapter: &Adapter) -> Result<Vec<u8>> {
+    let parts = adapter.parts();
+    let mut tensors = BTreeMap::new();
+    for (name, tensor) in adapter.tensors()?.iter() {
+        tensors.insert(format!("adapter/{name}"), tensor.clone());
+    }
+    for (i, head) in parts.heads.iter().enumerate() {
+        for (name, tensor) in &head.tensors {
+            tensors.insert(format!("head/{i}/{name}"), tensor.clone());
+        }
+    }
+    let header = Header {
+        name: parts.name.clone(),
+        config: parts.kind.config(),
+        base: parts.base.clone(),
+        masked: parts.mask.is_some(),
+        training: parts.training.clone(),
+        heads: parts
+            .heads
+            .iter()
+            .map(|h| HeadHeader {
+                name: h.name.clone(),
+                dataset: h.dataset.clone(),
+                labels: h.labels.clone(),
+            })
+            .collect(),
+    };
+    let header = serde_json::to_string(&header).map_err(|e| Error::new(e.to_string()))?;
+    tensorfile::encode(&tensors, Some(("tureen", header)))
+}
+
+/// The adapter in these bytes, under the id it was kept by. `domain` is the dataset it was
+/// trained on, if at hand.
+pub fn decode(bytes: &[u8], id: Id, domain: Option<Dataset>) -> Result<Adapter> {
+    let broken = |e: &dyn std::fmt::Display| Error::new(format!("a stored adapter is damaged: {e}"));
+    let (_, metadata) =
+        safetensors::SafeTensors::read_metadata(bytes).map_err(|e| broken(&e))?;
+    let header = metadata
+        .metadata()
+        .as_ref()
+        .and_then(|m| m.get("tureen"))
+        .ok_or_else(|| broken(&"no header"))?;
+    let header: Header = serde_json::from_str(header).map_err(|e| broken(&e))?;
+    let file = safetensors::SafeTensors::deserialize(bytes).map_err(|e| broken(&e))?;
+    let mut own = Tensors::new();
+    let mut heads: Vec<Tensors> = header.heads.iter().map(|_| Tensors::new()).collect();
+    for (name, view) in file.tensors() {
+        let tensor: Tensor = view.load(&Device::Cpu)?;
+        if let Some(name) = name.strip_prefix("adapter/") {
+            own.insert(Name::new(name), tensor);
+        } else if let Some((i, name)) = name.strip_prefix("head/").and_then(|n| n.split_once('/'))
+            && let Some(head) = i.parse::<usize>().ok().and_then(|i| heads.get_mut(i))
+        {
+            head.insert(Name::new(name), tensor);
+        }
+    }
+    let mask = if header.masked { Some(Arc::new(Mask::of(&own)?)) } else { None };
+    let parts = Parts {
+        name: header.name,
+        kind: kind::from_config(&header.config)?,
+        base: header.base,
+        id,
+        heads: header
+            .heads
+            .into_iter()
+            .zip(heads)
+            .map(|(h, tensors)| Head { name: h.name, dataset: h.dataset, labels: h.labels, tensors })
+            .collect(),
+        mask,
+        training: header.training,
+        domain,
+    };
+    Adapter::new(parts, own)
+}

@@ -1,0 +1,330 @@
+//! The Adapter: an immutable value that knows where it came from.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use candle_core::DType;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::data::Dataset;
+use crate::prune::Mask;
+use crate::study::Id;
+use crate::{Result, bail};
+
+use super::check;
+use super::head::Head;
+use super::kind::Kind;
+use super::tensors::Tensors;
+
+/// The base model an adapter belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    /// As the adapter's file or the script named it.
+    pub name: String,
+    /// The hash of its weights, where known: for adapters trained here.
+    pub id: Option<String>,
+    /// `bert`...
+    pub model_type: String,
+    /// Width of its hidden states.
+    pub hidden_size: usize,
+}
+
+/// How an adapter was trained here.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Training {
+    /// The dataset's name.
+    pub dataset: String,
+    /// The dataset's id.
+    pub dataset_id: String,
+    /// The seed its initial tensors were drawn under.
+    pub init_seed: u64,
+    /// The longest text in tokens.
+    pub max_length: usize,
+    /// The epoch that was kept, from 1.
+    pub best_epoch: usize,
+    /// Mean training loss, validation loss and validation score of each epoch.
+    pub epochs: Vec<Epoch>,
+    /// All options, as they counted.
+    pub options: Value,
+}
+
+/// What one epoch gave.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Epoch {
+    /// Mean training loss.
+    pub loss: f64,
+    /// Validation loss.
+    pub validation_loss: f64,
+    /// Validation accuracy, or minus the squared error in regression.
+    pub validation_score: f64,
+}
+
+/// How an adapter's weights are made when they are needed.
+pub trait Recipe: fmt::Debug + Send + Sync {
+    /// Makes the weights.
+    fn tensors(&self) -> Result<Tensors>;
+    /// The adapters that go in.
+    fn members(&self) -> &[Adapter];
+    /// How they go in, for people and for files.
+    fn describe(&self) -> Value;
+    /// Number of weights, without making them.
+    fn parameter_count(&self) -> Result<usize>;
+}
+
+/// Everything an adapter is made of; see [`Adapter::new`].
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// Display name: its dataset, or what it was loaded from.
+    pub name: String,
+    /// Its kind with settings.
+    pub kind: Arc<dyn Kind>,
+    /// The base it belongs to.
+    pub base: Base,
+    /// Its id: of its recipe or its content.
+    pub id: Id,
+    /// Its heads, at most one a dataset.
+    pub heads: Vec<Head>,
+    /// Which entries are kept, where it was pruned.
+    pub mask: Option<Arc<Mask>>,
+    /// How it was trained, where it was trained here.
+    pub training: Option<Training>,
+    /// The dataset it was trained on, where it is at hand.
+    pub domain: Option<Dataset>,
+}
+
+/// A set of adapter weights with its kind, base, heads and origin. Cheap to clone, immutable.
+#[derive(Clone)]
+pub struct Adapter(Arc<Inner>);
+
+struct Inner {
+    parts: Parts,
+    weights: Weights,
+}
+
+enum Weights {
+    Ready(Arc<Tensors>),
+    /// Made when needed; kept while somebody uses them.
+    Recipe(Arc<dyn Recipe>, Mutex<Weak<Tensors>>),
+}
+
+impl Adapter {
+    /// An adapter with these weights (f32, on the CPU). Errors on NaN or infinite values and on
+    /// shapes that do not belong together.
+    pub fn new(parts: Parts, tensors: Tensors) -> Result<Self> {
+        check::finite(&parts.name, &tensors)?;
+        for head in &parts.heads {
+            head.validate()?;
+            check::finite(&head.name, &head.tensors)?;
+        }
+        Ok(Self(Arc::new(Inner { parts, weights: Weights::Ready(Arc::new(tensors)) })))
+    }
+
+    /// An adapter whose weights `recipe` makes when they are needed.
+    pub fn from_recipe(parts: Parts, recipe: Arc<dyn Recipe>) -> Self {
+        let weights = Weights::Recipe(recipe, Mutex::new(Weak::new()));
+        Self(Arc::new(Inner { parts, weights }))
+    }
+
+    /// Its weights, made now if it is a recipe.
+    pub fn tensors(&self) -> Result<Arc<Tensors>> {
+        match &self.0.weights {
+            Weights::Ready(tensors) => Ok(tensors.clone()),
+            Weights::Recipe(recipe, cache) => {
+                // A poisoned lock only means that a build failed elsewhere; the cache is whole.
+                let mut cached = cache.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(tensors) = cached.upgrade() {
+                    return Ok(tensors);
+                }
+                let tensors = recipe.tensors()?;
+                check::finite(self.name(), &tensors)?;
+                let tensors = Arc::new(tensors);
+                *cached = Arc::downgrade(&tensors);
+                Ok(tensors)
+            }
+        }
+    }
+
+    /// Display name.
+    pub fn name(&self) -> &str {
+        &self.0.parts.name
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &Id {
+        &self.0.parts.id
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> &Arc<dyn Kind> {
+        &self.0.parts.kind
+    }
+
+    /// Its base.
+    pub fn base(&self) -> &Base {
+        &self.0.parts.base
+    }
+
+    /// Its heads.
+    pub fn heads(&self) -> &[Head] {
+        &self.0.parts.heads
+    }
+
+    /// Which entries are kept, where it was pruned.
+    pub fn mask(&self) -> Option<&Arc<Mask>> {
+        self.0.parts.mask.as_ref()
+    }
+
+    /// How it was trained, where it was trained here.
+    pub fn training(&self) -> Option<&Training> {
+        self.0.parts.training.as_ref()
+    }
+
+    /// The dataset it was trained on, where it is at hand.
+    pub fn domain(&self) -> Option<&Dataset> {
+        self.0.parts.domain.as_ref()
+    }
+
+    /// Everything but the weights.
+    pub fn parts(&self) -> &Parts {
+        &self.0.parts
+    }
+
+    /// The recipe it is made by, if it is one.
+    pub fn recipe(&self) -> Option<&Arc<dyn Recipe>> {
+        match &self.0.weights {
+            Weights::Ready(_) => None,
+            Weights::Recipe(recipe, _) => Some(recipe),
+        }
+    }
+
+    /// The adapters it was mixed from; itself where it was not mixed.
+    pub fn members(&self) -> &[Adapter] {
+        match self.recipe() {
+            Some(recipe) => recipe.members(),
+            None => std::slice::from_ref(self),
+        }
+    }
+
+    /// Number of weights.
+    pub fn parameter_count(&self) -> Result<usize> {
+        match self.recipe() {
+            Some(recipe) => recipe.parameter_count(),
+            None => Ok(self.tensors()?.values().map(|t| t.elem_count()).sum()),
+        }
+    }
+
+    /// The same weights under other particulars.
+    #[must_use]
+    pub fn with_parts(&self, parts: Parts) -> Self {
+        let weights = match &self.0.weights {
+            Weights::Ready(tensors) => Weights::Ready(tensors.clone()),
+            Weights::Recipe(recipe, _) => Weights::Recipe(recipe.clone(), Mutex::new(Weak::new())),
+        };
+        Self(Arc::new(Inner { parts, weights }))
+    }
+
+    /// The same adapter with this head alone.
+    #[must_use]
+    pub fn with_head(&self, head: Head) -> Self {
+        let mut parts = self.parts().clone();
+        let recipe = serde_json::json!({"adapter": parts.id.as_str(), "head": head_id(&head)});
+        parts.id = Id::of_recipe("with_head/1", &recipe);
+        parts.heads = vec![head];
+        self.with_parts(parts)
+    }
+
+    /// The head for a dataset: the one trained on it, else the only one.
+    pub fn head_for(&self, dataset: &Dataset) -> Result<&Head> {
+        let heads = self.heads();
+        let trained = heads
+            .iter()
+            .find(|h| h.dataset.as_deref() == Some(dataset.id().as_ref()));
+        match (trained, heads) {
+            (Some(head), _) => Ok(head),
+            (None, [only]) => Ok(only),
+            (None, []) => Err(crate::Error::new(format!("adapter {} has no head", self.name()))
+                .hint("give it one: a.with_head(other.head)")),
+            (None, several) => Err(crate::Error::new(format!(
+                "adapter {} has {} heads ({}) and none was trained on {}",
+                self.name(),
+                several.len(),
+                several.iter().map(|h| h.name.as_str()).collect::<Vec<_>>().join(", "),
+                dataset.name()
+            ))
+            .hint("choose one: a.with_head(member.head)")),
+        }
+    }
+
+    /// An error unless the adapter can act in a model of this configuration and these weights.
+    pub fn fits(&self, model: &crate::model::Model) -> Result<()> {
+        let (base, config) = (self.base(), model.config());
+        if base.id.as_deref().is_some_and(|id| id != model.id()) {
+            bail!(
+                "adapter {} was trained on another base ({}, id {}), not on {} (id {})",
+                self.name(),
+                base.name,
+                base.id.as_deref().unwrap_or_default().get(..8).unwrap_or_default(),
+                model.name(),
+                &model.id()[..8]
+            );
+        }
+        if base.model_type != config.model_type || base.hidden_size != config.hidden_size {
+            bail!(
+                "adapter {} is for {} of width {} ({}), but {} is {} of width {}",
+                self.name(), base.model_type, base.hidden_size, base.name,
+                model.name(), config.model_type, config.hidden_size
+            );
+        }
+        check::fits(self, config)
+    }
+}
+
+/// The content hash of a head.
+pub fn head_id(head: &Head) -> String {
+    let mut bytes = serde_json::to_vec(&head.labels).unwrap_or_default();
+    bytes.extend(content(&head.tensors));
+    Id::of_content("head", &bytes).as_str().to_string()
+}
+
+/// Names, shapes and little-endian values of tensors, for hashing.
+pub fn content(tensors: &Tensors) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (name, tensor) in tensors {
+        bytes.extend(name.as_str().as_bytes());
+        bytes.extend(format!("{:?}", tensor.dims()).as_bytes());
+        let values = tensor
+            .to_dtype(DType::F32)
+            .and_then(|t| t.flatten_all())
+            .and_then(|t| t.to_vec1::<f32>())
+            .unwrap_or_default();
+        bytes.extend(values.iter().flat_map(|v| v.to_le_bytes()));
+    }
+    bytes
+}
+
+impl fmt::Display for Adapter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = self.parts();
+        write!(f, "Adapter {}: {}", parts.name, parts.kind.name())?;
+        if let Ok(n) = self.parameter_count() {
+            write!(f, ", {n} parameters")?;
+        }
+        if let Some(mask) = &parts.mask {
+            write!(f, ", sparsity {:.3}", mask.sparsity())?;
+        }
+        write!(f, ", on {}", parts.base.name)?;
+        match &parts.heads[..] {
+            [] => f.write_str(", no head")?,
+            [head] => write!(f, ", head for {} classes", head.labels.outputs())?,
+            heads => write!(f, ", {} heads", heads.len())?,
+        }
+        write!(f, ", id {}", parts.id.short())
+    }
+}
+
+impl fmt::Debug for Adapter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

@@ -1,0 +1,190 @@
+//! The grid engine: many soups on the datasets of their members.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::adapter::{Adapter, Name, Tensors};
+use crate::data::{Dataset, Split};
+use crate::model::Model;
+use crate::sign::{MixtureRates, SignPlanes, mixture_rates};
+use crate::{Context, Error, Result};
+
+use super::encoded::Encoded;
+use super::run::{choose_split, evaluate_rows, keep, max_length, score_id, stored};
+use super::score::Score;
+
+/// What to evaluate soups on.
+#[derive(Debug, Clone, Default)]
+pub struct GridOptions {
+    /// Datasets of adapters that do not know theirs (loaded ones), by adapter name.
+    pub domains: BTreeMap<String, Dataset>,
+    /// Evaluate every soup on these instead of its members' own datasets.
+    pub on: Option<Vec<Dataset>>,
+    /// The split; by default test.
+    pub split: Option<Split>,
+    /// The longest text in tokens; by default as the adapters were trained.
+    pub max_length: Option<usize>,
+}
+
+/// One row of a grid: one soup on one dataset.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cell {
+    /// The soup's id, in short.
+    pub soup: String,
+    /// Its members' names.
+    pub members: Vec<String>,
+    /// The dataset's name.
+    pub dataset: String,
+    /// The soup's accuracy there.
+    pub accuracy: f64,
+    /// The accuracy of the member that was trained there.
+    pub alone: Option<f64>,
+    /// The mixture's sign difference over all entries, and over those that count; none where the
+    /// members' tensors have different shapes.
+    pub signs: Option<MixtureRates>,
+    /// Rows.
+    pub n: usize,
+}
+
+/// Evaluates every soup on the datasets that its members were trained on. A cell equals a
+/// separate evaluation to the bit, and is kept in the store like one.
+pub fn evaluate_all(
+    model: &Model,
+    soups: &[Adapter],
+    options: &GridOptions,
+    context: &Context,
+) -> Result<Vec<Cell>> {
+    let mut grid = Grid { model, options, context, rows: HashMap::new(), planes: HashMap::new() };
+    let plan = soups.iter().map(|s| grid.datasets(s)).collect::<Result<Vec<_>>>()?;
+    let total: usize = plan.iter().map(Vec::len).sum();
+    context.progress().start("evaluate soups", total as u64, "cells");
+    let (mut cells, mut done) = (Vec::with_capacity(total), 0);
+    for (soup, datasets) in soups.iter().zip(&plan) {
+        let signs = grid.signs(soup)?;
+        for (dataset, owner) in datasets {
+            let score = grid.score(soup, dataset)?;
+            let alone = match owner {
+                Some(member) => Some(grid.score(member, dataset)?.accuracy()?),
+                None => None,
+            };
+            cells.push(Cell {
+                soup: soup.id().short().to_string(),
+                members: soup.members().iter().map(|m| m.name().to_string()).collect(),
+                dataset: dataset.name().to_string(),
+                accuracy: score.accuracy()?,
+                alone,
+                signs: signs.clone(),
+                n: score.n(),
+            });
+            done += 1;
+            context.progress().update(done, "");
+        }
+    }
+    context.progress().finish();
+    Ok(cells)
+}
+
+struct Grid<'a> {
+    model: &'a Model,
+    options: &'a GridOptions,
+    context: &'a Context,
+    /// Token ids by dataset, split, labels and length, encoded once.
+    rows: HashMap<String, Encoded>,
+    /// Sign planes by adapter id, packed once.
+    planes: HashMap<String, SignPlanes>,
+}
+
+impl Grid<'_> {
+    /// The datasets of a soup, each with the member that was trained on it.
+    fn datasets(&self, soup: &Adapter) -> Result<Vec<(Dataset, Option<Adapter>)>> {
+        let domain = |m: &Adapter| {
+            m.domain().or_else(|| self.options.domains.get(m.name())).cloned()
+        };
+        if let Some(on) = &self.options.on {
+            return Ok(on
+                .iter()
+                .map(|dataset| {
+                    let owner = soup
+                        .members()
+                        .iter()
+                        .find(|m| domain(m).is_some_and(|d| d.id() == dataset.id()));
+                    (dataset.clone(), owner.cloned())
+                })
+                .collect());
+        }
+        let mut datasets: Vec<(Dataset, Option<Adapter>)> = Vec::new();
+        for member in soup.members() {
+            let Some(dataset) = domain(member) else {
+                return Err(Error::new(format!(
+                    "the dataset that {} was trained on is not known",
+                    member.name()
+                ))
+                .hint(format!("give it: #{{ domains: #{{ {}: dataset(...) }} }}", member.name())));
+            };
+            if !datasets.iter().any(|(d, _)| d.id() == dataset.id()) {
+                datasets.push((dataset, Some(member.clone())));
+            }
+        }
+        Ok(datasets)
+    }
+
+    fn score(&mut self, adapter: &Adapter, data: &Dataset) -> Result<Score> {
+        let head = adapter.head_for(data)?;
+        let split = choose_split(data, self.options.split, self.context);
+        let length = max_length(self.model, adapter, head, self.options.max_length);
+        let id = score_id(self.model, adapter, head, data, split, length);
+        if let Some(score) = stored(self.context, &id) {
+            return Ok(score);
+        }
+        adapter.fits(self.model)?;
+        let key = format!("{} {} {length} {:?}", data.id(), split.name(), head.labels);
+        if !self.rows.contains_key(&key) {
+            let rows = Encoded::of(self.model, data, split, &head.labels, length)?;
+            self.rows.insert(key.clone(), rows);
+        }
+        let tensors = adapter.tensors()?;
+        let sites = adapter.kind().sites(&tensors)?;
+        let score =
+            evaluate_rows(self.model, sites.as_ref(), head, &self.rows[&key], self.context, false)?;
+        keep(self.context, &id, &score)?;
+        Ok(score)
+    }
+
+    /// The sign difference among a soup's members; none for one member or for members whose
+    /// tensors cannot be compared entry by entry.
+    fn signs(&mut self, soup: &Adapter) -> Result<Option<MixtureRates>> {
+        let members = soup.members();
+        if members.len() < 2 || !same_shapes(members)? {
+            return Ok(None);
+        }
+        for member in members {
+            if !self.planes.contains_key(member.id().as_str()) {
+                let planes = SignPlanes::of(&matrices(&*member.tensors()?))?;
+                self.planes.insert(member.id().as_str().to_string(), planes);
+            }
+        }
+        let planes: Vec<&SignPlanes> =
+            members.iter().map(|m| &self.planes[m.id().as_str()]).collect();
+        Ok(Some(mixture_rates(&planes)?))
+    }
+}
+
+fn matrices(tensors: &Tensors) -> Tensors {
+    tensors
+        .iter()
+        .filter(|(name, _)| name.is_matrix())
+        .map(|(n, t)| (n.clone(), t.clone()))
+        .collect()
+}
+
+fn same_shapes(members: &[Adapter]) -> Result<bool> {
+    let shapes = |a: &Adapter| -> Result<Vec<(Name, Vec<usize>)>> {
+        Ok(a.tensors()?.iter().map(|(n, t)| (n.clone(), t.dims().to_vec())).collect())
+    };
+    let first = shapes(&members[0])?;
+    for member in &members[1..] {
+        if shapes(member)? != first {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,210 @@
+//! Evaluating an adapter on rows.
+
+use candle_core::DType;
+
+use crate::adapter::{Adapter, Head, Labels};
+use crate::data::batch::evaluation_batches;
+use crate::data::{Dataset, Split};
+use crate::model::{Encoding, Model, Noise, Sites};
+use crate::study::Id;
+use crate::{Context, Error, Result, bail};
+
+use super::encoded::Encoded;
+use super::score::Score;
+
+/// Rows in a batch of evaluation, fixed: a grid's cell equals a separate evaluation to the bit.
+pub const BATCH: usize = 32;
+
+/// What to evaluate on.
+#[derive(Debug, Clone, Default)]
+pub struct EvaluateOptions {
+    /// The split; by default `test`, or `validation` where the test labels are hidden.
+    pub split: Option<Split>,
+    /// The longest text in tokens; by default the adapter's own, else the model's.
+    pub max_length: Option<usize>,
+}
+
+/// Evaluates an adapter with its head for `data`. Kept in the context's store.
+pub fn evaluate(
+    model: &Model,
+    adapter: &Adapter,
+    data: &Dataset,
+    options: &EvaluateOptions,
+    context: &Context,
+) -> Result<Score> {
+    let head = adapter.head_for(data)?;
+    let split = choose_split(data, options.split, context);
+    let max_length = max_length(model, adapter, head, options.max_length);
+    let id = score_id(model, adapter, head, data, split, max_length);
+    if let Some(score) = stored(context, &id) {
+        return Ok(score);
+    }
+    adapter.fits(model)?;
+    let rows = Encoded::of(model, data, split, &head.labels, max_length)?;
+    let tensors = adapter.tensors()?;
+    let sites = adapter.kind().sites(&tensors)?;
+    let score = evaluate_rows(model, sites.as_ref(), head, &rows, context, true)?;
+    keep(context, &id, &score)?;
+    Ok(score)
+}
+
+/// The split an evaluation reads: the one asked for, else test, else validation with a notice
+/// where the test labels are hidden.
+pub fn choose_split(data: &Dataset, asked: Option<Split>, context: &Context) -> Split {
+    match asked {
+        Some(split) => split,
+        None if data.hidden(Split::Test) => {
+            context.notice(format!(
+                "{}: the test labels are hidden, so validation is used",
+                data.name()
+            ));
+            Split::Validation
+        }
+        None => Split::Test,
+    }
+}
+
+/// The longest text in tokens: as asked, else as the adapter was trained for this head, else as
+/// the model and its tokenizer allow.
+pub fn max_length(model: &Model, adapter: &Adapter, head: &Head, asked: Option<usize>) -> usize {
+    let trained = || {
+        adapter
+            .members()
+            .iter()
+            .chain([adapter])
+            .filter_map(Adapter::training)
+            .find(|t| head.dataset.as_deref() == Some(t.dataset_id.as_str()))
+            .map(|t| t.max_length)
+    };
+    asked
+        .or_else(trained)
+        .unwrap_or_else(|| model.max_length())
+        .min(model.config().max_position_embeddings)
+}
+
+/// The id of an evaluation.
+pub fn score_id(
+    model: &Model,
+    adapter: &Adapter,
+    head: &Head,
+    data: &Dataset,
+    split: Split,
+    max_length: usize,
+) -> Id {
+    Id::of_recipe(
+        "evaluate/1",
+        &serde_json::json!({
+            "base": model.id(),
+            "adapter": adapter.id().as_str(),
+            "head": crate::adapter::head_id(head),
+            "data": data.id().as_ref() as &str,
+            "split": split.name(),
+            "max_length": max_length,
+            "class": crate::compute::class(),
+        }),
+    )
+}
+
+/// A score from the store.
+pub fn stored(context: &Context, id: &Id) -> Option<Score> {
+    serde_json::from_slice(&context.store()?.get(id)?).ok()
+}
+
+/// Keeps a score in the store.
+pub fn keep(context: &Context, id: &Id, score: &Score) -> Result<()> {
+    match context.store() {
+        Some(store) => {
+            store.put(id, &serde_json::to_vec(score).map_err(|e| Error::new(e.to_string()))?)
+        }
+        None => Ok(()),
+    }
+}
+
+/// Evaluates what acts at `sites` with `head` on encoded rows: sorted by length, ties by row, in
+/// batches of [`BATCH`].
+pub fn evaluate_rows(
+    model: &Model,
+    sites: &dyn Sites,
+    head: &Head,
+    rows: &Encoded,
+    context: &Context,
+    show: bool,
+) -> Result<Score> {
+    let n = rows.encodings.len();
+    if n == 0 {
+        bail!("{}: the {} split has no rows", rows.dataset, rows.split.name());
+    }
+    if show {
+        context.progress().start(&format!("evaluate {}", rows.dataset), n as u64, "rows");
+    }
+    let lengths: Vec<usize> = rows.encodings.iter().map(|e| e.ids.len()).collect();
+    let (mut predicted, mut p, mut losses) = (vec![0.0; n], vec![0f32; n], vec![0f64; n]);
+    let mut done = 0;
+    for batch in evaluation_batches(&lengths, BATCH) {
+        context.check()?;
+        let members: Vec<&Encoding> = batch.iter().map(|&i| &rows.encodings[i]).collect();
+        let hidden = model.forward(&model.pad(&members)?, sites, &Noise::default())?;
+        let logits = head.forward(&hidden, &Noise::default())?;
+        let logits = logits.to_dtype(DType::F64)?.to_vec2::<f64>()?;
+        for (&row, outputs) in batch.iter().zip(&logits) {
+            let gold = rows.gold[row];
+            if rows.labels == Labels::Number {
+                predicted[row] = outputs[0];
+                losses[row] = (outputs[0] - gold).powi(2);
+                continue;
+            }
+            // Outputs in the dataset's order of labels.
+            let ordered: Vec<f64> = rows.outputs.iter().map(|&o| outputs[o]).collect();
+            let (best, probability, loss) = classify(&ordered, gold as usize);
+            predicted[row] = best as f64;
+            p[row] = probability as f32;
+            losses[row] = loss;
+        }
+        done += batch.len();
+        if show {
+            context.progress().update(done as u64, "");
+        }
+    }
+    if show {
+        context.progress().finish();
+    }
+    Ok(Score {
+        dataset: rows.dataset.clone(),
+        dataset_id: rows.dataset_id.clone(),
+        split: rows.split.name().to_string(),
+        labels: rows.labels.clone(),
+        gold: rows.gold.clone(),
+        predicted,
+        p,
+        loss: losses.iter().sum::<f64>() / n as f64,
+    })
+}
+
+/// The largest output's index (the first of equals), its probability, and the cross-entropy of
+/// the right one.
+fn classify(outputs: &[f64], gold: usize) -> (usize, f64, f64) {
+    let mut best = 0;
+    for (i, o) in outputs.iter().enumerate() {
+        if *o > outputs[best] {
+            best = i;
+        }
+    }
+    let top = outputs[best];
+    let sum: f64 = outputs.iter().map(|o| libm::exp(o - top)).sum();
+    let loss = libm::log(sum) - (outputs[gold] - top);
+    (best, 1.0 / sum, loss)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classify_takes_the_first_of_equals_and_sums_to_one() {
+        let (best, p, loss) = classify(&[1.0, 3.0, 3.0], 0);
+        assert_eq!(best, 1);
+        let e = 2f64.exp();
+        assert!((p - e / (1.0 + 2.0 * e)).abs() < 1e-12);
+        assert!((loss - -(1.0 / (1.0 + 2.0 * e)).ln()).abs() < 1e-12);
+    }
+}

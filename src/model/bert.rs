@@ -1,0 +1,152 @@
+//! BERT (Devlin et al. 2019): post-norm encoder blocks over learned positions.
+
+use candle_core::{DType, IndexOp, Tensor};
+
+use crate::Result;
+use crate::compute::{Activation, AttentionOptions, FrozenLinear, attention, dropout};
+
+use super::config::Config;
+use super::inputs::{Inputs, Noise};
+use super::norm::Norm;
+use super::sites::{LinearSite, Sites, SublayerSite};
+use super::weights::Weights;
+use super::Encoder;
+
+/// The prefix of the weights' names in task models.
+pub const PREFIX: &str = "bert.";
+
+/// A frozen BERT encoder.
+pub struct Bert {
+    words: Tensor,
+    positions: Tensor,
+    types: Tensor,
+    norm: Norm,
+    layers: Vec<Layer>,
+    heads: usize,
+}
+
+struct Layer {
+    qkv: FrozenLinear,
+    attention_output: FrozenLinear,
+    attention_norm: Norm,
+    intermediate: FrozenLinear,
+    activation: Activation,
+    output: FrozenLinear,
+    output_norm: Norm,
+}
+
+impl Bert {
+    /// Takes its weights by the names transformers gives them.
+    pub fn load(config: &Config, weights: &Weights) -> Result<Self> {
+        let (d, eps) = (config.hidden_size, config.layer_norm_eps);
+        let layers = (0..config.num_hidden_layers)
+            .map(|l| Layer::load(config, weights, &format!("encoder.layer.{l}")))
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            words: weights.get("embeddings.word_embeddings.weight", &[config.vocab_size, d])?,
+            positions: weights.get(
+                "embeddings.position_embeddings.weight",
+                &[config.max_position_embeddings, d],
+            )?,
+            types: weights.get(
+                "embeddings.token_type_embeddings.weight",
+                &[config.type_vocab_size, d],
+            )?,
+            norm: weights.norm("embeddings.LayerNorm", d, eps)?,
+            layers,
+            heads: config.num_attention_heads,
+        })
+    }
+
+    fn embed(&self, inputs: &Inputs, noise: &Noise) -> Result<Tensor> {
+        let (rows, seq) = inputs.dims();
+        let words = self.words.index_select(&inputs.ids.flatten_all()?, 0)?;
+        let types = self.types.index_select(&inputs.type_ids.flatten_all()?, 0)?;
+        let positions = self.positions.i(..seq)?.unsqueeze(0)?;
+        let d = words.dim(1)?;
+        let sum = (words + types)?.reshape((rows, seq, d))?;
+        let sum = sum.broadcast_add(&positions)?;
+        drop_hidden(self.norm.apply(&sum)?, noise, 0)
+    }
+}
+
+impl Encoder for Bert {
+    fn forward(&self, inputs: &Inputs, sites: &dyn Sites, noise: &Noise) -> Result<Tensor> {
+        let mut x = self.embed(inputs, noise)?;
+        for (l, layer) in self.layers.iter().enumerate() {
+            x = layer.forward(l, &x, inputs, self.heads, sites, noise)?;
+        }
+        Ok(x)
+    }
+
+    fn dtype(&self) -> DType {
+        self.words.dtype()
+    }
+}
+
+impl Layer {
+    fn load(config: &Config, weights: &Weights, path: &str) -> Result<Self> {
+        let linear = |site: LinearSite| {
+            let (input, output) = site.widths(config.hidden_size, config.intermediate_size);
+            weights.linear(&format!("{path}.{}", site.path()), input, output)
+        };
+        let norm = |site: SublayerSite| {
+            weights.norm(
+                &format!("{path}.{}.LayerNorm", site.path()),
+                config.hidden_size,
+                config.layer_norm_eps,
+            )
+        };
+        let (q, k, v) =
+            (linear(LinearSite::Query)?, linear(LinearSite::Key)?, linear(LinearSite::Value)?);
+        Ok(Self {
+            qkv: FrozenLinear::concat(&[&q, &k, &v])?,
+            attention_output: linear(LinearSite::AttentionOutput)?,
+            attention_norm: norm(SublayerSite::Attention)?,
+            intermediate: linear(LinearSite::Intermediate)?,
+            activation: config.hidden_act.parse()?,
+            output: linear(LinearSite::Output)?,
+            output_norm: norm(SublayerSite::FeedForward)?,
+        })
+    }
+
+    fn forward(
+        &self,
+        l: usize,
+        x: &Tensor,
+        inputs: &Inputs,
+        heads: usize,
+        sites: &dyn Sites,
+        noise: &Noise,
+    ) -> Result<Tensor> {
+        use LinearSite as Lin;
+        // Each layer draws from dropout sites of its own; 0 is the embedding's.
+        let draw = 4 * l as u64;
+        let qkv = sites.linear(l, &[Lin::Query, Lin::Key, Lin::Value], x, self.qkv.forward(x)?)?;
+        let options = AttentionOptions {
+            heads,
+            causal: false,
+            dropout: noise.attention.as_ref().map(|d| (d, draw + 1)),
+        };
+        let context = attention(&qkv, &inputs.mask, &options)?;
+        let f = self.attention_output.forward(&context)?;
+        let f = sites.linear(l, &[Lin::AttentionOutput], &context, f)?;
+        let f = drop_hidden(f, noise, draw + 2)?;
+        let h = sites.sublayer(l, SublayerSite::Attention, &f, x, &self.attention_norm)?;
+
+        let inner = self.intermediate.forward(&h)?;
+        let inner = sites.linear(l, &[Lin::Intermediate], &h, inner)?;
+        let inner = self.activation.apply(&inner)?;
+        let f = self.output.forward(&inner)?;
+        let f = sites.linear(l, &[Lin::Output], &inner, f)?;
+        let f = drop_hidden(f, noise, draw + 3)?;
+        sites.sublayer(l, SublayerSite::FeedForward, &f, &h, &self.output_norm)
+    }
+}
+
+fn drop_hidden(x: Tensor, noise: &Noise, site: u64) -> Result<Tensor> {
+    match &noise.hidden {
+        Some(d) => dropout(&x, d, site),
+        None => Ok(x),
+    }
+}

@@ -1,0 +1,104 @@
+//! Named weights of a base model, looked up with their shapes checked.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device, Tensor};
+
+use crate::compute::FrozenLinear;
+use crate::{Error, Result, bail};
+
+use super::norm::Norm;
+
+/// The weights of a base model by name, all of one type on one device.
+pub struct Weights {
+    tensors: BTreeMap<String, Tensor>,
+    prefix: &'static str,
+    origin: PathBuf,
+    dtype: DType,
+    device: Device,
+}
+
+impl Weights {
+    /// Wraps tensors as read from `origin`. A model-type prefix (`bert.`), which task models
+    /// carry and bare ones do not, is recognised. Weights are used as `dtype` on `device`.
+    pub fn new(
+        mut tensors: BTreeMap<String, Tensor>,
+        prefix: &'static str,
+        origin: &Path,
+        dtype: DType,
+        device: &Device,
+    ) -> Self {
+        // Checkpoints of the first years say gamma and beta.
+        let old: Vec<String> = tensors
+            .keys()
+            .filter(|k| k.ends_with("LayerNorm.gamma") || k.ends_with("LayerNorm.beta"))
+            .cloned()
+            .collect();
+        for name in old {
+            if let Some(tensor) = tensors.remove(&name) {
+                let new = name.replace(".gamma", ".weight").replace(".beta", ".bias");
+                tensors.insert(new, tensor);
+            }
+        }
+        let prefixed = tensors.keys().any(|k| k.starts_with(prefix));
+        Self {
+            tensors,
+            prefix: if prefixed { prefix } else { "" },
+            origin: origin.to_path_buf(),
+            dtype,
+            device: device.clone(),
+        }
+    }
+
+    /// The tensor `name` (without the model prefix), which must have this shape.
+    pub fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        let full = format!("{}{name}", self.prefix);
+        let Some(tensor) = self.tensors.get(&full) else {
+            bail!("{}: tensor {full} is missing", self.origin.display());
+        };
+        if tensor.dims() != shape {
+            bail!(
+                "{}: tensor {full} has shape {:?}, expected {shape:?}",
+                self.origin.display(), tensor.dims()
+            );
+        }
+        Ok(tensor.to_dtype(self.dtype)?.to_device(&self.device)?)
+    }
+
+    /// The linear map under `name`: `weight` [out, in] and `bias` [out].
+    pub fn linear(&self, name: &str, input: usize, output: usize) -> Result<FrozenLinear> {
+        let weight = self.get(&format!("{name}.weight"), &[output, input])?;
+        let bias = self.get(&format!("{name}.bias"), &[output])?;
+        FrozenLinear::new(weight, Some(bias))
+    }
+
+    /// The layer norm under `name`.
+    pub fn norm(&self, name: &str, width: usize, eps: f64) -> Result<Norm> {
+        Ok(Norm::new(
+            self.get(&format!("{name}.weight"), &[width])?,
+            self.get(&format!("{name}.bias"), &[width])?,
+            eps,
+        ))
+    }
+
+    /// The hash of all weights: names, shapes and values as f32, in order. It tells a base model
+    /// whatever file and precision it came in.
+    pub fn hash(&self) -> Result<String> {
+        let mut hasher = blake3::Hasher::new_derive_key("tureen model weights 1");
+        for (name, tensor) in &self.tensors {
+            let name = name.strip_prefix(self.prefix).unwrap_or(name);
+            hasher.update(name.as_bytes());
+            hasher.update(format!("{:?}", tensor.dims()).as_bytes());
+            let values = tensor
+                .to_dtype(DType::F32)
+                .and_then(|t| t.flatten_all())
+                .and_then(|t| t.to_vec1::<f32>())
+                .map_err(|e| Error::at_path(&self.origin, e))?;
+            // Little endian, so that the hash is the same on every machine.
+            let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+            hasher.update_rayon(&bytes);
+        }
+        Ok(hasher.finalize().to_hex()[..32].to_string())
+    }
+}

@@ -1,0 +1,219 @@
+//! Adapters: loading, saving, looking inside.
+
+use std::sync::Arc;
+
+use candle_core::{DType, Tensor};
+use rhai::plugin::*;
+use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
+
+use super::tensors::{map_of, to_tensor};
+use crate::adapter::{Adapter, Head, Name, Tensors, formats};
+use crate::script::Session;
+use crate::script::error::Fallible;
+use crate::study::Id;
+use crate::{Error, Result, bail};
+
+/// Registers the topic.
+pub(super) fn register(engine: &mut Engine, _: &Session) {
+    engine.register_type_with_name::<Adapter>("Adapter");
+    engine.register_type_with_name::<Head>("Head");
+    engine.register_global_module(rhai::exported_module!(natives).into());
+}
+
+#[export_module]
+mod natives {
+    /// An adapter from a folder in AdapterHub's layout. Needs no base model.
+    ///
+    /// ```rhai,no_run
+    /// let b = load_adapter("out/films");
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn load_adapter(context: NativeCallContext, path: &str) -> Fallible<Adapter> {
+        let folder = Session::of(&context)?.read_path(path)?;
+        Ok(formats::load(&folder)?)
+    }
+
+    /// Saves an adapter with its head as a folder in AdapterHub's layout; one with several heads
+    /// as one sub-folder a head.
+    #[rhai_fn(pure, return_raw)]
+    pub fn save(context: NativeCallContext, adapter: &mut Adapter, path: &str) -> Fallible<()> {
+        let folder = Session::of(&context)?.write_path(path)?;
+        formats::save(adapter, &folder)?;
+        Ok(())
+    }
+
+    /// The name: the dataset it was trained on, or the folder's own.
+    #[rhai_fn(get = "name", pure)]
+    pub fn name(adapter: &mut Adapter) -> String {
+        adapter.name().to_string()
+    }
+
+    /// The id: the hash of the recipe, or of the content of a loaded one.
+    #[rhai_fn(get = "id", pure)]
+    pub fn id(adapter: &mut Adapter) -> String {
+        adapter.id().to_string()
+    }
+
+    /// The kind: "pfeiffer", "houlsby", "lora"...
+    #[rhai_fn(get = "kind", pure)]
+    pub fn kind(adapter: &mut Adapter) -> String {
+        adapter.kind().name().to_string()
+    }
+
+    /// The number of weights, the head's not counted.
+    #[rhai_fn(get = "parameters", pure, return_raw)]
+    pub fn parameters(adapter: &mut Adapter) -> Fallible<i64> {
+        Ok(adapter.parameter_count()? as i64)
+    }
+
+    /// The adapters it was mixed from; itself where it was not mixed.
+    #[rhai_fn(get = "members", pure)]
+    pub fn members(adapter: &mut Adapter) -> Array {
+        adapter.members().iter().map(|m| Dynamic::from(m.clone())).collect()
+    }
+
+    /// All tensors, by canonical name.
+    #[rhai_fn(pure, return_raw)]
+    pub fn tensors(adapter: &mut Adapter) -> Fallible<Map> {
+        let tensors = adapter.tensors()?;
+        Ok(tensors.iter().map(|(n, t)| (n.as_str().into(), Dynamic::from(t.clone()))).collect())
+    }
+
+    /// One tensor by canonical name.
+    #[rhai_fn(pure, return_raw)]
+    pub fn tensor(adapter: &mut Adapter, name: &str) -> Fallible<Tensor> {
+        let tensors = adapter.tensors()?;
+        match tensors.get(&Name::new(name)) {
+            Some(tensor) => Ok(tensor.clone()),
+            None => Err(unknown_tensor(adapter, &tensors, name).into()),
+        }
+    }
+
+    /// The head; an error where there is none or several.
+    #[rhai_fn(get = "head", pure, return_raw)]
+    pub fn head(adapter: &mut Adapter) -> Fallible<Head> {
+        match adapter.heads() {
+            [head] => Ok(head.clone()),
+            [] => bail!("adapter {} has no head", adapter.name()),
+            several => bail!(
+                "adapter {} has {} heads; take one of a.heads", adapter.name(), several.len()
+            ),
+        }
+    }
+
+    /// All heads.
+    #[rhai_fn(get = "heads", pure)]
+    pub fn heads(adapter: &mut Adapter) -> Array {
+        adapter.heads().iter().map(|h| Dynamic::from(h.clone())).collect()
+    }
+
+    /// The same adapter with this head alone.
+    #[rhai_fn(pure)]
+    pub fn with_head(adapter: &mut Adapter, head: Head) -> Adapter {
+        adapter.with_head(head)
+    }
+
+    /// An adapter of the same kind, base and heads with other tensors: a map of all of them by
+    /// canonical name.
+    #[rhai_fn(return_raw)]
+    pub fn adapter_like(adapter: Adapter, tensors: Map) -> Fallible<Adapter> {
+        Ok(like(&adapter, &tensors)?)
+    }
+
+    /// How it was trained here: a map with the options, `best_epoch` and `epochs` (loss,
+    /// validation_loss and validation_score of each).
+    #[rhai_fn(get = "training", pure, return_raw)]
+    pub fn training(adapter: &mut Adapter) -> Fallible<Map> {
+        let Some(training) = adapter.training() else {
+            bail!("adapter {} was not trained here", adapter.name());
+        };
+        let epochs: Array = training
+            .epochs
+            .iter()
+            .map(|e| {
+                Dynamic::from(map_of([
+                    ("loss", e.loss.into()),
+                    ("validation_loss", e.validation_loss.into()),
+                    ("validation_score", e.validation_score.into()),
+                ]))
+            })
+            .collect();
+        Ok(map_of([
+            ("dataset", training.dataset.clone().into()),
+            ("best_epoch", (training.best_epoch as i64).into()),
+            ("epochs", epochs.into()),
+            ("options", super::files::from_json(training.options.clone())?),
+        ]))
+    }
+
+    /// Equal ids.
+    #[rhai_fn(name = "==", pure)]
+    pub fn equal(adapter: &mut Adapter, other: Adapter) -> bool {
+        adapter.id() == other.id()
+    }
+
+    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
+    pub fn card(adapter: &mut Adapter) -> String {
+        adapter.to_string()
+    }
+
+    /// The labels a head tells apart, made up where only their number is known.
+    #[rhai_fn(get = "labels", pure)]
+    pub fn head_labels(head: &mut Head) -> Array {
+        head.labels.names().into_iter().map(Dynamic::from).collect()
+    }
+
+    /// The dataset or adapter a head was trained for.
+    #[rhai_fn(get = "name", pure)]
+    pub fn head_name(head: &mut Head) -> String {
+        head.name.clone()
+    }
+
+    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
+    pub fn head_card(head: &mut Head) -> String {
+        format!("Head {}: {}", head.name, head.labels.names().join(", "))
+    }
+}
+
+fn unknown_tensor(adapter: &Adapter, tensors: &Tensors, name: &str) -> Error {
+    let error = Error::new(format!("adapter {} has no tensor {name}", adapter.name()));
+    match crate::nearest(name, tensors.keys().map(Name::as_str)) {
+        Some(near) => error.hint(format!("did you mean {near}?")),
+        None => match tensors.keys().next() {
+            Some(first) => error.hint(format!("names look like {first}")),
+            None => error,
+        },
+    }
+}
+
+fn like(adapter: &Adapter, map: &Map) -> Result<Adapter> {
+    let model = adapter.tensors()?;
+    let mut tensors = Tensors::new();
+    for (name, value) in map {
+        let key = Name::new(name);
+        let Some(old) = model.get(&key) else {
+            return Err(unknown_tensor(adapter, &model, name));
+        };
+        let new = to_tensor(value)?.to_dtype(DType::F32)?;
+        if new.dims() != old.dims() {
+            bail!("adapter_like: {name} has shape {:?}, expected {:?}", new.dims(), old.dims());
+        }
+        tensors.insert(key, new);
+    }
+    if let Some(missing) = model.keys().find(|n| !tensors.contains_key(*n)) {
+        bail!("adapter_like: tensor {missing} is missing");
+    }
+    let mut parts = adapter.parts().clone();
+    let mut bytes = serde_json::to_vec(&parts.kind.config()).unwrap_or_default();
+    bytes.extend(crate::adapter::content(&tensors));
+    for head in &parts.heads {
+        bytes.extend(crate::adapter::head_id(head).as_bytes());
+    }
+    parts.id = Id::of_content("adapter", &bytes);
+    parts.training = None;
+    parts.mask = match parts.mask {
+        Some(_) => Some(Arc::new(crate::prune::Mask::of(&tensors)?)),
+        None => None,
+    };
+    Adapter::new(parts, tensors)
+}

@@ -1,0 +1,371 @@
+//! Datasets: texts with labels, in splits.
+
+use rhai::plugin::*;
+use rhai::{Array, Dynamic, Engine, FnPtr, Map, NativeCallContext};
+
+use super::files::json;
+use super::tensors::map_of;
+use crate::data::{Columns, Dataset, Label, LoadOptions, Row, Split, bundled};
+use crate::report::table::{Table, Value};
+use crate::script::Session;
+use crate::script::error::Fallible;
+use crate::script::options::{NativeSpec, OptionSpec, Options};
+use crate::script::values::describe;
+use crate::{Error, Result, bail, nearest};
+
+/// The options of the natives here.
+pub(super) static OPTIONS: &[NativeSpec] = &[DATASET, SAMPLE];
+
+static DATASET: NativeSpec = NativeSpec {
+    name: "dataset",
+    options: &[
+        OptionSpec::text("name", "the name it goes by").otherwise("the file's or folder's"),
+        OptionSpec::map("columns", "which columns hold what: #{ text: \"..\", text_b: \"..\", label: \"..\" }")
+            .otherwise("the usual names are looked for"),
+        OptionSpec::list("split", "shares of train, validation and test that one file is cut into, stratified by label")
+            .otherwise("one file has all its rows in every role"),
+        OptionSpec::int("seed", 0, i64::MAX, "moves the cut").or("0"),
+    ],
+};
+
+static SAMPLE: NativeSpec = NativeSpec {
+    name: "sample",
+    options: &[OptionSpec::int("seed", 0, i64::MAX, "moves the choice").otherwise("the study's seed")],
+};
+
+/// One split of a dataset.
+#[derive(Debug, Clone)]
+pub struct Part {
+    dataset: Dataset,
+    split: Split,
+}
+
+/// Registers the topic.
+pub(super) fn register(engine: &mut Engine, _: &Session) {
+    engine.register_type_with_name::<Dataset>("Dataset");
+    engine.register_type_with_name::<Part>("Split");
+    engine.register_global_module(rhai::exported_module!(natives).into());
+}
+
+#[export_module]
+mod natives {
+    /// A dataset: one that the binary carries (see `datasets()`), a file (.jsonl, .csv, .tsv, each
+    /// also .gz) or a folder of splits.
+    ///
+    /// ```rhai
+    /// let films = dataset("films");
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn dataset(context: NativeCallContext, name: &str) -> Fallible<Dataset> {
+        Ok(load(&context, name, &Map::new())?)
+    }
+
+    /// The same with options.
+    #[rhai_fn(name = "dataset", return_raw)]
+    pub fn dataset_with(context: NativeCallContext, name: &str, options: Map) -> Fallible<Dataset> {
+        Ok(load(&context, name, &options)?)
+    }
+
+    /// A dataset of maps with `text` (and `text_b`) and `label`.
+    ///
+    /// ```rhai
+    /// dataset([#{ text: "fine", label: "good" }, #{ text: "poor", label: "bad" }]).labels    // ["bad", "good"]
+    /// ```
+    #[rhai_fn(name = "dataset", return_raw)]
+    pub fn dataset_of(rows: Array) -> Fallible<Dataset> {
+        Ok(from_maps(&rows, &Map::new())?)
+    }
+
+    /// The same with options.
+    #[rhai_fn(name = "dataset", return_raw)]
+    pub fn dataset_of_with(rows: Array, options: Map) -> Fallible<Dataset> {
+        Ok(from_maps(&rows, &options)?)
+    }
+
+    /// The datasets that the binary carries, by name.
+    #[rhai_fn(return_raw)]
+    pub fn datasets() -> Fallible<Array> {
+        Ok(bundled::names().map(Dynamic::from).collect())
+    }
+
+    /// Several datasets at once.
+    ///
+    /// ```rhai
+    /// let domains = datasets(["films", "news"]);
+    /// ```
+    #[rhai_fn(name = "datasets", return_raw)]
+    pub fn datasets_of(context: NativeCallContext, names: Array) -> Fallible<Array> {
+        let mut all = Array::with_capacity(names.len());
+        for name in &names {
+            let Ok(name) = name.clone().into_string() else {
+                bail!("datasets: expected names, got {}", describe(name));
+            };
+            all.push(Dynamic::from(load(&context, &name, &Map::new())?));
+        }
+        Ok(all)
+    }
+
+    /// The name.
+    #[rhai_fn(get = "name", pure)]
+    pub fn name(data: &mut Dataset) -> String {
+        data.name().to_string()
+    }
+
+    /// The hash of the content.
+    #[rhai_fn(get = "id", pure)]
+    pub fn id(data: &mut Dataset) -> String {
+        data.id().to_string()
+    }
+
+    /// The label names in order; empty in regression.
+    #[rhai_fn(get = "labels", pure)]
+    pub fn labels(data: &mut Dataset) -> Array {
+        data.labels().iter().map(|l| Dynamic::from(l.clone())).collect()
+    }
+
+    /// The number of rows over all splits.
+    #[rhai_fn(get = "len", name = "len", pure)]
+    pub fn length(data: &mut Dataset) -> i64 {
+        data.len() as i64
+    }
+
+    /// The train split: what training and pruning scores read.
+    #[rhai_fn(get = "train", pure)]
+    pub fn train_split(data: &mut Dataset) -> Part {
+        Part { dataset: data.clone(), split: Split::Train }
+    }
+
+    /// The validation split: what early stopping and choosing read.
+    #[rhai_fn(get = "validation", pure)]
+    pub fn validation_split(data: &mut Dataset) -> Part {
+        Part { dataset: data.clone(), split: Split::Validation }
+    }
+
+    /// The test split: what evaluations report.
+    #[rhai_fn(get = "test", pure)]
+    pub fn test_split(data: &mut Dataset) -> Part {
+        Part { dataset: data.clone(), split: Split::Test }
+    }
+
+    /// All texts, in order; pairs as `[first, second]`.
+    #[rhai_fn(get = "texts", pure)]
+    pub fn texts(data: &mut Dataset) -> Array {
+        data.rows().map(text_of).collect()
+    }
+
+    /// One row: a map with `text` (and `text_b`) and `label`.
+    #[rhai_fn(index_get, pure, return_raw)]
+    pub fn row(data: &mut Dataset, index: i64) -> Fallible<Map> {
+        let at = if index < 0 { index + data.len() as i64 } else { index };
+        let at = usize::try_from(at).map_err(|_| Error::new(format!("row {index} of {}", data.name())))?;
+        let row = data.row(at)?.clone();
+        Ok(map_of_row(data, &row))
+    }
+
+    /// `n` rows of each split (or all it has), drawn by the study's seed.
+    #[rhai_fn(pure, return_raw)]
+    pub fn sample(context: NativeCallContext, data: &mut Dataset, n: i64) -> Fallible<Dataset> {
+        Ok(draw(&context, data, n, &Map::new())?)
+    }
+
+    /// The same with options.
+    #[rhai_fn(name = "sample", pure, return_raw)]
+    pub fn sample_with(
+        context: NativeCallContext,
+        data: &mut Dataset,
+        n: i64,
+        options: Map,
+    ) -> Fallible<Dataset> {
+        Ok(draw(&context, data, n, &options)?)
+    }
+
+    /// The rows of every split for which a closure says `true`.
+    ///
+    /// ```rhai
+    /// dataset("films").filter(|r| r.text.len > 20);
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn filter(context: NativeCallContext, data: Dataset, keep: FnPtr) -> Fallible<Dataset> {
+        let mut failed = None;
+        let kept = data.filter(|row| {
+            match keep.call_within_context::<bool>(&context, (map_of_row(&data, row),)) {
+                Ok(keep) => Ok(keep),
+                Err(error) => {
+                    failed = Some(error);
+                    Err(Error::new("the closure failed"))
+                }
+            }
+        });
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(kept?),
+        }
+    }
+
+    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
+    pub fn card(data: &mut Dataset) -> String {
+        data.to_string()
+    }
+
+    /// The number of rows in a split.
+    #[rhai_fn(get = "len", name = "len", pure)]
+    pub fn part_length(part: &mut Part) -> i64 {
+        part.dataset.split(part.split).len() as i64
+    }
+
+    /// The texts of a split.
+    #[rhai_fn(get = "texts", pure)]
+    pub fn part_texts(part: &mut Part) -> Array {
+        part.dataset.split(part.split).iter().map(text_of).collect()
+    }
+
+    /// The labels of a split's rows, by name.
+    #[rhai_fn(get = "labels", pure)]
+    pub fn part_labels(part: &mut Part) -> Array {
+        part.dataset
+            .split(part.split)
+            .iter()
+            .map(|row| label_of(&part.dataset, row.label))
+            .collect()
+    }
+
+    /// One row of a split.
+    #[rhai_fn(name = "row", index_get, pure, return_raw)]
+    pub fn part_row(part: &mut Part, index: i64) -> Fallible<Map> {
+        let rows = part.dataset.split(part.split);
+        let at = if index < 0 { index + rows.len() as i64 } else { index };
+        match usize::try_from(at).ok().and_then(|at| rows.get(at)) {
+            Some(row) => Ok(map_of_row(&part.dataset, row)),
+            None => bail!("row {index} of a split with {} rows", rows.len()),
+        }
+    }
+
+    /// A split as a Table with columns text (text_b) and label.
+    #[rhai_fn(pure, return_raw)]
+    pub fn table(part: &mut Part) -> Fallible<Table> {
+        let rows = part.dataset.split(part.split);
+        let texts = |pick: &dyn Fn(&Row) -> Value| rows.iter().map(pick).collect::<Vec<_>>();
+        let mut columns = vec![("text", texts(&|r| Value::text(&r.text)))];
+        if part.dataset.is_paired() {
+            columns.push((
+                "text_b",
+                texts(&|r| r.text_b.as_ref().map_or(Value::Null, Value::text)),
+            ));
+        }
+        let label = |r: &Row| part.dataset.label_text(r.label).map_or(Value::Null, Value::text);
+        columns.push(("label", texts(&label)));
+        Ok(Table::from_columns(columns)?)
+    }
+
+    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
+    pub fn part_card(part: &mut Part) -> String {
+        let n = part.dataset.split(part.split).len();
+        format!("Split {} of {}: {n} rows", part.split, part.dataset.name())
+    }
+}
+
+fn load(context: &NativeCallContext, name: &str, options: &Map) -> Result<Dataset> {
+    let options = load_options(options)?;
+    if bundled::names().any(|known| known == name) {
+        let data = bundled::load(name)?;
+        return Ok(match &options.name {
+            Some(name) => data.renamed(name),
+            None => data,
+        });
+    }
+    let path = Session::of(context)?.read_path(name)?;
+    if !path.exists() {
+        let error = Error::new(format!("no dataset {name:?}: no such file or folder"));
+        let names: Vec<&str> = bundled::names().collect();
+        return Err(match nearest(name, names.iter().copied()) {
+            Some(near) => error.hint(format!("did you mean \"{near}\"?")),
+            None => error.hint(format!("the binary carries {}", names.join(", "))),
+        });
+    }
+    Dataset::load(&path, &options)
+}
+
+fn load_options(map: &Map) -> Result<LoadOptions> {
+    let options = Options::read(&DATASET, map)?;
+    let mut load = LoadOptions { name: options.maybe_text("name")?, ..LoadOptions::default() };
+    if let Some(columns) = options.value::<Map>("columns")? {
+        let mut named = Columns::default();
+        for (key, value) in columns {
+            let Ok(value) = value.clone().into_string() else {
+                return Err(options.error("columns", format!("{key} is {}, expected a column's name", describe(&value))));
+            };
+            match key.as_str() {
+                "text" => named.text = Some(value),
+                "text_b" => named.text_b = Some(value),
+                "label" => named.label = Some(value),
+                other => {
+                    return Err(options.error("columns", format!("unknown key {other}; it takes text, text_b, label")));
+                }
+            }
+        }
+        load.columns = named;
+    }
+    if options.given("split") {
+        let shares: Vec<f64> = options
+            .list("split")?
+            .iter()
+            .filter_map(|s| s.as_float().or_else(|_| s.as_int().map(|i| i as f64)).ok())
+            .collect();
+        let [train, validation, test] = shares[..] else {
+            return Err(options.error("split", "expected three shares, such as [0.8, 0.1, 0.1]"));
+        };
+        load.split = Some([train, validation, test]);
+    }
+    load.seed = options.int("seed")? as u64;
+    Ok(load)
+}
+
+fn from_maps(rows: &Array, options: &Map) -> Result<Dataset> {
+    let options = load_options(options)?;
+    let mut maps = Vec::with_capacity(rows.len());
+    for (i, row) in rows.iter().enumerate() {
+        match json(row)? {
+            serde_json::Value::Object(map) => maps.push(map),
+            _ => bail!("row {i}: expected a map with text and label, got {}", describe(row)),
+        }
+    }
+    let name = options.name.clone().unwrap_or_else(|| "rows".into());
+    Dataset::from_rows(&name, &maps, &options)
+}
+
+fn draw(context: &NativeCallContext, data: &Dataset, n: i64, options: &Map) -> Result<Dataset> {
+    let options = Options::read(&SAMPLE, options)?;
+    let seed = match options.maybe_int("seed")? {
+        Some(seed) => seed as u64,
+        None => Session::of(context)?.seed(),
+    };
+    let Ok(n) = usize::try_from(n) else {
+        bail!("a sample of {n} rows, expected at least 1");
+    };
+    data.sample(n, seed)
+}
+
+fn text_of(row: &Row) -> Dynamic {
+    match &row.text_b {
+        None => row.text.to_string().into(),
+        Some(b) => vec![Dynamic::from(row.text.to_string()), b.to_string().into()].into(),
+    }
+}
+
+fn label_of(data: &Dataset, label: Label) -> Dynamic {
+    match label {
+        Label::Value(value) => value.into(),
+        _ => data.label_text(label).map_or(Dynamic::UNIT, Into::into),
+    }
+}
+
+fn map_of_row(data: &Dataset, row: &Row) -> Map {
+    let mut map = map_of([
+        ("text", row.text.to_string().into()),
+        ("label", label_of(data, row.label)),
+    ]);
+    if let Some(b) = &row.text_b {
+        map.insert("text_b".into(), b.to_string().into());
+    }
+    map
+}

@@ -1,0 +1,314 @@
+//! Evaluating adapters and soups.
+
+use rhai::plugin::*;
+use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
+
+use crate::adapter::Adapter;
+use crate::data::Dataset;
+use crate::evaluate::{Cell, EvaluateOptions, GridOptions, Score, evaluate, evaluate_all, metrics};
+use crate::model::Model;
+use crate::report::table::{Table, Value};
+use crate::script::Session;
+use crate::script::error::Fallible;
+use crate::script::options::{NativeSpec, OptionSpec, Options};
+use crate::script::values::describe;
+use crate::stats::mcnemar;
+use crate::{Result, bail};
+
+/// The options of the natives here.
+pub(super) static OPTIONS: &[NativeSpec] = &[EVALUATE, EVALUATE_ALL];
+
+const SPLIT: OptionSpec =
+    OptionSpec::choice("split", &["train", "validation", "test"], "the split that is read")
+        .otherwise("test; validation where the test labels are hidden");
+const MAX_LENGTH: OptionSpec =
+    OptionSpec::int("max_length", 2, 1 << 20, "the longest text").unit("tokens")
+        .otherwise("as the adapter was trained, else the model's own limit");
+
+static EVALUATE: NativeSpec = NativeSpec { name: "evaluate", options: &[SPLIT, MAX_LENGTH] };
+
+static EVALUATE_ALL: NativeSpec = NativeSpec {
+    name: "evaluate_all",
+    options: &[
+        OptionSpec::value("on", "\"members\" or an array of datasets", "the datasets of each soup")
+            .or("members"),
+        OptionSpec::value(
+            "domains",
+            "a map #{ name: dataset } or an array of datasets",
+            "the datasets of adapters that do not know theirs, by adapter name",
+        )
+        .otherwise("adapters trained here know their datasets"),
+        SPLIT,
+        MAX_LENGTH,
+    ],
+};
+
+/// A score with the texts it was made on.
+#[derive(Debug, Clone)]
+pub struct Scored {
+    score: Score,
+    data: Dataset,
+}
+
+/// Registers the topic.
+pub(super) fn register(engine: &mut Engine, _: &Session) {
+    engine.register_type_with_name::<Scored>("Score");
+    engine.register_global_module(rhai::exported_module!(natives).into());
+}
+
+#[export_module]
+mod natives {
+    /// How well an adapter with its head for a dataset does on the dataset's test split.
+    ///
+    /// ```rhai,no_run
+    /// let base = model("mini");
+    /// let films = dataset("films");
+    /// evaluate(base, train(base, films), films).accuracy;
+    /// ```
+    #[rhai_fn(name = "evaluate", return_raw)]
+    pub fn evaluate_plain(
+        context: NativeCallContext,
+        model: Model,
+        adapter: Adapter,
+        data: Dataset,
+    ) -> Fallible<Scored> {
+        Ok(score(&context, &model, &adapter, &data, &Map::new())?)
+    }
+
+    /// The same with options.
+    #[rhai_fn(name = "evaluate", return_raw)]
+    pub fn evaluate_with(
+        context: NativeCallContext,
+        model: Model,
+        adapter: Adapter,
+        data: Dataset,
+        options: Map,
+    ) -> Fallible<Scored> {
+        Ok(score(&context, &model, &adapter, &data, &options)?)
+    }
+
+    /// Every soup on every dataset that its members were trained on: a Table with columns soup,
+    /// members, size, dataset, accuracy, alone (the member's own accuracy), drop (alone -
+    /// accuracy), sign_diff, both_nonzero and n.
+    #[rhai_fn(name = "evaluate_all", return_raw)]
+    pub fn evaluate_all_plain(
+        context: NativeCallContext,
+        model: Model,
+        soups: Array,
+    ) -> Fallible<Table> {
+        Ok(grid(&context, &model, &soups, &Map::new())?)
+    }
+
+    /// The same with options.
+    #[rhai_fn(name = "evaluate_all", return_raw)]
+    pub fn evaluate_all_with(
+        context: NativeCallContext,
+        model: Model,
+        soups: Array,
+        options: Map,
+    ) -> Fallible<Table> {
+        Ok(grid(&context, &model, &soups, &options)?)
+    }
+
+    /// Share of rows answered right.
+    #[rhai_fn(get = "accuracy", pure, return_raw)]
+    pub fn accuracy(scored: &mut Scored) -> Fallible<f64> {
+        Ok(scored.score.accuracy()?)
+    }
+
+    /// Mean loss over the rows.
+    #[rhai_fn(get = "loss", pure)]
+    pub fn loss(scored: &mut Scored) -> f64 {
+        scored.score.loss
+    }
+
+    /// Number of rows.
+    #[rhai_fn(get = "n", pure)]
+    pub fn n(scored: &mut Scored) -> i64 {
+        scored.score.n() as i64
+    }
+
+    /// The split that was read.
+    #[rhai_fn(get = "split", pure)]
+    pub fn split(scored: &mut Scored) -> String {
+        scored.score.split.clone()
+    }
+
+    /// The dataset's name.
+    #[rhai_fn(get = "dataset", pure)]
+    pub fn dataset(scored: &mut Scored) -> String {
+        scored.score.dataset.clone()
+    }
+
+    /// The mean F1 over the classes.
+    #[rhai_fn(get = "f1_macro", pure, return_raw)]
+    pub fn f1_macro(scored: &mut Scored) -> Fallible<f64> {
+        Ok(metrics::Confusion::from_counts(scored.score.confusion()?)?.f1_macro())
+    }
+
+    /// One row a text: i, text, gold, predicted, p (the probability of the answer), correct.
+    #[rhai_fn(get = "predictions", pure, return_raw)]
+    pub fn predictions(scored: &mut Scored) -> Fallible<Table> {
+        Ok(predictions_of(scored)?)
+    }
+
+    /// Counts by right answer (rows) and given answer (columns), as a Table.
+    #[rhai_fn(get = "confusion", pure, return_raw)]
+    pub fn confusion(scored: &mut Scored) -> Fallible<Table> {
+        Ok(confusion_of(&scored.score)?)
+    }
+
+    /// What changed against another score on the same rows: a map with `accuracy` (the
+    /// difference), `gained`, `lost` (rows right only here, only there) and `p` (McNemar's exact
+    /// test). Of other rows only the difference.
+    #[rhai_fn(pure, return_raw)]
+    pub fn compare(scored: &mut Scored, other: Scored) -> Fallible<Map> {
+        Ok(changes(&scored.score, &other.score)?)
+    }
+
+    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
+    pub fn card(scored: &mut Scored) -> String {
+        scored.score.to_string()
+    }
+}
+
+fn score(
+    context: &NativeCallContext,
+    model: &Model,
+    adapter: &Adapter,
+    data: &Dataset,
+    options: &Map,
+) -> Result<Scored> {
+    let session = Session::of(context)?;
+    let options = Options::read(&EVALUATE, options)?;
+    let settings = EvaluateOptions {
+        split: options.maybe_text("split")?.map(|s| s.parse()).transpose()?,
+        max_length: options.maybe_int("max_length")?.map(|n| n as usize),
+    };
+    if data.shared_roles() && adapter.training().is_some_and(|t| t.dataset_id == data.id()) {
+        session.notice_once(format!(
+            "{} is one file without splits: {} is evaluated on rows it was trained on; cut it with split: [0.8, 0.1, 0.1]",
+            data.name(),
+            adapter.name()
+        ));
+    }
+    let score = evaluate(model, adapter, data, &settings, session.context())?;
+    Ok(Scored { score, data: data.clone() })
+}
+
+fn grid(context: &NativeCallContext, model: &Model, soups: &Array, options: &Map) -> Result<Table> {
+    let session = Session::of(context)?;
+    let options = Options::read(&EVALUATE_ALL, options)?;
+    let soups = super::soups::adapters(soups, "evaluate_all")?;
+    let mut settings = GridOptions {
+        split: options.maybe_text("split")?.map(|s| s.parse()).transpose()?,
+        max_length: options.maybe_int("max_length")?.map(|n| n as usize),
+        ..GridOptions::default()
+    };
+    let on = options.get("on").cloned().unwrap_or_default();
+    if let Ok(list) = on.as_array_ref() {
+        settings.on = Some(list.iter().map(as_dataset).collect::<Result<_>>()?);
+    } else if on.clone().into_string().as_deref() != Ok("members") {
+        return Err(options.error("on", format!("expected \"members\" or datasets, got {}", describe(&on))));
+    }
+    if let Some(domains) = options.get("domains") {
+        if let Ok(map) = domains.as_map_ref() {
+            for (name, data) in map.iter() {
+                settings.domains.insert(name.to_string(), as_dataset(data)?);
+            }
+        } else if let Ok(list) = domains.as_array_ref() {
+            for data in list.iter() {
+                let data = as_dataset(data)?;
+                settings.domains.insert(data.name().to_string(), data);
+            }
+        } else {
+            return Err(options.error("domains", format!("expected a map of datasets, got {}", describe(domains))));
+        }
+    }
+    to_table(&evaluate_all(model, &soups, &settings, session.context())?)
+}
+
+fn as_dataset(value: &Dynamic) -> Result<Dataset> {
+    match value.clone().try_cast::<Dataset>() {
+        Some(data) => Ok(data),
+        None => bail!("expected a dataset, got {}", describe(value)),
+    }
+}
+
+fn to_table(cells: &[Cell]) -> Result<Table> {
+    let column = |of: &dyn Fn(&Cell) -> Value| cells.iter().map(of).collect::<Vec<_>>();
+    let number = |v: Option<f64>| v.map_or(Value::Null, Value::Float);
+    Table::from_columns([
+        ("soup", column(&|c| Value::text(&c.soup))),
+        ("members", column(&|c| Value::list(c.members.iter().map(|m| Value::text(m))))),
+        ("size", column(&|c| Value::Int(c.members.len() as i64))),
+        ("dataset", column(&|c| Value::text(&c.dataset))),
+        ("accuracy", column(&|c| Value::Float(c.accuracy))),
+        ("alone", column(&|c| number(c.alone))),
+        ("drop", column(&|c| number(c.alone.map(|a| a - c.accuracy)))),
+        ("sign_diff", column(&|c| number(c.signs.as_ref().map(|s| s.all)))),
+        ("both_nonzero", column(&|c| number(c.signs.as_ref().map(|s| s.both_nonzero)))),
+        ("n", column(&|c| Value::Int(c.n as i64))),
+    ])
+}
+
+fn answers(score: &Score, values: &[f64]) -> Vec<Value> {
+    let names = score.labels.names();
+    values
+        .iter()
+        .map(|v| match score.labels {
+            crate::adapter::Labels::Number => Value::Float(*v),
+            _ => names.get(*v as usize).map_or(Value::Null, Value::text),
+        })
+        .collect()
+}
+
+fn predictions_of(scored: &Scored) -> Result<Table> {
+    let score = &scored.score;
+    let rows = scored.data.split(score.split.parse()?);
+    let mut columns = vec![
+        ("i", (0..score.n()).map(|i| Value::Int(i as i64)).collect()),
+        ("text", rows.iter().map(|r| Value::text(&r.text)).collect::<Vec<_>>()),
+    ];
+    if scored.data.is_paired() {
+        columns.push((
+            "text_b",
+            rows.iter().map(|r| r.text_b.as_ref().map_or(Value::Null, Value::text)).collect(),
+        ));
+    }
+    columns.push(("gold", answers(score, &score.gold)));
+    columns.push(("predicted", answers(score, &score.predicted)));
+    if score.labels != crate::adapter::Labels::Number {
+        columns.push(("p", score.p.iter().map(|p| Value::Float(f64::from(*p))).collect()));
+        let correct = score.gold.iter().zip(&score.predicted).map(|(g, p)| Value::Bool(g == p));
+        columns.push(("correct", correct.collect()));
+    }
+    Table::from_columns(columns)
+}
+
+fn confusion_of(score: &Score) -> Result<Table> {
+    let names = score.labels.names();
+    let counts = score.confusion()?;
+    let mut columns = vec![("gold".to_string(), names.iter().map(Value::text).collect::<Vec<_>>())];
+    for (j, name) in names.iter().enumerate() {
+        columns.push((name.clone(), counts.iter().map(|row| Value::Int(row[j] as i64)).collect()));
+    }
+    Table::from_columns(columns)
+}
+
+fn changes(new: &Score, old: &Score) -> Result<Map> {
+    let mut map = Map::new();
+    map.insert("accuracy".into(), (new.accuracy()? - old.accuracy()?).into());
+    map.insert("loss".into(), (new.loss - old.loss).into());
+    if new.dataset_id == old.dataset_id && new.split == old.split && new.n() == old.n() {
+        let right = |s: &Score, i: usize| s.gold[i] == s.predicted[i];
+        let only = |a: &Score, b: &Score| {
+            (0..a.n()).filter(|i| right(a, *i) && !right(b, *i)).count() as u64
+        };
+        let (gained, lost) = (only(new, old), only(old, new));
+        map.insert("gained".into(), (gained as i64).into());
+        map.insert("lost".into(), (lost as i64).into());
+        map.insert("p".into(), mcnemar(gained, lost).into());
+    }
+    Ok(map)
+}

@@ -1,0 +1,354 @@
+//! Base models: loading, tokenizing, forward passes.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Tensor};
+use rhai::plugin::*;
+use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
+
+use super::tensors::{integers, map_of, to_tensor};
+use crate::adapter::{Adapter, Labels};
+use crate::model::{BUNDLED, Encoding, Frozen, Inputs, Model, Noise, tokenize::Text};
+use crate::script::error::Fallible;
+use crate::script::options::{NativeSpec, OptionSpec, Options};
+use crate::script::values::describe;
+use crate::script::Session;
+use crate::train::{gradients_of, targets};
+use crate::{Result, bail};
+
+/// The options of the natives here.
+pub(super) static OPTIONS: &[NativeSpec] = &[MODEL, TOKENIZE];
+
+static MODEL: NativeSpec = NativeSpec {
+    name: "model",
+    options: &[OptionSpec::choice(
+        "precision",
+        &["f32", "f64"],
+        "the type its weights are used in; f64 is for checks of gradients",
+    )
+    .or("f32")],
+};
+
+static TOKENIZE: NativeSpec = NativeSpec {
+    name: "tokenize",
+    options: &[
+        OptionSpec::int("max_length", 2, 1 << 20, "the longest text, special tokens included")
+            .unit("tokens")
+            .otherwise("the model's own limit, at most 512"),
+        OptionSpec::value(
+            "padding",
+            "true (to the longest), false (arrays of arrays) or \"max_length\"",
+            "how rows are filled up",
+        )
+        .or("true"),
+    ],
+};
+
+/// The models of a session, loaded once.
+#[derive(Default)]
+struct Loaded(RefCell<BTreeMap<String, Model>>);
+
+/// Registers the topic.
+pub(super) fn register(engine: &mut Engine, _: &Session) {
+    engine.register_type_with_name::<Model>("Model");
+    engine.register_global_module(rhai::exported_module!(natives).into());
+}
+
+#[export_module]
+mod natives {
+    /// A frozen base model: one that the binary carries ("mini") or a folder with `config.json`,
+    /// `model.safetensors` and tokenizer files.
+    ///
+    /// ```rhai
+    /// let base = model("mini");
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn model(context: NativeCallContext, name: &str) -> Fallible<Model> {
+        load(&context, name, &Map::new())
+    }
+
+    /// The same with options.
+    #[rhai_fn(name = "model", return_raw)]
+    pub fn model_with(context: NativeCallContext, name: &str, options: Map) -> Fallible<Model> {
+        load(&context, name, &options)
+    }
+
+    /// The name the model was asked for by.
+    #[rhai_fn(get = "name", pure)]
+    pub fn name(model: &mut Model) -> String {
+        model.name().to_string()
+    }
+
+    /// The hash of the model's weights.
+    #[rhai_fn(get = "id", pure)]
+    pub fn id(model: &mut Model) -> String {
+        model.id().to_string()
+    }
+
+    /// The width of the model's hidden states.
+    #[rhai_fn(get = "hidden_size", pure)]
+    pub fn hidden_size(model: &mut Model) -> i64 {
+        model.config().hidden_size as i64
+    }
+
+    /// The number of the model's layers.
+    #[rhai_fn(get = "layers", pure)]
+    pub fn layers(model: &mut Model) -> i64 {
+        model.config().num_hidden_layers as i64
+    }
+
+    /// The longest text the model reads unless asked for more, in tokens.
+    #[rhai_fn(get = "max_length", pure)]
+    pub fn max_length(model: &mut Model) -> i64 {
+        model.max_length() as i64
+    }
+
+    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
+    pub fn card(model: &mut Model) -> String {
+        model.to_string()
+    }
+
+    /// Token ids of texts or of pairs of texts: a map with `input_ids`, `attention_mask` and
+    /// `type_ids`, as Tensors padded to the longest text.
+    ///
+    /// ```rhai
+    /// let base = model("mini");
+    /// base.tokenize(["a text"]).input_ids.shape    // [1, 4]
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub fn tokenize(model: &mut Model, texts: Array) -> Fallible<Map> {
+        Ok(tokens(model, &texts, &Map::new())?)
+    }
+
+    /// The same with options; with `padding: false` the values are arrays of arrays.
+    #[rhai_fn(name = "tokenize", pure, return_raw)]
+    pub fn tokenize_with(model: &mut Model, texts: Array, options: Map) -> Fallible<Map> {
+        Ok(tokens(model, &texts, &options)?)
+    }
+
+    /// Sentence embeddings, a Tensor [texts, hidden]: the mean over each text's last hidden
+    /// states, normalised to length 1.
+    ///
+    /// ```rhai
+    /// let base = model("mini");
+    /// base.embed(["a text"]).shape    // [1, 384]
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub fn embed(model: &mut Model, texts: Array) -> Fallible<Tensor> {
+        let texts = read_texts(&texts)?;
+        let texts: Vec<Text<'_>> = texts.iter().map(as_text).collect();
+        Ok(model.embed(&texts)?)
+    }
+
+    /// The last hidden state [batch, seq, hidden] of `#{ input_ids, attention_mask, type_ids }`;
+    /// the mask defaults to ones, the types to zeros.
+    #[rhai_fn(pure, return_raw)]
+    pub fn forward(model: &mut Model, inputs: Map) -> Fallible<Tensor> {
+        let inputs = read_inputs(model, &inputs, &[])?;
+        Ok(model.forward(&inputs, &Frozen, &Noise::default())?)
+    }
+
+    /// The same with an adapter acting in the model.
+    #[rhai_fn(name = "forward", pure, return_raw)]
+    pub fn forward_with(model: &mut Model, adapter: Adapter, inputs: Map) -> Fallible<Tensor> {
+        let inputs = read_inputs(model, &inputs, &[])?;
+        Ok(hidden(model, &adapter, &inputs)?)
+    }
+
+    /// The logits [batch, classes] of an adapter with its one head.
+    #[rhai_fn(pure, return_raw)]
+    pub fn logits(model: &mut Model, adapter: Adapter, inputs: Map) -> Fallible<Tensor> {
+        let inputs = read_inputs(model, &inputs, &["labels"])?;
+        let head = only_head(&adapter)?;
+        Ok(head.forward(&hidden(model, &adapter, &inputs)?, &Noise::default())?)
+    }
+
+    /// The mean loss of an adapter with its one head on `#{ input_ids, attention_mask, labels }`
+    /// and its gradients: a map with `loss` and `grads` (Tensors by canonical name, the head's
+    /// too). No dropout.
+    #[rhai_fn(pure, return_raw)]
+    pub fn gradients(model: &mut Model, adapter: Adapter, inputs: Map) -> Fallible<Map> {
+        Ok(gradients_map(model, &adapter, &inputs)?)
+    }
+}
+
+fn load(context: &NativeCallContext, name: &str, options: &Map) -> Fallible<Model> {
+    let session = Session::of(context)?;
+    let options = Options::read(&MODEL, options)?;
+    let precision = options.text("precision")?;
+    let key = format!("{name} {precision}");
+    let loaded = session.extension::<Loaded>();
+    if let Some(model) = loaded.0.borrow().get(&key) {
+        return Ok(model.clone());
+    }
+    let device = &session.setup().device;
+    let dtype = if precision == "f64" { DType::F64 } else { DType::F32 };
+    let model = match name {
+        "mini" => Model::mini(dtype, device)?,
+        _ => {
+            let folder = session.read_path(name)?;
+            if !folder.exists() {
+                return Err(crate::Error::new(format!("no model {name:?}"))
+                    .hint(format!(
+                        "expected a folder with config.json, or one the binary carries: {}",
+                        BUNDLED.join(", ")
+                    ))
+                    .into());
+            }
+            Model::from_folder(name, &folder, dtype, device)?
+        }
+    };
+    loaded.0.borrow_mut().insert(key, model.clone());
+    Ok(model)
+}
+
+type Pair = (String, Option<String>);
+
+fn as_text(pair: &Pair) -> Text<'_> {
+    Text { first: &pair.0, second: pair.1.as_deref() }
+}
+
+/// Texts, or pairs of texts.
+pub(super) fn read_texts(texts: &Array) -> Result<Vec<Pair>> {
+    let text = |d: &Dynamic| d.clone().into_string().ok();
+    texts
+        .iter()
+        .enumerate()
+        .map(|(i, item)| {
+            if let Some(text) = text(item) {
+                return Ok((text, None));
+            }
+            if let Ok(pair) = item.as_array_ref()
+                && let [a, b] = &pair[..]
+                && let (Some(a), Some(b)) = (text(a), text(b))
+            {
+                return Ok((a, Some(b)));
+            }
+            bail!("text {i}: expected a text or a pair of texts, got {}", describe(item))
+        })
+        .collect()
+}
+
+fn tokens(model: &Model, texts: &Array, options: &Map) -> Result<Map> {
+    let options = Options::read(&TOKENIZE, options)?;
+    let max_length = match options.maybe_int("max_length")? {
+        Some(n) => n as usize,
+        None => model.max_length(),
+    };
+    let texts = read_texts(texts)?;
+    let texts: Vec<Text<'_>> = texts.iter().map(as_text).collect();
+    let mut encodings = model.tokenize(&texts, max_length)?;
+    let padding = options.get("padding").cloned().unwrap_or(Dynamic::TRUE);
+    match (padding.as_bool(), padding.clone().into_string().as_deref()) {
+        (Ok(false), _) => {
+            let ids = |values: &[u32]| -> Dynamic {
+                values.iter().map(|v| Dynamic::from(i64::from(*v))).collect::<Array>().into()
+            };
+            let all = |of: &dyn Fn(&Encoding) -> Dynamic| -> Dynamic {
+                encodings.iter().map(of).collect::<Array>().into()
+            };
+            Ok(map_of([
+                ("input_ids", all(&|e| ids(&e.ids))),
+                ("attention_mask", all(&|e| ids(&vec![1; e.ids.len()]))),
+                ("type_ids", all(&|e| ids(&e.type_ids))),
+            ]))
+        }
+        (Ok(true), _) | (_, Ok("max_length")) => {
+            let mut masked: Vec<usize> = encodings.iter().map(|e| e.ids.len()).collect();
+            if padding.is_string() {
+                for e in &mut encodings {
+                    e.ids.resize(max_length, model.config().pad_token_id);
+                    e.type_ids.resize(max_length, 0);
+                }
+            } else {
+                masked.clear();
+            }
+            let inputs = model.pad(&encodings.iter().collect::<Vec<_>>())?;
+            let mask = if masked.is_empty() {
+                inputs.mask.to_dtype(DType::I64)?
+            } else {
+                let rows: Vec<i64> = masked
+                    .iter()
+                    .flat_map(|n| (0..max_length).map(move |i| i64::from(i < *n)))
+                    .collect();
+                Tensor::from_vec(rows, inputs.ids.shape(), model.device())?
+            };
+            Ok(map_of([
+                ("input_ids", Dynamic::from(inputs.ids.to_dtype(DType::I64)?)),
+                ("attention_mask", Dynamic::from(mask)),
+                ("type_ids", Dynamic::from(inputs.type_ids.to_dtype(DType::I64)?)),
+            ]))
+        }
+        _ => Err(options.error(
+            "padding",
+            format!("expected true, false or \"max_length\", got {}", describe(&padding)),
+        )),
+    }
+}
+
+fn read_inputs(model: &Model, map: &Map, also: &[&str]) -> Result<Inputs> {
+    let known = ["input_ids", "attention_mask", "type_ids"];
+    if let Some(key) = map.keys().find(|k| !known.contains(&k.as_str()) && !also.contains(&k.as_str())) {
+        bail!("inputs: unknown key {key}; it takes {}", known.join(", "));
+    }
+    let Some(ids) = map.get("input_ids") else {
+        bail!("inputs: input_ids are missing");
+    };
+    let ids = to_tensor(ids)?;
+    let mask = map.get("attention_mask").map(to_tensor).transpose()?;
+    let types = map.get("type_ids").map(to_tensor).transpose()?;
+    let c = model.config();
+    let inputs = Inputs::from_tensors(
+        &ids,
+        mask.as_ref(),
+        types.as_ref(),
+        [c.vocab_size, c.type_vocab_size, c.max_position_embeddings],
+    )?;
+    inputs.to_device(model.device())
+}
+
+fn hidden(model: &Model, adapter: &Adapter, inputs: &Inputs) -> Result<Tensor> {
+    adapter.fits(model)?;
+    let tensors = crate::adapter::on_model(&*adapter.tensors()?, model)?;
+    let sites = adapter.kind().sites(&tensors)?;
+    model.forward(inputs, sites.as_ref(), &Noise::default())
+}
+
+fn only_head(adapter: &Adapter) -> Result<&crate::adapter::Head> {
+    match adapter.heads() {
+        [head] => Ok(head),
+        [] => bail!("adapter {} has no head", adapter.name(); hint: "give it one: a.with_head(other.head)"),
+        several => bail!(
+            "adapter {} has {} heads: {}",
+            adapter.name(),
+            several.len(),
+            several.iter().map(|h| h.name.as_str()).collect::<Vec<_>>().join(", ");
+            hint: "choose one: a.with_head(member.head)"
+        ),
+    }
+}
+
+fn gradients_map(model: &Model, adapter: &Adapter, map: &Map) -> Result<Map> {
+    let inputs = read_inputs(model, map, &["labels"])?;
+    let head = only_head(adapter)?;
+    let Some(labels) = map.get("labels") else {
+        bail!("inputs: labels are missing: one number a row");
+    };
+    let labels = to_tensor(labels)?;
+    let gold: Vec<f64> = match head.labels {
+        Labels::Number => labels.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?,
+        _ => integers(&labels, "labels")?.into_iter().map(|l| l as f64).collect(),
+    };
+    if let Some(bad) = gold.iter().find(|g| head.labels != Labels::Number && **g < 0.0) {
+        bail!("labels hold {bad}, expected 0 to {}", head.labels.outputs() - 1);
+    }
+    let targets = targets(&gold, &head.labels, model.dtype(), model.device())?;
+    let found = gradients_of(model, adapter, head, &inputs, &targets)?;
+    let grads: Map = found
+        .grads
+        .into_iter()
+        .map(|(name, tensor)| (name.as_str().into(), Dynamic::from(tensor)))
+        .collect();
+    Ok(map_of([("loss", found.loss.into()), ("grads", grads.into())]))
+}

@@ -1,0 +1,216 @@
+//! Training adapters.
+
+use std::sync::Arc;
+
+use rhai::plugin::*;
+use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
+
+use crate::adapter::{Adapter, Bottleneck, Kind, Lora};
+use crate::data::Dataset;
+use crate::model::{LinearSite, Model};
+use crate::script::Session;
+use crate::script::error::Fallible;
+use crate::script::options::{NativeSpec, OptionSpec, Options};
+use crate::script::values::describe;
+use crate::train::{TrainOptions, train};
+use crate::{Result, bail};
+
+/// The options of the natives here.
+pub(super) static OPTIONS: &[NativeSpec] = &[TRAIN];
+
+static TRAIN: NativeSpec = NativeSpec {
+    name: "train",
+    options: &[
+        OptionSpec::choice("adapter", &["pfeiffer", "houlsby", "parallel", "lora"], "the kind of adapter")
+            .or("pfeiffer"),
+        OptionSpec::float("reduction", 1.0, 1e6, "bottleneck width = hidden size / this, at least 1")
+            .otherwise("16; parallel 2"),
+        OptionSpec::int("r", 1, 4096, "rank of a LoRA").or("8"),
+        OptionSpec::float("alpha", 1e-6, 1e6, "a LoRA's change is scaled by alpha / r").or("8"),
+        OptionSpec::list("targets", "the linear maps of a LoRA: query, key, value, intermediate, output")
+            .otherwise("query and value"),
+        OptionSpec::int("epochs", 1, 10_000, "passes over the train split").or("3"),
+        OptionSpec::int("batch", 1, 65_536, "rows a step").unit("rows").or("32"),
+        OptionSpec::float("lr", 1e-12, 10.0, "peak learning rate").otherwise("1e-3; 5e-4 for lora"),
+        OptionSpec::float("weight_decay", 0.0, 10.0, "AdamW's weight decay, on all trained tensors").or("0.01"),
+        OptionSpec::float("warmup", 0.0, 1.0, "share of all steps in which the learning rate rises").or("0.06"),
+        OptionSpec::float("max_norm", 1e-6, 1e9, "bound on the norm of all gradients together").or("1"),
+        OptionSpec::float("dropout", 0.0, 0.99, "share of states dropped in training")
+            .otherwise("as the model's configuration says"),
+        OptionSpec::int("max_length", 2, 1 << 20, "the longest text").unit("tokens")
+            .otherwise("the model's own limit, at most 512"),
+        OptionSpec::int("patience", 1, 10_000, "epochs without a better validation score before training ends")
+            .unit("epochs").otherwise("all epochs are trained"),
+        OptionSpec::int("seed", 0, i64::MAX, "moves the order of rows and the dropout")
+            .otherwise("the study's seed"),
+        OptionSpec::int("init_seed", 0, i64::MAX, "moves the initial tensors; adapters to be mixed should share it")
+            .otherwise("the study's seed"),
+        OptionSpec::value("from", "an Adapter", "start from its tensors, mask and head")
+            .otherwise("a fresh adapter"),
+        OptionSpec::int("token_budget", 16, 1 << 30, "the most tokens computed at once; larger batches are split")
+            .unit("tokens").or("16384"),
+    ],
+};
+
+/// Registers the topic.
+pub(super) fn register(engine: &mut Engine, _: &Session) {
+    engine.register_global_module(rhai::exported_module!(natives).into());
+}
+
+#[export_module]
+mod natives {
+    /// An adapter with its head, trained on a dataset's train split; the best epoch by its
+    /// validation split is kept.
+    ///
+    /// ```rhai,no_run
+    /// let a = train(model("mini"), dataset("films"));
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn train(context: NativeCallContext, model: Model, data: Dataset) -> Fallible<Adapter> {
+        Ok(one(&context, &model, &data, &Map::new())?)
+    }
+
+    /// The same with options.
+    ///
+    /// ```rhai,no_run
+    /// let a = train(model("mini"), dataset("films"), #{ adapter: "lora", epochs: 1 });
+    /// ```
+    #[rhai_fn(name = "train", return_raw)]
+    pub fn train_with(
+        context: NativeCallContext,
+        model: Model,
+        data: Dataset,
+        options: Map,
+    ) -> Fallible<Adapter> {
+        Ok(one(&context, &model, &data, &options)?)
+    }
+
+    /// An adapter for each dataset of an array.
+    #[rhai_fn(name = "train", return_raw)]
+    pub fn train_all(context: NativeCallContext, model: Model, data: Array) -> Fallible<Array> {
+        Ok(several(&context, &model, &data, &Map::new())?)
+    }
+
+    /// The same with options.
+    #[rhai_fn(name = "train", return_raw)]
+    pub fn train_all_with(
+        context: NativeCallContext,
+        model: Model,
+        data: Array,
+        options: Map,
+    ) -> Fallible<Array> {
+        Ok(several(&context, &model, &data, &options)?)
+    }
+}
+
+fn several(
+    context: &NativeCallContext,
+    model: &Model,
+    data: &Array,
+    options: &Map,
+) -> Result<Array> {
+    let datasets = data
+        .iter()
+        .map(|item| match item.clone().try_cast::<Dataset>() {
+            Some(data) => Ok(data),
+            None => bail!("train: expected datasets, got {}", describe(item)),
+        })
+        .collect::<Result<Vec<_>>>()?;
+    datasets
+        .iter()
+        .map(|data| Ok(Dynamic::from(one(context, model, data, options)?)))
+        .collect()
+}
+
+fn one(
+    context: &NativeCallContext,
+    model: &Model,
+    data: &Dataset,
+    options: &Map,
+) -> Result<Adapter> {
+    let session = Session::of(context)?;
+    let options = Options::read(&TRAIN, options)?;
+    let settings = settings(&session, &options)?;
+    train(model, data, &settings, session.context())
+}
+
+/// What the options of a call mean.
+fn settings(session: &Session, options: &Options) -> Result<TrainOptions> {
+    let from = options.value::<Adapter>("from")?;
+    let kind = match &from {
+        Some(start) => {
+            let fixed = ["adapter", "reduction", "r", "alpha", "targets", "init_seed"];
+            if let Some(name) = fixed.iter().find(|n| options.given(n)) {
+                return Err(options.error(name, "the adapter in `from` decides it"));
+            }
+            start.kind().clone()
+        }
+        None => kind(options)?,
+    };
+    let study = session.seed();
+    let seed = options.maybe_int("seed")?.map_or(study, |s| s as u64);
+    let mut settings = TrainOptions::new(kind, seed);
+    // Only an explicit init_seed moves the initial tensors, so that adapters trained under
+    // different seeds can still be mixed; a seed given outside a study stands for both.
+    settings.init_seed = match options.maybe_int("init_seed")? {
+        Some(seed) => seed as u64,
+        None if session.has_study() => study,
+        None => seed,
+    };
+    settings.epochs = options.count("epochs")?;
+    settings.batch = options.count("batch")?;
+    if let Some(lr) = options.maybe_float("lr")? {
+        settings.lr = lr;
+    }
+    settings.weight_decay = options.float("weight_decay")?;
+    settings.warmup = options.float("warmup")?;
+    settings.max_norm = options.float("max_norm")?;
+    settings.dropout = options.maybe_float("dropout")?;
+    settings.max_length = options.maybe_int("max_length")?.map(|n| n as usize);
+    settings.patience = options.maybe_int("patience")?.map(|n| n as usize);
+    settings.token_budget = options.count("token_budget")?;
+    settings.from = from;
+    Ok(settings)
+}
+
+fn kind(options: &Options) -> Result<Arc<dyn Kind>> {
+    let name = options.text("adapter")?;
+    let unfit: &[&str] = if name == "lora" { &["reduction"] } else { &["r", "alpha", "targets"] };
+    if let Some(option) = unfit.iter().find(|o| options.given(o)) {
+        return Err(options.error(option, format!("{name} has no such setting")));
+    }
+    let mut bottleneck = match name.as_str() {
+        "houlsby" => Bottleneck::houlsby(),
+        "parallel" => Bottleneck::parallel(),
+        "lora" => {
+            let targets = match options.value::<Array>("targets")? {
+                None => Lora::default().targets,
+                Some(names) => names.iter().map(|n| target(options, n)).collect::<Result<_>>()?,
+            };
+            return Ok(Arc::new(Lora::new(
+                options.count("r")?,
+                options.float("alpha")?,
+                targets,
+            )?));
+        }
+        _ => Bottleneck::pfeiffer(),
+    };
+    if let Some(reduction) = options.maybe_float("reduction")? {
+        bottleneck.reduction_factor = reduction;
+    }
+    Ok(Arc::new(bottleneck))
+}
+
+fn target(options: &Options, name: &Dynamic) -> Result<LinearSite> {
+    match name.clone().into_string().as_deref() {
+        Ok("query") => Ok(LinearSite::Query),
+        Ok("key") => Ok(LinearSite::Key),
+        Ok("value") => Ok(LinearSite::Value),
+        Ok("intermediate") => Ok(LinearSite::Intermediate),
+        Ok("output") => Ok(LinearSite::Output),
+        _ => Err(options.error(
+            "targets",
+            format!("expected query, key, value, intermediate or output, got {}", describe(name)),
+        )),
+    }
+}

@@ -1,0 +1,209 @@
+//! The linear soup: the sum of the members' tensors, each times its weight.
+//!
+//! Formula: T = sum_i w_i T_i over every tensor, biases included. LoRA adds up in delta space,
+//! exactly: the factors are joined, A's rows scaled by w_i alpha_i / r_i, so ranks add up (as
+//! PEFT 0.21's `cat`). Weights are used as given; they default to 1/N (adapters 1.3.0's
+//! `average_adapter` normalises instead).
+
+use std::sync::Arc;
+
+use candle_core::Tensor;
+use serde_json::{Value, json};
+
+use crate::adapter::kind::Mixing;
+use crate::adapter::{Adapter, Kind, Lora, Name, Parts, Recipe, Tensors};
+use crate::study::Id;
+use crate::{Result, bail};
+
+use super::members::{compatible, heads};
+
+/// The recipe of a linear soup.
+#[derive(Debug)]
+pub struct Linear {
+    members: Vec<Adapter>,
+    weights: Vec<f64>,
+}
+
+/// The linear soup of `members` with these weights, by default 1/N each. Heads are kept, by
+/// dataset. Errors on incompatible members, a wrong number of weights, and weights that are all
+/// zero or not finite.
+pub fn soup(members: &[Adapter], weights: Option<&[f64]>) -> Result<Adapter> {
+    compatible(members)?;
+    let n = members.len();
+    let weights = match weights {
+        None => vec![1.0 / n as f64; n],
+        Some(w) if w.len() == n => w.to_vec(),
+        Some(w) => bail!("{} weights for {n} adapters; give one weight an adapter", w.len()),
+    };
+    if let Some(w) = weights.iter().find(|w| !w.is_finite()) {
+        bail!("a soup's weight is {w}, expected a finite number");
+    }
+    if weights.iter().all(|w| *w == 0.0) {
+        return Err(crate::Error::new("all weights of the soup are zero")
+            .hint("1/3 is 0 in integers: write 1.0/3"));
+    }
+    let recipe = Linear { members: members.to_vec(), weights };
+    let base = members
+        .iter()
+        .map(Adapter::base)
+        .find(|b| b.id.is_some())
+        .unwrap_or_else(|| members[0].base());
+    let parts = Parts {
+        name: members.iter().map(Adapter::name).collect::<Vec<_>>().join("+"),
+        kind: recipe.kind()?,
+        base: base.clone(),
+        id: Id::of_recipe("soup/1", &recipe.describe()),
+        heads: heads(members),
+        mask: None,
+        training: None,
+        domain: None,
+    };
+    Ok(Adapter::from_recipe(parts, Arc::new(recipe)))
+}
+
+/// The linear soup that `terms` of operators make, such as `0.7 * a + 0.3 * b`: terms that are
+/// themselves linear soups by operator are opened, so the result is the soup of all members.
+pub fn combine(terms: &[(f64, Adapter)]) -> Result<Adapter> {
+    let mut members = Vec::new();
+    let mut weights = Vec::new();
+    for (weight, adapter) in terms {
+        let opened = adapter.recipe().and_then(|r| linear_weights(r.as_ref()));
+        match opened {
+            Some(inner) => {
+                members.extend(adapter.members().iter().cloned());
+                weights.extend(inner.iter().map(|w| w * weight));
+            }
+            None => {
+                members.push(adapter.clone());
+                weights.push(*weight);
+            }
+        }
+    }
+    soup(&members, Some(&weights))
+}
+
+fn linear_weights(recipe: &dyn Recipe) -> Option<Vec<f64>> {
+    let description = recipe.describe();
+    (description.get("method").and_then(Value::as_str) == Some("linear"))
+        .then(|| description.get("weights")?.as_array()?.iter().map(Value::as_f64).collect())
+        .flatten()
+}
+
+impl Linear {
+    fn kind(&self) -> Result<Arc<dyn Kind>> {
+        let first = self.members[0].kind();
+        match first.mixing() {
+            Mixing::Entries => Ok(first.clone()),
+            Mixing::Factors { .. } => {
+                // The joined factors carry their scales, so alpha = r, the sum of the ranks.
+                let mut joined = Lora { r: 0, alpha: 0.0, targets: Vec::new() };
+                for member in &self.members {
+                    let Some(Ok(lora)) = Lora::read(&member.kind().config()) else {
+                        bail!("{} has no low-rank factors to join", member.name());
+                    };
+                    joined.r += lora.r;
+                    joined.targets.extend(lora.targets);
+                }
+                joined.alpha = joined.r as f64;
+                joined.targets.sort_unstable();
+                joined.targets.dedup();
+                Ok(Arc::new(joined))
+            }
+        }
+    }
+
+    fn entries(&self) -> Result<Tensors> {
+        let members = self.members.iter().map(Adapter::tensors).collect::<Result<Vec<_>>>()?;
+        let first = &members[0];
+        // The sum of equally weighted members is scaled once, however the soup was made.
+        let common = self.weights.iter().all(|w| *w == self.weights[0]).then_some(self.weights[0]);
+        let mut mixed = Tensors::new();
+        for (name, tensor) in first.iter() {
+            let mut sum: Option<Tensor> = None;
+            for (i, member) in members.iter().enumerate() {
+                let Some(other) = member.get(name) else {
+                    bail!("{} has no tensor {name}", self.members[i].name());
+                };
+                if other.dims() != tensor.dims() {
+                    bail!(
+                        "tensor {name} has shape {:?} in {} and {:?} in {}",
+                        tensor.dims(), self.members[0].name(), other.dims(), self.members[i].name()
+                    );
+                }
+                let term = match common {
+                    Some(_) => other.clone(),
+                    None => (other * self.weights[i])?,
+                };
+                sum = Some(match sum {
+                    None => term,
+                    Some(s) => (s + term)?,
+                });
+            }
+            if let Some(sum) = sum {
+                let sum = match common {
+                    Some(w) if w != 1.0 => (sum * w)?,
+                    _ => sum,
+                };
+                mixed.insert(name.clone(), sum);
+            }
+        }
+        for (i, member) in members.iter().enumerate() {
+            if let Some(name) = member.keys().find(|n| !first.contains_key(*n)) {
+                bail!(
+                    "{} has tensor {name}, {} has not",
+                    self.members[i].name(), self.members[0].name()
+                );
+            }
+        }
+        Ok(mixed)
+    }
+
+    fn factors(&self) -> Result<Tensors> {
+        let mut joined: std::collections::BTreeMap<Name, Vec<Tensor>> = Default::default();
+        for (member, weight) in self.members.iter().zip(&self.weights) {
+            let Mixing::Factors { scale } = member.kind().mixing() else {
+                bail!("{} has no low-rank factors to join", member.name());
+            };
+            for (name, tensor) in member.tensors()?.iter() {
+                let part = if name.as_str().ends_with("lora_A") {
+                    (tensor * (weight * scale))?
+                } else {
+                    tensor.clone()
+                };
+                joined.entry(name.clone()).or_default().push(part);
+            }
+        }
+        joined
+            .into_iter()
+            .map(|(name, parts)| {
+                let dim = usize::from(name.as_str().ends_with("lora_B"));
+                Ok((name, Tensor::cat(&parts, dim)?))
+            })
+            .collect()
+    }
+}
+
+impl Recipe for Linear {
+    fn tensors(&self) -> Result<Tensors> {
+        match self.members[0].kind().mixing() {
+            Mixing::Entries => self.entries(),
+            Mixing::Factors { .. } => self.factors(),
+        }
+    }
+
+    fn members(&self) -> &[Adapter] {
+        &self.members
+    }
+
+    fn describe(&self) -> Value {
+        let members: Vec<&str> = self.members.iter().map(|m| m.id().as_str()).collect();
+        json!({"method": "linear", "weights": self.weights, "members": members})
+    }
+
+    fn parameter_count(&self) -> Result<usize> {
+        match self.members[0].kind().mixing() {
+            Mixing::Entries => self.members[0].parameter_count(),
+            Mixing::Factors { .. } => self.members.iter().map(Adapter::parameter_count).sum(),
+        }
+    }
+}
