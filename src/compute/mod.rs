@@ -1,3 +1,34 @@
 //! Tensor operations with their gradients, random streams, threads.
+//!
+//! The operations a frozen transformer with adapters needs, each one node of candle's graph with
+//! its own backward pass. On the CPU (f32, f64) they run the kernels of this folder; elsewhere
+//! the same result comes from candle's own operations. Sums are cut by size, never by thread,
+//! and no kernel uses fused multiply-add, so bits depend on neither the thread count nor, but
+//! for matrix products, the instruction set.
 
+mod activation;
+mod attention;
+#[cfg(test)]
+mod check;
+mod dropout;
+mod frozen_linear;
+mod kernel;
+mod layer_norm;
+mod linear;
+mod lora;
+mod mask;
+mod matrix;
 pub mod random;
+mod real;
+mod softmax;
+pub mod threads;
+
+pub use activation::Activation;
+pub use attention::Attention;
+pub use dropout::{Dropout, dropout};
+pub use frozen_linear::FrozenLinear;
+pub use layer_norm::{add_layer_norm, layer_norm};
+pub use linear::linear;
+pub use lora::lora;
+pub use mask::Mask;
+pub use real::Real;

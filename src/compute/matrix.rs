@@ -1,0 +1,208 @@
+//! Strided views of matrices, and their products by the `gemm` crate.
+
+use super::real::Real;
+use gemm::Parallelism;
+use std::marker::PhantomData;
+
+/// A read-only matrix inside a slice: element (i, j) lies at `i * row + j * column`.
+#[derive(Clone, Copy)]
+pub struct Mat<'a, T> {
+    data: &'a [T],
+    rows: usize,
+    columns: usize,
+    row: usize,
+    column: usize,
+}
+
+impl<'a, T> Mat<'a, T> {
+    /// The whole of a row-major slice with `columns` columns.
+    pub fn new(data: &'a [T], columns: usize) -> Self {
+        let rows = data.len().checked_div(columns).unwrap_or(0);
+        Self {
+            data,
+            rows,
+            columns,
+            row: columns,
+            column: 1,
+        }
+    }
+
+    /// The number of rows.
+    pub fn rows(self) -> usize {
+        self.rows
+    }
+
+    /// Its columns `start..start + width`; fewer where there are not as many.
+    pub fn columns(self, start: usize, width: usize) -> Self {
+        let start = start.min(self.columns);
+        Self {
+            data: self.data.get(start * self.column..).unwrap_or_default(),
+            columns: width.min(self.columns - start),
+            ..self
+        }
+    }
+
+    /// Its transpose, without a copy.
+    pub fn t(self) -> Self {
+        Self {
+            rows: self.columns,
+            columns: self.rows,
+            row: self.column,
+            column: self.row,
+            ..self
+        }
+    }
+}
+
+/// A matrix to write, row-major, inside a slice; several may share the rows of one slice, each
+/// with columns of its own.
+pub struct MatMut<'a, T> {
+    data: *mut T,
+    rows: usize,
+    columns: usize,
+    row: usize,
+    slice: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: a `MatMut` stands for the `&mut T` of its own elements, which no other view shares.
+unsafe impl<T: Send> Send for MatMut<'_, T> {}
+
+impl<'a, T> MatMut<'a, T> {
+    /// The whole of a row-major slice with `columns` columns.
+    pub fn new(data: &'a mut [T], columns: usize) -> Self {
+        Self {
+            rows: data.len().checked_div(columns).unwrap_or(0),
+            data: data.as_mut_ptr(),
+            columns,
+            row: columns,
+            slice: PhantomData,
+        }
+    }
+
+    /// The matrix as blocks of `width` columns, left to right; columns left over are dropped.
+    pub fn split_columns(self, width: usize) -> impl Iterator<Item = MatMut<'a, T>> {
+        let blocks = self.columns.checked_div(width).unwrap_or(0);
+        (0..blocks).map(move |i| MatMut {
+            // SAFETY: the offset is below `columns`, so inside the first row where there is one;
+            // without rows nothing is ever read or written through the pointer.
+            data: if self.rows == 0 {
+                self.data
+            } else {
+                unsafe { self.data.add(i * width) }
+            },
+            rows: self.rows,
+            columns: width,
+            row: self.row,
+            slice: PhantomData,
+        })
+    }
+}
+
+/// Who computes a product.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Threads {
+    /// The calling thread: for products inside a parallel loop.
+    One,
+    /// The current rayon pool.
+    All,
+}
+
+impl From<Threads> for Parallelism {
+    fn from(threads: Threads) -> Self {
+        match threads {
+            Threads::One => Parallelism::None,
+            Threads::All => Parallelism::Rayon(0),
+        }
+    }
+}
+
+/// `out = scale * a b`. The shapes must fit.
+pub fn multiply<T: Real>(
+    a: Mat<'_, T>,
+    b: Mat<'_, T>,
+    scale: T,
+    out: &mut MatMut<'_, T>,
+    threads: Threads,
+) {
+    gemm(a, b, scale, out, false, threads);
+}
+
+/// `out += scale * a b`. The shapes must fit.
+pub fn multiply_add<T: Real>(
+    a: Mat<'_, T>,
+    b: Mat<'_, T>,
+    scale: T,
+    out: &mut MatMut<'_, T>,
+    threads: Threads,
+) {
+    gemm(a, b, scale, out, true, threads);
+}
+
+/// `a b` as a row-major vector, by the current rayon pool.
+pub fn product<T: Real>(a: Mat<'_, T>, b: Mat<'_, T>) -> Vec<T> {
+    product_scaled(a, b, T::one())
+}
+
+/// `scale * a b` as a row-major vector, by the current rayon pool.
+pub fn product_scaled<T: Real>(a: Mat<'_, T>, b: Mat<'_, T>, scale: T) -> Vec<T> {
+    let (rows, columns) = (a.rows, b.columns);
+    let inner = a.columns.min(b.rows);
+    if inner == 0 {
+        return vec![T::zero(); rows * columns];
+    }
+    let mut out = Vec::with_capacity(rows * columns);
+    let mut view = MatMut {
+        data: out.as_mut_ptr(),
+        rows,
+        columns,
+        row: columns,
+        slice: PhantomData,
+    };
+    multiply(a, b, scale, &mut view, Threads::All);
+    // SAFETY: the view covers all rows and columns, and a product that does not accumulate
+    // writes each of its elements without reading it.
+    unsafe { out.set_len(rows * columns) };
+    out
+}
+
+fn gemm<T: Real>(
+    a: Mat<'_, T>,
+    b: Mat<'_, T>,
+    scale: T,
+    out: &mut MatMut<'_, T>,
+    accumulate: bool,
+    threads: Threads,
+) {
+    let m = a.rows.min(out.rows);
+    let n = b.columns.min(out.columns);
+    let k = a.columns.min(b.rows);
+    debug_assert!((m, n, k) == (a.rows, b.columns, a.columns) && k == b.rows);
+    if m == 0 || n == 0 {
+        return;
+    }
+    // SAFETY: views are made only by the constructors above, which keep their elements inside
+    // the slice, and the sizes are no larger than any view's own. `T` is f32 or f64.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            out.data,
+            1,
+            out.row as isize,
+            accumulate,
+            a.data.as_ptr(),
+            a.column as isize,
+            a.row as isize,
+            b.data.as_ptr(),
+            b.column as isize,
+            b.row as isize,
+            T::one(),
+            scale,
+            false,
+            false,
+            false,
+            threads.into(),
+        );
+    }
+}
