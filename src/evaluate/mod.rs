@@ -1,1 +1,3 @@
 //! Metrics, evaluation, the grid engine.
+
+pub mod metrics;
