@@ -1,1 +1,3 @@
 //! Ids, the store, run records.
+
+pub mod files;
