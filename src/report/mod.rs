@@ -1,1 +1,3 @@
 //! Tables and figures.
+
+pub mod table;

@@ -1,0 +1,237 @@
+//! Tables put below or beside each other.
+
+use super::key::{Groups, Key};
+use super::value::Kind;
+use super::{Column, Table, Value};
+use crate::{Error, Result, bail, nearest};
+
+/// Which rows without a partner a join keeps, their missing cells empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum How {
+    /// None.
+    #[default]
+    Inner,
+    /// The left table's.
+    Left,
+    /// Both tables'.
+    Outer,
+}
+
+impl How {
+    const NAMES: [&str; 3] = ["inner", "left", "outer"];
+}
+
+impl std::str::FromStr for How {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "inner" => Ok(Self::Inner),
+            "left" => Ok(Self::Left),
+            "outer" => Ok(Self::Outer),
+            _ => {
+                let error = Error::new(format!("no join is called `{name}`"));
+                Err(match nearest(name, Self::NAMES) {
+                    Some(meant) => error.hint(format!("did you mean `{meant}`?")),
+                    None => error.hint(format!("one of {}", Self::NAMES.join(", "))),
+                })
+            }
+        }
+    }
+}
+
+impl Table {
+    /// The rows of all tables below each other, columns in the order of the first. Every table has
+    /// the same columns, in any order.
+    pub fn concat(tables: &[Self]) -> Result<Self> {
+        let Some(first) = tables.first() else {
+            bail!("there is no table to put below another");
+        };
+        let names = first.columns();
+        for (at, table) in tables.iter().enumerate().skip(1) {
+            let theirs = table.columns();
+            if let Some(name) = names.iter().find(|name| !theirs.contains(name)) {
+                bail!("table {at} has no column `{name}`, which table 0 has");
+            }
+            if let Some(name) = theirs.iter().find(|name| !names.contains(name)) {
+                bail!("table {at} has a column `{name}`, which table 0 has not");
+            }
+        }
+        let columns = names.iter().map(|name| {
+            let mut cells = Vec::new();
+            for table in tables {
+                cells.extend_from_slice(table.column(name)?);
+            }
+            Column::new(name, cells)
+        });
+        let rows = tables.iter().map(Self::len).sum();
+        Self::of_columns(columns.collect::<Result<_>>()?, rows)
+    }
+
+    /// The rows of both tables beside each other where their `keys` agree; a row with several
+    /// partners stands once for each.
+    ///
+    /// Columns: this table's, then the other's without the keys. Rows: in this table's order, a
+    /// row's partners in the other's order, then (outer) the other's rows without a partner. Keys
+    /// are never empty, and columns that are not keys have unlike names.
+    pub fn join(&self, other: &Self, keys: &[&str], how: How) -> Result<Self> {
+        if keys.is_empty() {
+            bail!("a join needs at least one key column");
+        }
+        let (mine, theirs) = (self.keys(keys)?, other.keys(keys)?);
+        for key in keys {
+            same_kind(key, self.column(key)?, other.column(key)?)?;
+        }
+        let added: Vec<&str> = other.columns();
+        let added: Vec<&str> = added.into_iter().filter(|n| !keys.contains(n)).collect();
+        if let Some(clash) = added.iter().find(|name| self.has(name)) {
+            bail!("both tables have a column `{clash}` that is no key"; hint: "rename one of them, or join on it too");
+        }
+        let pairs = pairs(&mine, theirs, how);
+        let mut columns = Vec::with_capacity(self.columns.len() + added.len());
+        for column in self.columns.iter() {
+            let key = keys.contains(&&*column.name);
+            let there = if key {
+                Some(other.column(&column.name)?)
+            } else {
+                None
+            };
+            let cell = |&(left, right): &(Option<usize>, Option<usize>)| match (left, right, there)
+            {
+                (Some(left), _, _) => column.cells[left].clone(),
+                (None, Some(right), Some(there)) => there[right].clone(),
+                _ => Value::Null,
+            };
+            columns.push(Column::new(&column.name, pairs.iter().map(cell).collect())?);
+        }
+        for name in added {
+            let there = other.column(name)?;
+            let cell = |&(_, right): &(Option<usize>, Option<usize>)| {
+                right.map_or(Value::Null, |right| there[right].clone())
+            };
+            columns.push(Column::new(name, pairs.iter().map(cell).collect())?);
+        }
+        Self::of_columns(columns, pairs.len())
+    }
+
+    /// The key of each row; an error where a key cell is empty.
+    fn keys(&self, names: &[&str]) -> Result<Vec<Key>> {
+        let cells = self.cells_of(names)?;
+        for (name, column) in names.iter().zip(&cells) {
+            if let Some(row) = column.iter().position(Value::is_null) {
+                bail!("the key `{name}` is empty in row {row}"; hint: "filter such rows out first");
+            }
+        }
+        Ok(Key::of_rows(&cells, self.len()))
+    }
+}
+
+/// Which rows stand beside each other.
+fn pairs(mine: &[Key], theirs: Vec<Key>, how: How) -> Vec<(Option<usize>, Option<usize>)> {
+    let groups = Groups::new(theirs);
+    let mut met = vec![false; groups.rows.len()];
+    let mut pairs = Vec::new();
+    for (left, key) in mine.iter().enumerate() {
+        match groups.find(key) {
+            Some(group) => {
+                met[group] = true;
+                let rights = &groups.rows[group];
+                pairs.extend(rights.iter().map(|&right| (Some(left), Some(right))));
+            }
+            None if how != How::Inner => pairs.push((Some(left), None)),
+            None => {}
+        }
+    }
+    if how == How::Outer {
+        let alone = groups.of_row.iter().enumerate().filter(|(_, g)| !met[**g]);
+        pairs.extend(alone.map(|(right, _)| (None, Some(right))));
+    }
+    pairs
+}
+
+/// Keys of unlike kinds would never meet, silently.
+fn same_kind(name: &str, mine: &[Value], theirs: &[Value]) -> Result<()> {
+    let kinds = |cells: &[Value]| -> Vec<Kind> { cells.iter().map(Value::kind).collect() };
+    let (a, b) = (kinds(mine), kinds(theirs));
+    match (a.first(), b.first()) {
+        (Some(x), Some(y)) if !b.contains(x) && !a.contains(y) => bail!(
+            "the key `{name}` holds {} here and {} there: they never agree",
+            x.plural(),
+            y.plural()
+        ),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn left() -> Table {
+        Table::from_columns([
+            ("size", vec![2.into(), 3.into(), 2.into(), 9.into()]),
+            ("drop", [0.1, 0.2, 0.3, 0.4].map(Value::from).to_vec()),
+        ])
+        .unwrap()
+    }
+
+    fn right() -> Table {
+        Table::from_columns([
+            ("name", ["two", "five", "three"].map(Value::from).to_vec()),
+            ("size", vec![2.0.into(), 5.into(), 3.into()]),
+        ])
+        .unwrap()
+    }
+
+    fn texts(table: &Table, column: &str) -> Vec<String> {
+        let cells = table.column(column).unwrap();
+        cells.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn joins_keep_the_rows_they_promise() {
+        let inner = left().join(&right(), &["size"], How::Inner).unwrap();
+        assert_eq!(inner.columns(), ["size", "drop", "name"]);
+        assert_eq!(texts(&inner, "name"), ["two", "three", "two"]);
+        let kept = left().join(&right(), &["size"], How::Left).unwrap();
+        assert_eq!(texts(&kept, "name"), ["two", "three", "two", ""]);
+        let outer = left().join(&right(), &["size"], How::Outer).unwrap();
+        assert_eq!(texts(&outer, "size"), ["2", "3", "2", "9", "5"]);
+        assert_eq!(texts(&outer, "drop"), ["0.1", "0.2", "0.3", "0.4", ""]);
+        assert_eq!(texts(&outer, "name"), ["two", "three", "two", "", "five"]);
+        let many = right().join(&left(), &["size"], How::Inner).unwrap();
+        assert_eq!(texts(&many, "drop"), ["0.1", "0.3", "0.2"]);
+    }
+
+    #[test]
+    fn ambiguous_joins_are_refused() {
+        let fails = |a: &Table, b: &Table, keys: &[&str]| {
+            a.join(b, keys, How::Inner).unwrap_err().to_string()
+        };
+        assert_eq!(
+            fails(&left(), &left(), &["size"]),
+            "both tables have a column `drop` that is no key; rename one of them, or join on it too"
+        );
+        assert!(fails(&left(), &right(), &["drop"]).contains("no column `drop`"));
+        assert!(fails(&left(), &right(), &[]).contains("at least one key"));
+        let named = right().rename(&[("size", "n"), ("name", "size")]).unwrap();
+        assert_eq!(
+            fails(&left(), &named, &["size"]),
+            "the key `size` holds numbers here and texts there: they never agree"
+        );
+        let holes = Table::from_columns([("size", vec![Value::Null])]).unwrap();
+        assert!(fails(&left(), &holes, &["size"]).contains("empty in row 0"));
+    }
+
+    #[test]
+    fn concat_wants_the_same_columns_in_any_order() {
+        let turned = left().select(&["drop", "size"]).unwrap();
+        let both = Table::concat(&[left(), turned]).unwrap();
+        assert_eq!(both.columns(), ["size", "drop"]);
+        assert_eq!(both.first(4), left());
+        assert_eq!(both.len(), 8);
+        let error = Table::concat(&[left(), right()]).unwrap_err().to_string();
+        assert_eq!(error, "table 1 has no column `drop`, which table 0 has");
+        assert!(Table::concat(&[]).is_err());
+    }
+}

@@ -1,0 +1,195 @@
+//! A table for reading in a terminal.
+
+use std::fmt;
+
+use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table as Drawing, TableStyle};
+
+use super::number::{decimals, shown_with};
+use super::value::Kind;
+use super::{Column, Table, Value};
+
+/// Longer tables show their head and tail only.
+const LONGEST: usize = 30;
+const HEAD: usize = 20;
+const TAIL: usize = 5;
+/// Longer cells are cut.
+const WIDEST_CELL: usize = 60;
+/// Where there is no terminal, so that what a script prints is the same everywhere.
+const DEFAULT_WIDTH: usize = 100;
+/// Stands for the rows left out; no cell holds a control character once it is made printable.
+const GAP: &str = "\u{1}";
+
+impl Table {
+    /// The table as text of at most `width` columns where given (cells wrap; a very narrow width
+    /// may be passed). Numbers to the right with at most four decimals, long tables as head and
+    /// tail with the number of rows between.
+    pub fn render(&self, width: Option<usize>) -> String {
+        if self.columns.is_empty() {
+            return "(an empty table)".into();
+        }
+        let shown: Vec<usize> = if self.rows > LONGEST {
+            (0..HEAD).chain(self.rows - TAIL..self.rows).collect()
+        } else {
+            (0..self.rows).collect()
+        };
+        let columns: Vec<Vec<String>> = self.columns.iter().map(|c| c.texts(&shown)).collect();
+        let mut drawing = Drawing::new();
+        drawing.load_style(
+            TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')),
+        );
+        if let Some(width) = width {
+            drawing.set_content_arrangement(ContentArrangement::Dynamic);
+            drawing.set_width(u16::try_from(width).unwrap_or(u16::MAX));
+        }
+        drawing.set_header(self.columns.iter().map(|c| printable(&c.name)));
+        for row in 0..shown.len() {
+            if self.rows > LONGEST && row == HEAD {
+                drawing.add_row([GAP]);
+            }
+            drawing.add_row(columns.iter().map(|texts| &texts[row]));
+        }
+        for (column, drawn) in self.columns.iter().zip(drawing.column_iter_mut()) {
+            drawn.set_padding((0, 2));
+            if column.is_numeric() {
+                drawn.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        let mut lines: Vec<String> = drawing.lines().map(|l| l.trim_end().to_string()).collect();
+        for line in &mut lines {
+            if line.contains(GAP) {
+                *line = format!("... ({} rows)", self.rows);
+            }
+        }
+        if self.rows == 0 {
+            lines.push("(no rows)".into());
+        }
+        lines.join("\n")
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(Some(DEFAULT_WIDTH)))
+    }
+}
+
+impl Column {
+    /// Whether every filled cell is a number, and one is filled.
+    pub(super) fn is_numeric(&self) -> bool {
+        let mut filled = self.cells.iter().filter(|cell| !cell.is_null()).peekable();
+        filled.peek().is_some() && filled.all(|cell| cell.kind() == Kind::Number)
+    }
+
+    /// The cells at `rows` as text that a terminal can show.
+    fn texts(&self, rows: &[usize]) -> Vec<String> {
+        let texts = self.decimal_texts(rows.iter().copied());
+        texts.iter().map(|text| printable(text)).collect()
+    }
+
+    /// The cells at `rows` as text, the floats with as many decimals as the one that needs most.
+    pub(super) fn decimal_texts(&self, rows: impl Iterator<Item = usize> + Clone) -> Vec<String> {
+        let needed = |row: usize| match &self.cells[row] {
+            Value::Float(value) => decimals(*value),
+            _ => 0,
+        };
+        let most = rows.clone().map(needed).max().unwrap_or(0);
+        let text = |row: usize| match &self.cells[row] {
+            Value::Float(value) => shown_with(*value, most),
+            cell => cell.to_string(),
+        };
+        rows.map(text).collect()
+    }
+}
+
+/// On one line, without what steers a terminal, and not too long.
+fn printable(text: &str) -> String {
+    let mut out = String::new();
+    for (at, c) in text.chars().enumerate() {
+        if at == WIDEST_CELL {
+            out.push('…');
+            break;
+        }
+        if c.is_control() {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        Table::from_columns([
+            (
+                "members",
+                vec![Value::list(["films", "news"]), Value::list(["films"])],
+            ),
+            ("size", vec![2.into(), 10.into()]),
+            ("drop", vec![0.123456.into(), (-0.5).into()]),
+            ("p", vec![1.23456e-7.into(), Value::Null]),
+        ])
+        .unwrap()
+    }
+
+    #[test]
+    fn columns_align_by_type() {
+        let expected = "\
+members     size     drop         p
+───────────────────────────────────
+films+news     2   0.1235  1.235e-7
+films         10  -0.5000";
+        let strip = |text: &str| -> Vec<String> {
+            let lines = text.lines();
+            lines
+                .map(|l| l.trim_end().trim_end_matches('─').to_string())
+                .collect()
+        };
+        assert_eq!(strip(&table().render(None)), strip(expected));
+        assert_eq!(table().to_string(), table().render(Some(100)));
+    }
+
+    #[test]
+    fn a_long_table_shows_its_ends() {
+        let cells = (0..40).map(Value::from).collect();
+        let table = Table::from_columns([("i", cells)]).unwrap();
+        let text = table.render(Some(80));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 2 + HEAD + 1 + TAIL);
+        assert_eq!(lines[2 + HEAD], "... (40 rows)");
+        assert_eq!((lines[2].trim(), lines[2 + HEAD - 1].trim()), ("0", "19"));
+        assert_eq!(lines[lines.len() - 1].trim(), "39");
+        assert!(!table.first(LONGEST).render(None).contains("..."));
+    }
+
+    #[test]
+    fn a_narrow_terminal_wraps_and_a_hostile_text_is_harmless() {
+        let long = "word ".repeat(30);
+        let table = Table::from_columns([
+            ("text", vec![long.as_str().into(), "a\u{1b}[2J\nb".into()]),
+            ("p", vec![0.5.into(), 0.25.into()]),
+        ])
+        .unwrap();
+        let text = table.render(Some(40));
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 40),
+            "{text}"
+        );
+        assert!(text.contains('…'));
+        assert!(table.render(None).contains("a\\u{1b}[2J\\nb"));
+        for width in 0..12 {
+            assert!(!table.render(Some(width)).is_empty());
+        }
+    }
+
+    #[test]
+    fn empty_tables_say_so() {
+        assert_eq!(Table::default().to_string(), "(an empty table)");
+        let text = table().first(0).to_string();
+        assert!(text.starts_with("members"), "{text}");
+        assert!(text.ends_with("(no rows)"), "{text}");
+    }
+}
