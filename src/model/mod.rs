@@ -1,1 +1,4 @@
 //! Frozen transformers.
+
+pub mod bundled;
+pub mod tokenize;
