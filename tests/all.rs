@@ -1,1 +1,4 @@
-fn main() {}
+//! The integration tests, in one binary so that they are linked once.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod bundle;

@@ -1,1 +1,20 @@
 //! Datasets: readers, splits, batches.
+//!
+//! A [`Dataset`] is read from a file or a folder ([`Dataset::load`]), made from maps
+//! ([`Dataset::from_rows`]) or comes with the binary ([`bundled`]). [`batch`] orders its rows for
+//! training and evaluation.
+
+pub mod batch;
+pub mod bundled;
+mod columns;
+mod cut;
+mod dataset;
+mod labels;
+mod load;
+mod row;
+mod table;
+
+pub use columns::Columns;
+pub use dataset::Dataset;
+pub use load::LoadOptions;
+pub use row::{Label, Row, Rows, Split, Task};

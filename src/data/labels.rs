@@ -1,0 +1,207 @@
+//! Labels as written become classes or numbers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::columns::RawRows;
+use super::row::{Label, Row, Task};
+use crate::{Error, Result};
+
+/// How benchmarks mark a label that is not told.
+const HIDDEN: &str = "-1";
+
+/// Decides the task by the labels of `train`.
+///
+/// Numbers with a fraction anywhere mean regression. Everything else is a name: integers as
+/// written ("1.0" is "1"), sorted as strings.
+pub(super) fn task(train: &RawRows) -> Result<Task> {
+    let missing = train.rows.iter().filter(|row| row.label.is_none()).count();
+    if missing == train.rows.len() {
+        return Err(Error::new(format!("{}: no column label", train.source))
+            .hint("say which it is with columns: #{ label: \"...\" }"));
+    }
+    let mut fraction = None;
+    let mut word = None;
+    for row in &train.rows {
+        let Some(label) = row.label.as_deref() else {
+            return Err(train.error(row.at, format_args!("no label ({missing} such rows)")));
+        };
+        match label.parse::<f64>() {
+            Ok(value) if value.fract() == 0.0 => {}
+            Ok(_) => fraction = fraction.or(Some(label)),
+            Err(_) => word = word.or(Some((row.at, label))),
+        }
+    }
+    match (fraction, word) {
+        (Some(number), Some((at, name))) => Err(train.error(
+            at,
+            format_args!(
+                "label \"{name}\" among numbers such as {number}; expected only names or only numbers"
+            ),
+        )),
+        (Some(_), None) => Ok(Task::Regression),
+        _ => {
+            let names: BTreeSet<String> = train
+                .rows
+                .iter()
+                .filter_map(|row| row.label.as_deref().map(name))
+                .collect();
+            Ok(Task::Classification {
+                labels: names.into_iter().collect::<Arc<[String]>>(),
+            })
+        }
+    }
+}
+
+/// Whether a split other than train tells no labels: all are absent, or all are -1 and -1 is no
+/// label of `train`.
+pub(super) fn are_hidden(split: &RawRows, train: &RawRows) -> bool {
+    let marked = |rows: &RawRows| {
+        let mut labels = rows.rows.iter().map(|row| row.label.as_deref());
+        labels.all(|label| label.map(name).as_deref() == Some(HIDDEN))
+    };
+    let told = |rows: &RawRows| {
+        let mut labels = rows.rows.iter().filter_map(|row| row.label.as_deref());
+        labels.any(|label| name(label) == HIDDEN)
+    };
+    split.rows.iter().all(|row| row.label.is_none()) || (marked(split) && !told(train))
+}
+
+/// The rows with their labels as the task reads them.
+pub(super) fn rows(raw: &RawRows, task: &Task, hidden: bool) -> Result<Vec<Row>> {
+    let classes: BTreeMap<&str, usize> = match task {
+        Task::Classification { labels } => labels
+            .iter()
+            .enumerate()
+            .map(|(i, l)| (l.as_str(), i))
+            .collect(),
+        Task::Regression => BTreeMap::new(),
+    };
+    raw.rows
+        .iter()
+        .map(|row| {
+            let label = match (&row.label, task) {
+                _ if hidden => Label::Hidden,
+                (None, _) => {
+                    let count = raw.rows.iter().filter(|row| row.label.is_none()).count();
+                    return Err(raw.error(row.at, format_args!("no label ({count} such rows)")));
+                }
+                (Some(label), Task::Regression) => Label::Value(number(raw, row.at, label)?),
+                (Some(label), Task::Classification { labels }) => {
+                    let name = name(label);
+                    Label::Class(*classes.get(name.as_str()).ok_or_else(|| {
+                        raw.error(
+                            row.at,
+                            format_args!(
+                                "label \"{name}\" is not among the labels of train: {}",
+                                labels.join(", ")
+                            ),
+                        )
+                    })?)
+                }
+            };
+            Ok(Row {
+                text: row.text.as_str().into(),
+                text_b: row.text_b.as_deref().map(Into::into),
+                label,
+            })
+        })
+        .collect()
+}
+
+fn number(raw: &RawRows, at: usize, label: &str) -> Result<f64> {
+    match label.parse::<f64>() {
+        Ok(value) if value.is_finite() => Ok(value),
+        _ => Err(raw.error(
+            at,
+            format_args!("label \"{label}\" is not a finite number, as regression asks"),
+        )),
+    }
+}
+
+/// The name of a label: integers written as floats lose their ".0".
+fn name(label: &str) -> String {
+    match label.strip_suffix(".0") {
+        Some(integer) if integer.parse::<i64>().is_ok() => integer.to_string(),
+        _ => label.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::columns::RawRow;
+    use super::*;
+
+    fn raw(labels: &[&str]) -> RawRows {
+        RawRows {
+            source: "a.csv".into(),
+            unit: "line",
+            rows: labels
+                .iter()
+                .enumerate()
+                .map(|(i, label)| RawRow {
+                    at: i + 2,
+                    text: "t".into(),
+                    text_b: None,
+                    label: (!label.is_empty()).then(|| label.to_string()),
+                })
+                .collect(),
+        }
+    }
+
+    fn names(labels: &[&str]) -> Vec<String> {
+        match task(&raw(labels)).unwrap() {
+            Task::Classification { labels } => labels.to_vec(),
+            Task::Regression => panic!("regression"),
+        }
+    }
+
+    #[test]
+    fn names_are_sorted_as_strings() {
+        assert_eq!(names(&["b", "a", "b"]), ["a", "b"]);
+        assert_eq!(names(&["10", "9.0", "2"]), ["10", "2", "9"]);
+    }
+
+    #[test]
+    fn fractions_mean_regression() {
+        let train = raw(&["1", "0.5"]);
+        assert_eq!(task(&train).unwrap(), Task::Regression);
+        let rows = rows(&train, &Task::Regression, false).unwrap();
+        assert_eq!(rows[0].label, Label::Value(1.0));
+        let error = task(&raw(&["0.5", "x"])).unwrap_err().to_string();
+        assert!(
+            error.starts_with("a.csv: line 3: label \"x\" among numbers"),
+            "{error}"
+        );
+        let nan = raw(&["1", "NaN"]);
+        let task = task(&nan).unwrap();
+        let error = super::rows(&nan, &task, false).unwrap_err().to_string();
+        assert!(
+            error.starts_with("a.csv: line 3: label \"NaN\" is not a finite"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn missing_and_unseen_labels_are_named() {
+        let error = task(&raw(&["a", "", ""])).unwrap_err().to_string();
+        assert_eq!(error, "a.csv: line 3: no label (2 such rows)");
+        let task = task(&raw(&["a", "b"])).unwrap();
+        let error = rows(&raw(&["a", "c"]), &task, false)
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            error,
+            "a.csv: line 3: label \"c\" is not among the labels of train: a, b"
+        );
+    }
+
+    #[test]
+    fn minus_one_hides_a_split_unless_train_knows_it() {
+        let train = raw(&["0", "1"]);
+        assert!(are_hidden(&raw(&["-1", "-1"]), &train));
+        assert!(are_hidden(&raw(&["", ""]), &train));
+        assert!(!are_hidden(&raw(&["-1", "1"]), &train));
+        assert!(!are_hidden(&raw(&["-1"]), &raw(&["-1", "1"])));
+    }
+}

@@ -1,0 +1,352 @@
+//! Files as tables of cells: JSON lines, JSON arrays, CSV and TSV, plain or gzipped.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use crate::{Error, Result};
+
+/// One value of a table.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Cell {
+    /// Null, or a key that the row has not.
+    Missing,
+    /// A text, or a number or boolean as written.
+    Text(String),
+    /// A list or a map, named so.
+    Nested(&'static str),
+}
+
+/// Rows of cells under named columns, each knowing where it stood.
+#[derive(Debug, Clone)]
+pub(super) struct Table {
+    /// The file or value read, as errors name it.
+    pub source: String,
+    /// What positions count: "line" in files, "row" in arrays.
+    pub unit: &'static str,
+    pub columns: Vec<String>,
+    /// Position and cells, as many as there are columns.
+    pub rows: Vec<(usize, Vec<Cell>)>,
+}
+
+impl Table {
+    /// Reads a file by its extension: .jsonl, .json (an array or lines), .csv or .tsv, each also .gz.
+    pub fn read(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => Error::at_path(path, "no such file or folder"),
+            _ => Error::at_path(path, e),
+        })?;
+        let name = path
+            .file_name()
+            .map(|n| n.to_string_lossy().to_lowercase())
+            .unwrap_or_default();
+        let (name, bytes) = match name.strip_suffix(".gz") {
+            Some(inner) => (inner.to_string(), gunzip(path, &bytes)?),
+            None => (name, bytes),
+        };
+        let source = path.display().to_string();
+        let text = text(&source, bytes)?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        match name.rsplit_once('.').map(|(_, extension)| extension) {
+            Some("jsonl") => Self::json_lines(source, text),
+            Some("json") if text.trim_start().starts_with('[') => Self::json_array(source, text),
+            Some("json") => Self::json_lines(source, text),
+            Some("csv") => Self::csv(source, text),
+            Some("tsv") => Self::tsv(source, text),
+            _ => Err(Error::at_path(
+                path,
+                "unknown kind of dataset file, expected .jsonl, .json, .csv or .tsv, each also .gz",
+            )),
+        }
+    }
+
+    /// Maps from a script, in order, counted from 0.
+    pub fn from_maps(source: String, maps: &[Map<String, Value>]) -> Self {
+        let mut builder = Builder::default();
+        for (at, map) in maps.iter().enumerate() {
+            builder.push(at, map);
+        }
+        builder.finish(source, "row")
+    }
+
+    /// One JSON object a line; empty lines are skipped.
+    pub fn json_lines(source: String, text: &str) -> Result<Self> {
+        let mut builder = Builder::default();
+        for (at, line) in lines(text) {
+            if line.trim().is_empty() {
+                continue;
+            }
+            let value = serde_json::from_str(line).map_err(|e| bad_json(&source, at, &e))?;
+            builder.push(at, object(&source, "line", at, &value)?);
+        }
+        Ok(builder.finish(source, "line"))
+    }
+
+    fn json_array(source: String, text: &str) -> Result<Self> {
+        let values: Vec<Value> =
+            serde_json::from_str(text).map_err(|e| bad_json(&source, e.line(), &e))?;
+        let mut builder = Builder::default();
+        for (at, value) in values.iter().enumerate() {
+            builder.push(at, object(&source, "row", at, value)?);
+        }
+        Ok(builder.finish(source, "row"))
+    }
+
+    fn csv(source: String, text: &str) -> Result<Self> {
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        let columns = reader
+            .headers()
+            .map_err(|e| Error::new(format!("{source}: line 1: {e}")))?
+            .iter()
+            .map(str::to_string)
+            .collect();
+        let mut rows = Vec::new();
+        for record in reader.records() {
+            let record = record.map_err(|e| match e.kind() {
+                csv::ErrorKind::UnequalLengths {
+                    pos,
+                    expected_len,
+                    len,
+                } => {
+                    let at = pos.as_ref().map_or(0, csv::Position::line);
+                    unequal(&source, at, *expected_len, *len)
+                }
+                _ => Error::new(format!("{source}: {e}")),
+            })?;
+            let at = record.position().map_or(0, csv::Position::line);
+            let cells = record.iter().map(|cell| Cell::Text(cell.into())).collect();
+            rows.push((usize::try_from(at).unwrap_or_default(), cells));
+        }
+        Ok(Self {
+            source,
+            unit: "line",
+            columns,
+            rows,
+        })
+    }
+
+    /// Tab-separated as GLUE has it: a header and no quoting.
+    fn tsv(source: String, text: &str) -> Result<Self> {
+        let mut lines = lines(text).filter(|(_, line)| !line.is_empty());
+        let columns: Vec<String> = lines
+            .next()
+            .map(|(_, header)| header.split('\t').map(str::to_string).collect())
+            .unwrap_or_default();
+        let mut rows = Vec::new();
+        for (at, line) in lines {
+            let cells: Vec<Cell> = line.split('\t').map(|c| Cell::Text(c.into())).collect();
+            if cells.len() != columns.len() {
+                return Err(unequal(
+                    &source,
+                    at as u64,
+                    columns.len() as u64,
+                    cells.len() as u64,
+                ));
+            }
+            rows.push((at, cells));
+        }
+        Ok(Self {
+            source,
+            unit: "line",
+            columns,
+            rows,
+        })
+    }
+
+    /// An error about one row: `source: line 3: message`.
+    pub fn error(&self, at: usize, message: impl std::fmt::Display) -> Error {
+        Error::new(format!("{}: {} {at}: {message}", self.source, self.unit))
+    }
+
+    /// The number of a column.
+    pub fn column(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column == name)
+    }
+}
+
+/// Gathers objects whose keys may differ from row to row.
+#[derive(Default)]
+struct Builder {
+    columns: Vec<String>,
+    index: HashMap<String, usize>,
+    rows: Vec<(usize, Vec<Cell>)>,
+}
+
+impl Builder {
+    fn push(&mut self, at: usize, object: &Map<String, Value>) {
+        let mut cells = vec![Cell::Missing; self.columns.len()];
+        for (key, value) in object {
+            let column = match self.index.get(key) {
+                Some(&column) => column,
+                None => {
+                    self.index.insert(key.clone(), self.columns.len());
+                    self.columns.push(key.clone());
+                    cells.push(Cell::Missing);
+                    self.columns.len() - 1
+                }
+            };
+            cells[column] = cell(value);
+        }
+        self.rows.push((at, cells));
+    }
+
+    fn finish(mut self, source: String, unit: &'static str) -> Table {
+        for (_, cells) in &mut self.rows {
+            cells.resize(self.columns.len(), Cell::Missing);
+        }
+        Table {
+            source,
+            unit,
+            columns: self.columns,
+            rows: self.rows,
+        }
+    }
+}
+
+fn cell(value: &Value) -> Cell {
+    match value {
+        Value::Null => Cell::Missing,
+        Value::String(text) => Cell::Text(text.clone()),
+        Value::Bool(_) | Value::Number(_) => Cell::Text(value.to_string()),
+        Value::Array(_) => Cell::Nested("a list"),
+        Value::Object(_) => Cell::Nested("a map"),
+    }
+}
+
+fn object<'a>(
+    source: &str,
+    unit: &str,
+    at: usize,
+    value: &'a Value,
+) -> Result<&'a Map<String, Value>> {
+    value.as_object().ok_or_else(|| {
+        Error::new(format!(
+            "{source}: {unit} {at}: expected an object such as {{\"text\": \"...\", \"label\": \"...\"}}"
+        ))
+    })
+}
+
+/// The lines of a text, counted from 1, without their ends.
+fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.split('\n')
+        .map(|line| line.strip_suffix('\r').unwrap_or(line))
+        .enumerate()
+        .map(|(i, line)| (i + 1, line))
+}
+
+fn gunzip(path: &Path, bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut plain = Vec::new();
+    flate2::read::MultiGzDecoder::new(bytes)
+        .read_to_end(&mut plain)
+        .map_err(|e| Error::at_path(path, format!("not a readable gzip file: {e}")))?;
+    Ok(plain)
+}
+
+fn text(source: &str, bytes: Vec<u8>) -> Result<String> {
+    String::from_utf8(bytes).map_err(|e| {
+        let good = e.utf8_error().valid_up_to();
+        let at = 1 + e.as_bytes()[..good].iter().filter(|b| **b == b'\n').count();
+        Error::new(format!("{source}: line {at}: not UTF-8 text")).hint("convert the file to UTF-8")
+    })
+}
+
+fn bad_json(source: &str, at: usize, error: &serde_json::Error) -> Error {
+    let words = error.to_string();
+    let what = words.split(" at line ").next().unwrap_or_default();
+    Error::new(format!(
+        "{source}: line {at}, column {}: bad JSON: {what}",
+        error.column()
+    ))
+}
+
+fn unequal(source: &str, at: u64, expected: u64, found: u64) -> Error {
+    Error::new(format!(
+        "{source}: line {at}: {found} columns, expected {expected} as in the header"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(name: &str, content: &[u8]) -> Result<Table> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        Table::read(&path)
+    }
+
+    fn message(name: &str, content: &[u8]) -> String {
+        let text = read(name, content).unwrap_err().to_string();
+        text[text.find(name).unwrap()..].to_string()
+    }
+
+    fn texts(table: &Table, row: usize) -> Vec<&str> {
+        table.rows[row]
+            .1
+            .iter()
+            .map(|cell| match cell {
+                Cell::Text(text) => text.as_str(),
+                Cell::Missing => "-",
+                Cell::Nested(kind) => kind,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn csv_knows_quotes_and_lines() {
+        let table = read(
+            "a.csv",
+            b"\xef\xbb\xbftext,label\n\"a, \"\"b\"\"\nc\",x\nd,y\n",
+        )
+        .unwrap();
+        assert_eq!(table.columns, ["text", "label"]);
+        assert_eq!(texts(&table, 0), ["a, \"b\"\nc", "x"]);
+        assert_eq!(table.rows[1].0, 4);
+        assert_eq!(
+            message("a.csv", b"text,label\nonly\n"),
+            "a.csv: line 2: 1 columns, expected 2 as in the header"
+        );
+    }
+
+    #[test]
+    fn tsv_has_no_quotes() {
+        let table = read("a.tsv", b"sentence\tlabel\r\n\"open\t1\r\n\r\n\t0\r\n").unwrap();
+        assert_eq!(texts(&table, 0), ["\"open", "1"]);
+        assert_eq!(texts(&table, 1), ["", "0"]);
+        assert_eq!(table.rows[1].0, 4);
+        assert_eq!(
+            message("b.tsv", b"a\tb\n1\t2\n1\t2\t3\n"),
+            "b.tsv: line 3: 3 columns, expected 2 as in the header"
+        );
+    }
+
+    #[test]
+    fn json_rows_may_differ_in_their_keys() {
+        let table = read(
+            "a.jsonl",
+            b"{\"text\": \"a\", \"label\": 1}\n\n{\"label\": 0.5, \"word\": null, \"x\": []}\n",
+        )
+        .unwrap();
+        assert_eq!(table.columns, ["text", "label", "word", "x"]);
+        assert_eq!(texts(&table, 0), ["a", "1", "-", "-"]);
+        assert_eq!(texts(&table, 1), ["-", "0.5", "-", "a list"]);
+        assert_eq!(table.rows[1].0, 3);
+        let array = read("a.json", b"[{\"text\": true}]").unwrap();
+        assert_eq!((texts(&array, 0), array.unit), (vec!["true"], "row"));
+    }
+
+    #[test]
+    fn bad_files_are_told_by_line() {
+        assert_eq!(
+            message("a.jsonl", b"{\"text\": \"a\"}\n{\"text\" 1}\n"),
+            "a.jsonl: line 2, column 9: bad JSON: expected `:`"
+        );
+        assert!(message("a.jsonl", b"[1]\n").contains("line 1: expected an object"));
+        assert!(message("a.csv", b"text\na\n\xff\n").contains("line 3: not UTF-8"));
+        assert!(message("a.csv.gz", b"text").contains("gzip"));
+        assert!(message("a.xlsx", b"").contains("expected .jsonl"));
+    }
+}

@@ -1,0 +1,436 @@
+//! Texts as token ids.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use rayon::prelude::*;
+use serde_json::Value;
+use tokenizers::models::wordpiece::WordPiece;
+use tokenizers::normalizers::BertNormalizer;
+use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
+use tokenizers::processors::bert::BertProcessing;
+use tokenizers::{AddedToken, PostProcessor, TruncationParams, utils::truncation};
+
+use crate::{Error, Result, bail};
+
+/// A text, or two that belong together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Text<'a> {
+    /// One text.
+    Single(&'a str),
+    /// A pair, told apart by the type ids where the model has them.
+    Pair(&'a str, &'a str),
+}
+
+impl<'a> From<&'a str> for Text<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Single(text)
+    }
+}
+
+impl<'a> From<(&'a str, &'a str)> for Text<'a> {
+    fn from((first, second): (&'a str, &'a str)) -> Self {
+        Self::Pair(first, second)
+    }
+}
+
+/// A text in tokens, special ones included.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Encoding {
+    /// Token ids.
+    pub ids: Vec<u32>,
+    /// Which text of a pair a token is of, as the model numbers them; as many as `ids`.
+    pub type_ids: Vec<u32>,
+}
+
+/// Encodings of one length, row after row: `[rows, width]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Padded {
+    /// The number of encodings.
+    pub rows: usize,
+    /// The length of the longest.
+    pub width: usize,
+    /// Token ids, padded at the end.
+    pub ids: Vec<u32>,
+    /// 1 for a token, 0 for padding.
+    pub mask: Vec<u32>,
+    /// Type ids, 0 for padding.
+    pub type_ids: Vec<u32>,
+}
+
+/// A model's tokenizer. Truncation and padding settings stored with it are ignored.
+#[derive(Debug, Clone)]
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    pad_id: u32,
+    max_length: Option<usize>,
+}
+
+impl Tokenizer {
+    /// Reads the content of a `tokenizer.json`.
+    pub fn from_bytes(tokenizer_json: &[u8]) -> Result<Self> {
+        let mut inner = tokenizers::Tokenizer::from_bytes(tokenizer_json)
+            .map_err(|e| Error::new(format!("not a readable tokenizer.json: {e}")))?;
+        let stored = inner.get_padding().map(|padding| padding.pad_id);
+        inner.with_padding(None);
+        inner
+            .with_truncation(None)
+            .map_err(|e| Error::new(e.to_string()))?;
+        let known = ["[PAD]", "<pad>"]
+            .iter()
+            .find_map(|token| inner.token_to_id(token));
+        Ok(Self {
+            pad_id: stored.or(known).unwrap_or(0),
+            max_length: None,
+            inner,
+        })
+    }
+
+    /// Reads a model's folder: `tokenizer.json`, or the `vocab.txt` of a WordPiece model alone,
+    /// with `tokenizer_config.json` and `config.json` where they are.
+    pub fn from_folder(folder: &Path) -> Result<Self> {
+        let settings = read_json(&folder.join("tokenizer_config.json"))?.unwrap_or_default();
+        let json = folder.join("tokenizer.json");
+        let vocabulary = folder.join("vocab.txt");
+        let mut tokenizer = if json.is_file() {
+            let bytes = std::fs::read(&json).map_err(|e| Error::at_path(&json, e))?;
+            Self::from_bytes(&bytes).map_err(|e| e.within(json.display()))?
+        } else if vocabulary.is_file() {
+            word_piece(&vocabulary, &settings)?
+        } else {
+            return Err(Error::at_path(
+                folder,
+                "no tokenizer, expected tokenizer.json or vocab.txt",
+            ));
+        };
+        let config = read_json(&folder.join("config.json"))?.unwrap_or_default();
+        let token = &settings["pad_token"];
+        let named = token
+            .as_str()
+            .or_else(|| token["content"].as_str())
+            .and_then(|token| tokenizer.inner.token_to_id(token));
+        let numbered = config["pad_token_id"]
+            .as_u64()
+            .and_then(|id| u32::try_from(id).ok());
+        tokenizer.pad_id = named.or(numbered).unwrap_or(tokenizer.pad_id);
+        tokenizer.max_length = sane_length(&settings["model_max_length"]);
+        Ok(tokenizer)
+    }
+
+    /// The longest input the tokenizer allows, where its folder says a sensible one.
+    pub fn max_length(&self) -> Option<usize> {
+        self.max_length
+    }
+
+    /// The id that fills up shorter rows; 0 where the model has none.
+    pub fn pad_id(&self) -> u32 {
+        self.pad_id
+    }
+
+    /// The id of a token, if the vocabulary has it.
+    pub fn token_id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// The token of an id, if the vocabulary has it.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
+    /// The texts in tokens, in their order, none padded.
+    ///
+    /// What is longer than `max_length` loses tokens at its end, of pairs the longer text first;
+    /// special tokens stay. A `max_length` too small for these is an error.
+    pub fn encode(&self, texts: &[Text<'_>], max_length: usize) -> Result<Vec<Encoding>> {
+        texts
+            .par_iter()
+            .map(|text| self.encode_one(*text, max_length))
+            .collect()
+    }
+
+    fn encode_one(&self, text: Text<'_>, max_length: usize) -> Result<Encoding> {
+        let (first, second) = match text {
+            Text::Single(text) => (text, None),
+            Text::Pair(first, second) => (first, Some(second)),
+        };
+        let special = self
+            .inner
+            .get_post_processor()
+            .map_or(0, |processor| processor.added_tokens(second.is_some()));
+        if max_length < special.max(1) {
+            bail!("max_length {max_length} leaves no room beside {special} special tokens");
+        }
+        let params = TruncationParams {
+            max_length: max_length - special,
+            ..TruncationParams::default()
+        };
+        let encode = || -> tokenizers::Result<tokenizers::Encoding> {
+            let first = self.inner.encode_fast(first, false)?;
+            let second = second
+                .map(|second| self.inner.encode_fast(second, false))
+                .transpose()?;
+            let (mut first, mut second) = truncation::truncate_encodings(first, second, &params)?;
+            // What is cut off is kept as further encodings; they would be post-processed, too.
+            first.take_overflowing();
+            if let Some(second) = &mut second {
+                second.take_overflowing();
+                second.set_type_ids(vec![1; second.len()]);
+            }
+            self.inner.post_process(first, second, true)
+        };
+        let encoding = encode().map_err(|e| Error::new(format!("tokenizing failed: {e}")))?;
+        Ok(Encoding {
+            ids: encoding.get_ids().to_vec(),
+            type_ids: encoding.get_type_ids().to_vec(),
+        })
+    }
+}
+
+/// Fills encodings up to the longest of them with `pad_id`, type 0 and mask 0.
+pub fn pad(encodings: &[Encoding], pad_id: u32) -> Padded {
+    let rows = encodings.len();
+    let width = encodings.iter().map(|e| e.ids.len()).max().unwrap_or(0);
+    let mut padded = Padded {
+        rows,
+        width,
+        ids: vec![pad_id; rows * width],
+        mask: vec![0; rows * width],
+        type_ids: vec![0; rows * width],
+    };
+    for (row, encoding) in encodings.iter().enumerate() {
+        let (start, length) = (row * width, encoding.ids.len());
+        padded.ids[start..start + length].copy_from_slice(&encoding.ids);
+        padded.type_ids[start..start + length].copy_from_slice(&encoding.type_ids);
+        padded.mask[start..start + length].fill(1);
+    }
+    padded
+}
+
+/// BERT's tokenizer of a vocabulary, one token a line.
+fn word_piece(vocabulary: &Path, settings: &Value) -> Result<Tokenizer> {
+    let failed = |e: tokenizers::Error| Error::at_path(vocabulary, e);
+    let model = WordPiece::from_file(&vocabulary.display().to_string())
+        .build()
+        .map_err(failed)?;
+    let mut inner = tokenizers::Tokenizer::new(model);
+    let id = |token: &str| {
+        inner.token_to_id(token).ok_or_else(|| {
+            Error::at_path(
+                vocabulary,
+                format!("the vocabulary has no {token}, as BERT's have"),
+            )
+        })
+    };
+    let (unknown, separator, class) = (id("[UNK]")?, id("[SEP]")?, id("[CLS]")?);
+    let pad_id = inner.token_to_id("[PAD]").unwrap_or(0);
+    let special: BTreeSet<u32> = [Some(unknown), Some(separator), Some(class)]
+        .into_iter()
+        .chain(["[PAD]", "[MASK]"].map(|token| inner.token_to_id(token)))
+        .flatten()
+        .collect();
+    let special: Vec<AddedToken> = special
+        .into_iter()
+        .filter_map(|id| inner.id_to_token(id))
+        .map(|token| AddedToken::from(token, true))
+        .collect();
+    let lowercase = settings["do_lower_case"].as_bool().unwrap_or(true);
+    let chinese = settings["tokenize_chinese_chars"].as_bool().unwrap_or(true);
+    let accents = settings["strip_accents"].as_bool();
+    inner
+        .with_normalizer(Some(BertNormalizer::new(true, chinese, accents, lowercase)))
+        .map_err(failed)?;
+    inner.with_pre_tokenizer(Some(BertPreTokenizer));
+    inner.with_post_processor(Some(BertProcessing::new(
+        ("[SEP]".into(), separator),
+        ("[CLS]".into(), class),
+    )));
+    inner.add_special_tokens(special).map_err(failed)?;
+    Ok(Tokenizer {
+        inner,
+        pad_id,
+        max_length: None,
+    })
+}
+
+/// A file's JSON; none where there is no such file.
+fn read_json(path: &Path) -> Result<Option<Value>> {
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let bytes = std::fs::read(path).map_err(|e| Error::at_path(path, e))?;
+    serde_json::from_slice(&bytes)
+        .map(Some)
+        .map_err(|e| Error::at_path(path, format!("bad JSON: {e}")))
+}
+
+/// Tokenizers without a limit say 1e30.
+fn sane_length(length: &Value) -> Option<usize> {
+    let length = length.as_f64()?;
+    (1.0..1e6).contains(&length).then_some(length as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::bundled;
+
+    const CONFORMANCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/conformance");
+
+    fn mini() -> Tokenizer {
+        Tokenizer::from_bytes(bundled::mini().tokenizer).unwrap()
+    }
+
+    fn numbers(rows: &Value) -> Vec<Vec<u32>> {
+        serde_json::from_value(rows.clone()).unwrap()
+    }
+
+    #[test]
+    fn ids_equal_those_of_transformers() {
+        let cases = Path::new(CONFORMANCE).join("tokenize");
+        if !cases.is_dir() {
+            eprintln!("skipped: no conformance cases here");
+            return;
+        }
+        for kind in [
+            "bert",
+            "distilbert",
+            "electra",
+            "gpt2",
+            "roberta",
+            "xlm-roberta",
+        ] {
+            let case = read_json(&cases.join(kind).join("case.json"))
+                .unwrap()
+                .unwrap();
+            let model = Path::new(CONFORMANCE).join(case["model"].as_str().unwrap());
+            let tokenizer = Tokenizer::from_folder(&model).unwrap();
+            let max_length = case["max_length"].as_u64().unwrap() as usize;
+            let texts: Vec<String> = serde_json::from_value(case["texts"].clone()).unwrap();
+            let singles: Vec<Text> = texts.iter().map(|text| text.as_str().into()).collect();
+            let singles = tokenizer.encode(&singles, max_length).unwrap();
+            let ids: Vec<Vec<u32>> = singles.into_iter().map(|e| e.ids).collect();
+            assert_eq!(ids, numbers(&case["single"]), "{kind}");
+            let pairs: Vec<Text> = texts
+                .windows(2)
+                .map(|pair| (pair[0].as_str(), pair[1].as_str()).into())
+                .collect();
+            let pairs = tokenizer.encode(&pairs, max_length).unwrap();
+            let ids: Vec<Vec<u32>> = pairs.iter().map(|e| e.ids.clone()).collect();
+            assert_eq!(ids, numbers(&case["pairs"]), "{kind}");
+            let types: Vec<Vec<u32>> = pairs.into_iter().map(|e| e.type_ids).collect();
+            assert_eq!(types, numbers(&case["pair_type_ids"]), "{kind}");
+        }
+    }
+
+    #[test]
+    fn mini_reads_english() {
+        let encodings = mini()
+            .encode(
+                &["Hello, world!".into(), ("Hello", "world").into(), "".into()],
+                128,
+            )
+            .unwrap();
+        assert_eq!(encodings[0].ids, [101, 7592, 1010, 2088, 999, 102]);
+        assert_eq!(encodings[1].ids, [101, 7592, 102, 2088, 102]);
+        assert_eq!(encodings[1].type_ids, [0, 0, 0, 1, 1]);
+        assert_eq!(encodings[2].ids, [101, 102]);
+    }
+
+    #[test]
+    fn stored_padding_and_truncation_are_ignored() {
+        let mut json: Value = serde_json::from_slice(bundled::mini().tokenizer).unwrap();
+        json["truncation"] = serde_json::json!({
+            "direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0
+        });
+        json["padding"] = serde_json::json!({
+            "strategy": {"Fixed": 128}, "direction": "Right", "pad_to_multiple_of": null,
+            "pad_id": 7, "pad_type_id": 0, "pad_token": "[PAD]"
+        });
+        let tokenizer = Tokenizer::from_bytes(json.to_string().as_bytes()).unwrap();
+        let encoding = tokenizer.encode(&["Hello, world!".into()], 128).unwrap();
+        assert_eq!(encoding[0].ids.len(), 6);
+        assert_eq!(tokenizer.pad_id(), 7);
+    }
+
+    #[test]
+    fn long_texts_are_cut_and_special_tokens_kept() {
+        let long = "good film ".repeat(10_000);
+        let tokenizer = mini();
+        let start = std::time::Instant::now();
+        let encodings = tokenizer
+            .encode(&[long.as_str().into(), (long.as_str(), "short").into()], 16)
+            .unwrap();
+        assert!(start.elapsed().as_secs() < 5);
+        assert_eq!((encodings[0].ids.len(), encodings[0].ids[15]), (16, 102));
+        assert_eq!(encodings[1].ids[13..], [102, 2460, 102]);
+        assert_eq!(
+            tokenizer.encode(&["a film".into()], 2).unwrap()[0].ids,
+            [101, 102]
+        );
+        let error = tokenizer.encode(&[("a", "b").into()], 2).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "max_length 2 leaves no room beside 3 special tokens"
+        );
+    }
+
+    #[test]
+    fn padding_fills_to_the_longest() {
+        let encoding = |ids: &[u32]| Encoding {
+            ids: ids.to_vec(),
+            type_ids: vec![1; ids.len()],
+        };
+        let padded = pad(&[encoding(&[5]), encoding(&[6, 7])], 9);
+        assert_eq!((padded.rows, padded.width), (2, 2));
+        assert_eq!(padded.ids, [5, 9, 6, 7]);
+        assert_eq!(padded.mask, [1, 0, 1, 1]);
+        assert_eq!(padded.type_ids, [1, 0, 1, 1]);
+        assert_eq!(pad(&[], 0), Padded::default());
+    }
+
+    #[test]
+    fn a_vocabulary_alone_makes_a_tokenizer() {
+        let mini = mini();
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text);
+        let vocabulary: Vec<String> = (0..30522).map(|id| mini.token(id).unwrap()).collect();
+        write("vocab.txt", &vocabulary.join("\n")).unwrap();
+        write("tokenizer_config.json", r#"{"model_max_length": 128}"#).unwrap();
+        let own = Tokenizer::from_folder(folder.path()).unwrap();
+        let texts = [
+            "Hello, [MASK] naïve World!".into(),
+            ("日本 café", "a\tb").into(),
+        ];
+        assert_eq!(
+            own.encode(&texts, 32).unwrap(),
+            mini.encode(&texts, 32).unwrap()
+        );
+        assert_eq!((own.max_length(), own.pad_id()), (Some(128), 0));
+        write(
+            "tokenizer_config.json",
+            r#"{"do_lower_case": false, "model_max_length": 1e30}"#,
+        )
+        .unwrap();
+        let cased = Tokenizer::from_folder(folder.path()).unwrap();
+        assert_eq!(
+            cased.encode(&["Hello".into()], 32).unwrap()[0].ids,
+            [101, 100, 102]
+        );
+        assert_eq!(cased.max_length(), None);
+    }
+
+    #[test]
+    fn broken_and_missing_files_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let message = || {
+            Tokenizer::from_folder(folder.path())
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(message().ends_with("no tokenizer, expected tokenizer.json or vocab.txt"));
+        std::fs::write(folder.path().join("vocab.txt"), "a\nb\n").unwrap();
+        assert!(message().ends_with("the vocabulary has no [UNK], as BERT's have"));
+        std::fs::write(folder.path().join("tokenizer.json"), "{").unwrap();
+        assert!(message().contains("not a readable tokenizer.json"));
+    }
+}
