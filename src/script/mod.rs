@@ -1,1 +1,30 @@
-//! The language.
+//! The language: Rhai with its traps closed, and the natives of [`api`].
+//!
+//! An [`Interpreter`] runs code in a [`Session`]; a failure is a [`Diagnostic`], one line with the
+//! place in the script. Natives return [`Fallible`] and read their maps through [`Options`].
+
+pub mod api;
+mod arithmetic;
+mod compare;
+mod diagnostics;
+pub mod docs;
+mod engine;
+mod error;
+mod incomplete;
+mod interpreter;
+mod modules;
+mod options;
+mod paths;
+mod reword;
+mod session;
+mod signatures;
+mod values;
+
+pub use diagnostics::Diagnostic;
+pub use engine::{compile, engine, names};
+pub use error::{Fallible, innermost, lowered, raised};
+pub use incomplete::incomplete;
+pub use interpreter::Interpreter;
+pub use options::{Absent, Kind, NativeSpec, OptionSpec, Options};
+pub use session::{Import, Mode, Session, Setup};
+pub use values::{describe, type_name};

@@ -1,0 +1,148 @@
+//! Text files, JSON and the parameters of a study.
+
+use std::io::Read;
+
+use rhai::plugin::*;
+use rhai::{Dynamic, Engine, Map, NativeCallContext};
+use serde_json::Value;
+
+use crate::script::Session;
+use crate::script::error::Fallible;
+use crate::script::values::describe;
+use crate::{Error, Result, bail};
+
+/// The longest text file read at once, in bytes; larger data has readers of its own.
+const LONGEST: u64 = 1 << 30;
+
+/// Registers the topic.
+pub(super) fn register(engine: &mut Engine, _: &Session) {
+    engine.register_global_module(rhai::exported_module!(natives).into());
+}
+
+#[export_module]
+mod natives {
+    /// The text of a file, relative to the script.
+    ///
+    /// ```rhai
+    /// let notes = read_text("notes.txt");
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn read_text(context: NativeCallContext, path: &str) -> Fallible<String> {
+        let file = Session::of(&context)?.read_path(path)?;
+        let text = std::fs::File::open(&file).and_then(|opened| {
+            let mut text = String::new();
+            opened.take(LONGEST).read_to_string(&mut text)?;
+            Ok(text)
+        });
+        Ok(text.map_err(|error| Error::at_path(&file, error))?)
+    }
+
+    /// The value that a JSON text stands for: maps, lists, texts, numbers, `true`, `false`;
+    /// `null` is `()`.
+    ///
+    /// ```rhai
+    /// parse_json("[1, 2.5]")    // [1, 2.5]
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn parse_json(text: &str) -> Fallible<Dynamic> {
+        let value: Value = serde_json::from_str(text)
+            .map_err(|error| Error::new(format!("parse_json: {error}")))?;
+        Ok(from_json(value)?)
+    }
+
+    /// A value as JSON text: maps, lists, texts, finite numbers, `true`, `false`, `()`.
+    ///
+    /// ```rhai
+    /// to_json(#{ a: [1, 2] })    // {"a":[1,2]}
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn to_json(value: Dynamic) -> Fallible<String> {
+        Ok(json(&value)?.to_string())
+    }
+
+    /// The value of a parameter of the study: what `--set name=value` gave, read as the type of
+    /// the default, else the default.
+    ///
+    /// ```rhai
+    /// let epochs = param("epochs", 3);
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn param(context: NativeCallContext, name: &str, default: Dynamic) -> Fallible<Dynamic> {
+        match Session::of(&context)?.param(name) {
+            Some(text) => Ok(read_as(name, &text, &default)?),
+            None => Ok(default),
+        }
+    }
+}
+
+fn read_as(name: &str, text: &str, like: &Dynamic) -> Result<Dynamic> {
+    let read = if like.is_string() {
+        Some(text.into())
+    } else if like.is_int() {
+        text.parse::<i64>().ok().map(Dynamic::from)
+    } else if like.is_float() {
+        text.parse::<f64>().ok().filter(|number| number.is_finite()).map(Dynamic::from)
+    } else if like.is_bool() {
+        text.parse::<bool>().ok().map(Dynamic::from)
+    } else {
+        let value = serde_json::from_str(text).ok().map(from_json).transpose()?;
+        value.filter(|value| value.type_id() == like.type_id())
+    };
+    match read {
+        Some(value) => Ok(value),
+        None => bail!("--set {name}={text}: expected a value like the default, {}", describe(like)),
+    }
+}
+
+fn from_json(value: Value) -> Result<Dynamic> {
+    Ok(match value {
+        Value::Null => Dynamic::UNIT,
+        Value::Bool(value) => value.into(),
+        Value::String(text) => text.into(),
+        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(whole), _) => whole.into(),
+            (None, Some(float)) => float.into(),
+            _ => bail!("{number} is too large a number"),
+        },
+        Value::Array(values) => {
+            let values: Result<rhai::Array> = values.into_iter().map(from_json).collect();
+            values?.into()
+        }
+        Value::Object(entries) => {
+            let mut map = Map::new();
+            for (key, value) in entries {
+                map.insert(key.into(), from_json(value)?);
+            }
+            map.into()
+        }
+    })
+}
+
+fn json(value: &Dynamic) -> Result<Value> {
+    if value.is_unit() {
+        return Ok(Value::Null);
+    }
+    if let Ok(value) = value.as_bool() {
+        return Ok(value.into());
+    }
+    if let Ok(value) = value.as_int() {
+        return Ok(value.into());
+    }
+    if let Ok(float) = value.as_float() {
+        return match serde_json::Number::from_f64(float) {
+            Some(number) => Ok(Value::Number(number)),
+            None => bail!("to_json: {float} has no JSON"),
+        };
+    }
+    if let Ok(text) = value.as_immutable_string_ref() {
+        return Ok(Value::String(text.to_string()));
+    }
+    if let Ok(list) = value.as_array_ref() {
+        return Ok(Value::Array(list.iter().map(json).collect::<Result<_>>()?));
+    }
+    if let Ok(map) = value.as_map_ref() {
+        let entries = map.iter().map(|(key, value)| Ok((key.to_string(), json(value)?)));
+        return Ok(Value::Object(entries.collect::<Result<_>>()?));
+    }
+    bail!("to_json: {} has no JSON", describe(value))
+}

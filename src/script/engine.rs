@@ -1,0 +1,130 @@
+//! The script engine, set up so that what is wrong is loud.
+
+use std::rc::Rc;
+
+use rhai::{AST, ASTNode, Dynamic, Engine, Expr, FnPtr, Module, OptimizationLevel, ParseError, Scope};
+
+use super::error::Fallible;
+use super::modules::Modules;
+use super::{Session, api, arithmetic, compare};
+use crate::Error;
+
+/// An engine with all natives, for `session`.
+pub fn engine(session: &Session) -> Engine {
+    let mut engine = Engine::new();
+    engine
+        // Simple would fold comparisons of literals by the engine's own rules.
+        .set_optimization_level(OptimizationLevel::None)
+        // The engine's fast paths would win over the operators registered here.
+        .set_fast_operators(false)
+        .set_strict_variables(true)
+        .set_fail_on_invalid_map_property(true)
+        .set_max_expr_depths(256, 128)
+        .set_max_call_levels(64)
+        // Code as text would escape the literals that say what a script reads.
+        .disable_symbol("eval")
+        .set_default_tag(Dynamic::from(session.clone()))
+        .set_module_resolver(Modules::new(session.clone()));
+
+    let asked = session.clone();
+    engine.on_progress(move |_| asked.stopped().then(|| Dynamic::from(Error::interrupted())));
+    let printed = session.clone();
+    engine.on_print(move |text| printed.print(text));
+    let debugged = session.clone();
+    engine.on_debug(move |text, _, _| debugged.print(text));
+
+    engine.register_type_with_name::<Error>("Error");
+    engine.register_fn("to_string", |error: &mut Error| error.to_string());
+    engine.register_fn("to_debug", |error: &mut Error| error.to_string());
+    engine.register_get("message", |error: &mut Error| error.message().to_string());
+
+    compare::register(&mut engine);
+    arithmetic::register(&mut engine);
+    for topic in api::TOPICS {
+        (topic.register)(&mut engine, session);
+    }
+    name_natives(&mut engine);
+    engine
+}
+
+/// Makes natives values, so that `names.map(dataset)` works.
+fn name_natives(engine: &mut Engine) {
+    let mut module = Module::new();
+    for name in names(engine) {
+        if let Ok(pointer) = FnPtr::new(name.as_str()) {
+            module.set_var(name, pointer);
+        }
+    }
+    engine.register_global_module(Rc::new(module));
+}
+
+/// The names of all natives a script can call, sorted, each once.
+pub fn names(engine: &Engine) -> Vec<String> {
+    let mut names: Vec<String> = engine.collect_fn_metadata(
+        None,
+        |info| {
+            let name = info.metadata.name.as_str();
+            name.starts_with(|c: char| c.is_ascii_alphabetic())
+                .then_some(name)
+                .filter(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))
+                .map(str::to_string)
+        },
+        true,
+    );
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// Reads code. `scope` has the variables that exist already; `source` names the code in messages
+/// (a script's path). A function that hides a native is told to the user.
+pub fn compile(
+    engine: &Engine,
+    session: &Session,
+    scope: &Scope,
+    source: &str,
+    text: &str,
+) -> Result<AST, ParseError> {
+    let natives = names(engine);
+    let mut known = Scope::new();
+    for name in natives.iter().map(String::as_str).chain(scope.iter_raw().map(|(name, ..)| name)) {
+        known.push_constant(name.to_string(), ());
+    }
+    let mut tree = engine.compile_with_scope(&known, text)?;
+    tree.set_source(source);
+    for function in tree.iter_functions() {
+        if natives.binary_search_by(|name| name.as_str().cmp(function.name)).is_ok() {
+            session.notice_once(format!(
+                "{source}: fn {} hides the built-in function of that name",
+                function.name
+            ));
+        }
+    }
+    session.name_literals(literals(&tree));
+    Ok(tree)
+}
+
+fn literals(tree: &AST) -> Vec<String> {
+    let mut found = Vec::new();
+    tree.walk(&mut |path: &[ASTNode]| {
+        if let Some(ASTNode::Expr(Expr::StringConstant(text, _))) = path.last() {
+            found.push(text.to_string());
+        }
+        true
+    });
+    found
+}
+
+/// Runs `call` and turns a panic, which is a defect of ours, into an error.
+pub(super) fn caught<T>(call: impl FnOnce() -> Fallible<T>) -> Fallible<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)).unwrap_or_else(|panic| {
+        let what = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("unknown");
+        Err(Error::new(format!("internal error: {what}"))
+            .hint("this is a defect of tureen; please report it with the script")
+            .into())
+    })
+}

@@ -1,0 +1,151 @@
+//! Which files a script may touch.
+//!
+//! A path that stands in the script as a literal, or came from `--set`, may be read wherever it
+//! points; a path that the script computed stays inside the script's folder and the folder it
+//! writes to. What is written stays under the latter. `--allow-read` and `--allow-write` widen.
+
+use std::path::{Component, Path, PathBuf};
+
+use super::Session;
+use crate::{Result, bail};
+
+impl Session {
+    /// The file or folder to read for `path` as the script wrote it: relative to the script, else
+    /// to the folder it writes to where only that has it.
+    pub fn read_path(&self, path: &str) -> Result<PathBuf> {
+        if path.is_empty() {
+            bail!("the path is empty");
+        }
+        let inside = self.folder().join(path);
+        let written = self.write_folder().join(path);
+        let found = if !inside.exists() && written.exists() { written } else { inside };
+        self.check_read(path, &found)?;
+        Ok(found)
+    }
+
+    /// An error unless the script, which wrote `path`, may read the `file` this means.
+    pub(super) fn check_read(&self, path: &str, file: &Path) -> Result<()> {
+        if self.named(path)
+            || within(file, self.folder())
+            || within(file, &self.write_folder())
+            || self.setup().allow_read.iter().any(|a| within(file, a))
+        {
+            return Ok(());
+        }
+        bail!("{path}: a computed path outside the script's folder may not be read";
+            hint: "write it as a literal, or run with --allow-read {}", parent_of(file))
+    }
+
+    /// The file or folder to write for `path` as the script wrote it: under the folder that the
+    /// script writes to. Makes no folders.
+    pub fn write_path(&self, path: &str) -> Result<PathBuf> {
+        if path.is_empty() {
+            bail!("the path is empty");
+        }
+        let target = self.write_folder().join(path);
+        if within(&target, &self.write_folder())
+            || self.setup().allow_write.iter().any(|a| within(&target, a))
+        {
+            return Ok(target);
+        }
+        bail!("{path}: a script writes only under {}", self.write_folder().display();
+            hint: "use a path inside it, or run with --allow-write {}", parent_of(&target))
+    }
+
+    /// Lets the strings that stand in the code as literals be read as paths.
+    pub(super) fn name_literals(&self, literals: impl IntoIterator<Item = String>) {
+        self.state().literals.borrow_mut().extend(literals);
+    }
+
+    fn named(&self, path: &str) -> bool {
+        self.state().literals.borrow().contains(path)
+            || self.setup().params.values().any(|value| value == path)
+    }
+}
+
+/// Whether `path` stays inside `folder`, links followed as far as they exist.
+fn within(path: &Path, folder: &Path) -> bool {
+    match (resolved(path), resolved(folder)) {
+        (Some(path), Some(folder)) => path.starts_with(folder),
+        _ => false,
+    }
+}
+
+/// The absolute path without links and `..`; the part that does not exist yet is kept as it is.
+fn resolved(path: &Path) -> Option<PathBuf> {
+    let path = std::path::absolute(path).ok()?;
+    let mut real = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                real.pop();
+            }
+            Component::CurDir => {}
+            part => {
+                real.push(part);
+                if let Ok(followed) = real.canonicalize() {
+                    real = followed;
+                } else if real.is_symlink() {
+                    // A link to nowhere: writing through it would create its target.
+                    return None;
+                }
+            }
+        }
+    }
+    Some(real)
+}
+
+fn parent_of(path: &Path) -> String {
+    path.parent().unwrap_or(path).display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Mode, Setup};
+    use super::*;
+
+    fn session(folder: &Path) -> Session {
+        Session::new(Setup {
+            mode: Mode::Script { path: folder.join("study.rhai") },
+            write_folder: folder.join("run"),
+            ..Setup::default()
+        })
+    }
+
+    #[test]
+    fn reading_follows_the_script_and_literals() {
+        let folder = tempfile::tempdir().unwrap();
+        let session = session(folder.path());
+        assert_eq!(session.read_path("a.txt").unwrap(), folder.path().join("a.txt"));
+        assert!(session.read_path("../x/a.txt").is_err());
+        assert!(session.read_path("/etc/hostname").is_err());
+        session.name_literals(["../x/a.txt".to_string()]);
+        assert!(session.read_path("../x/a.txt").is_ok());
+    }
+
+    #[test]
+    fn writing_stays_under_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let session = session(folder.path());
+        let target = session.write_path("out/a").unwrap();
+        assert_eq!(target, folder.path().join("run/out/a"));
+        for escape in ["../a", "/tmp/a", "out/../../a", ""] {
+            assert!(session.write_path(escape).is_err(), "{escape}");
+        }
+        let error = session.write_path("../a").unwrap_err().to_string();
+        assert!(error.contains("--allow-write"), "{error}");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_link_is_no_way_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("run");
+        std::fs::create_dir(&run).unwrap();
+        std::os::unix::fs::symlink("/tmp", run.join("link")).unwrap();
+        std::os::unix::fs::symlink("/nonexistent/x", run.join("dangling")).unwrap();
+        let session = session(folder.path());
+        assert!(session.write_path("link/a").is_err());
+        assert!(session.write_path("dangling").is_err());
+    }
+}

@@ -1,0 +1,71 @@
+//! What natives take, as users read it: for errors, help and the reference.
+
+use rhai::{Engine, FuncMetadata};
+
+use super::values::type_name;
+
+/// How a function is called: `train(model: Model, data: Dataset, options: map)`.
+pub(super) fn signature(function: &FuncMetadata) -> String {
+    let types = function.params_info.iter().take(function.num_params);
+    let parameters: Vec<String> = types
+        .map(|parameter| match parameter.split_once(':') {
+            Some((name, rust)) => {
+                let name = name.trim().trim_start_matches("mut ");
+                match name {
+                    "" | "_" => type_name(rust),
+                    name => format!("{name}: {}", type_name(rust)),
+                }
+            }
+            None => parameter.to_string(),
+        })
+        .collect();
+    let unnamed = vec!["_".to_string(); function.num_params - parameters.len().min(function.num_params)];
+    format!("{}({})", function.name, [parameters, unnamed].concat().join(", "))
+}
+
+/// All signatures of the functions called `name`, those with fewer parameters first; without the
+/// engine's own where we have some.
+pub(super) fn signatures(engine: &Engine, name: &str) -> Vec<String> {
+    let find = |all: bool| {
+        let mut found: Vec<(usize, String)> = engine.collect_fn_metadata(
+            None,
+            |info| {
+                let wanted = info.metadata.name == name;
+                wanted.then(|| (info.metadata.num_params, signature(info.metadata)))
+            },
+            all,
+        );
+        found.sort();
+        found.dedup();
+        found
+    };
+    let own = find(false);
+    let found = if own.is_empty() { find(true) } else { own };
+    found.into_iter().map(|(_, signature)| signature).collect()
+}
+
+/// The properties that values of the type users call `type_` have, sorted.
+pub(super) fn properties(engine: &Engine, type_: &str) -> Vec<String> {
+    members(engine, type_, |name| name.strip_prefix("get$"))
+}
+
+/// Whether values of that type have the method `name`.
+pub(super) fn has_method(engine: &Engine, type_: &str, name: &str) -> bool {
+    !members(engine, type_, |method| (method == name).then_some(method)).is_empty()
+}
+
+fn members(engine: &Engine, type_: &str, wanted: impl Fn(&str) -> Option<&str> + Copy) -> Vec<String> {
+    let mut found: Vec<String> = engine.collect_fn_metadata(
+        None,
+        |info| {
+            let receiver = info.metadata.params_info.first()?;
+            let (_, rust) = receiver.split_once(':')?;
+            let name = wanted(info.metadata.name.as_str())?;
+            (type_name(rust) == type_).then(|| name.to_string())
+        },
+        true,
+    );
+    found.sort();
+    found.dedup();
+    found
+}

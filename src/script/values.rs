@@ -1,0 +1,46 @@
+//! How values are named and shown to users.
+
+use rhai::Dynamic;
+
+/// The name users know a type by: the engine's names without paths, `int`, `float`, `text`...
+pub fn type_name(rust: &str) -> String {
+    let bare = rust.trim().trim_start_matches('&').trim_start_matches("mut ").trim();
+    match bare {
+        "i64" | "INT" => "int".into(),
+        "f64" | "FLOAT" => "float".into(),
+        "bool" => "bool".into(),
+        "char" => "char".into(),
+        "()" => "()".into(),
+        "string" | "str" | "String" | "ImmutableString" | "alloc::string::String" => "text".into(),
+        "array" | "Array" => "list".into(),
+        "map" | "Map" => "map".into(),
+        "Fn" | "FnPtr" => "function".into(),
+        "Dynamic" | "?" | "_" => "any".into(),
+        path if path.contains("::ImmutableString") => "text".into(),
+        path if path.contains("Vec<rhai") => "list".into(),
+        path if path.contains("BTreeMap<") => "map".into(),
+        path if path.contains("Range") => "range".into(),
+        path => path.rsplit("::").next().unwrap_or(path).to_string(),
+    }
+}
+
+/// A value in an error: its type, and the value where that is short.
+pub fn describe(value: &Dynamic) -> String {
+    let kind = type_name(value.type_name());
+    if value.is_unit() {
+        return "nothing, ()".into();
+    }
+    if let Ok(text) = value.as_immutable_string_ref() {
+        return match text.char_indices().nth(40) {
+            Some((cut, _)) => format!("text {:?}...", &text[..cut]),
+            None => format!("text {:?}", text.as_str()),
+        };
+    }
+    if let Ok(list) = value.as_array_ref() {
+        return format!("a list of {}", list.len());
+    }
+    if value.is_int() || value.is_float() || value.is_bool() || value.is_char() {
+        return format!("{kind} {value}");
+    }
+    format!("a {kind}")
+}
