@@ -87,10 +87,11 @@ impl Head {
 
     /// Checks the shapes against the number of outputs.
     pub fn validate(&self) -> Result<()> {
-        let get = |name: &str| match self.tensors.get(&Name::new(name)) {
+        let get = |name: &str| -> Result<Vec<usize>> {
+            match self.tensors.get(&Name::new(name)) {
             Some(t) => Ok(t.dims().to_vec()),
             None => bail!("head {}: tensor {name} is missing", self.name),
-        };
+        }};
         let outputs = self.labels.outputs();
         let (dense, out) = (get("heads.1.weight")?, get("heads.4.weight")?);
         let (b1, b4) = (get("heads.1.bias")?, get("heads.4.bias")?);
@@ -109,9 +110,11 @@ impl Head {
 
 /// The forward pass of a head with these (perhaps tracked) tensors.
 pub fn forward(tensors: &Tensors, hidden: &Tensor, noise: &Noise) -> Result<Tensor> {
-    let get = |name: &str| match tensors.get(&Name::new(name)) {
-        Some(t) => Ok(t),
-        None => bail!("the head's tensor {name} is missing"),
+    let get = |name: &str| -> Result<Tensor> {
+        match tensors.get(&Name::new(name)) {
+            Some(t) => Ok(t.to_dtype(hidden.dtype())?.to_device(hidden.device())?),
+            None => bail!("the head's tensor {name} is missing"),
+        }
     };
     // The site numbers follow those of a model's layers, far above any.
     let drop = |x: Tensor, site: u64| match &noise.hidden {
@@ -119,7 +122,7 @@ pub fn forward(tensors: &Tensors, hidden: &Tensor, noise: &Noise) -> Result<Tens
         None => Ok::<Tensor, crate::Error>(x),
     };
     let first = drop(hidden.i((.., 0))?.contiguous()?, 254)?;
-    let dense = linear(&first, get("heads.1.weight")?, Some(get("heads.1.bias")?))?;
+    let dense = linear(&first, &get("heads.1.weight")?, Some(&get("heads.1.bias")?))?;
     let inner = drop(Activation::Tanh.apply(&dense)?, 255)?;
-    linear(&inner, get("heads.4.weight")?, Some(get("heads.4.bias")?))
+    linear(&inner, &get("heads.4.weight")?, Some(&get("heads.4.bias")?))
 }

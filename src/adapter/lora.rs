@@ -31,6 +31,16 @@ impl Default for Lora {
 }
 
 impl Lora {
+    /// A LoRA of rank `r` on these linear maps, in any order. Errors without a target or rank.
+    pub fn new(r: usize, alpha: f64, mut targets: Vec<LinearSite>) -> Result<Self> {
+        if r == 0 || targets.is_empty() {
+            bail!("a LoRA needs a rank and at least one target");
+        }
+        targets.sort_unstable();
+        targets.dedup();
+        Ok(Self { r, alpha, targets })
+    }
+
     /// Reads AdapterHub's `config` object; none where it describes another architecture.
     pub fn read(config: &Value) -> Option<Result<Self>> {
         (config.get("architecture").and_then(Value::as_str) == Some("lora"))
@@ -82,12 +92,7 @@ impl Lora {
         if output {
             targets.push(LinearSite::Output);
         }
-        targets.sort_unstable();
-        targets.dedup();
-        if targets.is_empty() {
-            bail!("adapter config: a LoRA without any target");
-        }
-        Ok(Self { r, alpha, targets })
+        Self::new(r, alpha, targets).map_err(|e| e.within("adapter config"))
     }
 
     /// The factor before B A.

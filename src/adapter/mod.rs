@@ -13,5 +13,5 @@ pub use bottleneck::Bottleneck;
 pub use head::{Head, Labels, forward as head_forward};
 pub use kind::Kind;
 pub use lora::Lora;
-pub use tensors::{Name, Tensors, natural};
+pub use tensors::{Name, Tensors, matrices, natural, on_model};
 pub use value::{Adapter, Base, Epoch, Parts, Recipe, Training, content, head_id};

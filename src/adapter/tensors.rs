@@ -7,6 +7,9 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
+use crate::Result;
+use crate::model::Model;
+
 /// A canonical tensor name: the AdapterHub path without model prefix and adapter name, such as
 /// `encoder.layer.0.output.adapter_down.weight`. Ordered naturally: layer.2 before layer.10.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -96,6 +99,26 @@ impl From<&str> for Name {
     fn from(name: &str) -> Self {
         Self::new(name)
     }
+}
+
+/// The weight matrices among tensors.
+pub fn matrices(tensors: &Tensors) -> Tensors {
+    tensors
+        .iter()
+        .filter(|(name, _)| name.is_matrix())
+        .map(|(name, tensor)| (name.clone(), tensor.clone()))
+        .collect()
+}
+
+/// Tensors of the model's type and on its device.
+pub fn on_model(tensors: &Tensors, model: &Model) -> Result<Tensors> {
+    tensors
+        .iter()
+        .map(|(name, tensor)| {
+            let tensor = tensor.to_dtype(model.dtype())?.to_device(model.device())?;
+            Ok((name.clone(), tensor))
+        })
+        .collect()
 }
 
 /// Compares texts with runs of digits as numbers; equal numbers fall back to the texts.

@@ -239,7 +239,7 @@ impl Adapter {
         let heads = self.heads();
         let trained = heads
             .iter()
-            .find(|h| h.dataset.as_deref() == Some(dataset.id().as_ref()));
+            .find(|h| h.dataset.as_deref() == Some(dataset.id()));
         match (trained, heads) {
             (Some(head), _) => Ok(head),
             (None, [only]) => Ok(only),

@@ -18,6 +18,7 @@ mod linear;
 mod lora;
 mod mask;
 mod matrix;
+mod class;
 pub mod random;
 mod real;
 mod softmax;
@@ -25,6 +26,7 @@ pub mod threads;
 
 pub use activation::Activation;
 pub use attention::Attention;
+pub use class::class;
 pub use dropout::{Dropout, dropout};
 pub use frozen_linear::FrozenLinear;
 pub use layer_norm::{add_layer_norm, layer_norm};

@@ -1,7 +1,7 @@
 //! A split as a model reads it: token ids and answers.
 
 use crate::adapter::Labels;
-use crate::data::{Dataset, Label, Split, Task};
+use crate::data::{Dataset, Label, Row, Split, Task};
 use crate::model::{Encoding, Model, tokenize::Text};
 use crate::{Error, Result, bail};
 
@@ -38,7 +38,7 @@ impl Encoded {
         let outputs = match_labels(data.name(), &labels, head)?;
         let rows = data.split(split);
         let texts: Vec<Text<'_>> =
-            rows.iter().map(|r| Text { first: &r.text, second: r.text_b.as_deref() }).collect();
+            rows.iter().map(text_of).collect();
         let gold = rows
             .iter()
             .enumerate()
@@ -62,6 +62,13 @@ impl Encoded {
             encodings: model.tokenize(&texts, max_length)?,
             gold,
         })
+    }
+}
+
+fn text_of(row: &Row) -> Text<'_> {
+    match &row.text_b {
+        None => Text::Single(&row.text),
+        Some(second) => Text::Pair(&row.text, second),
     }
 }
 

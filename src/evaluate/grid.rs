@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::adapter::{Adapter, Name, Tensors};
+use crate::adapter::{Adapter, Name, matrices, on_model};
 use crate::data::{Dataset, Split};
 use crate::model::Model;
 use crate::sign::{MixtureRates, SignPlanes, mixture_rates};
@@ -141,7 +141,7 @@ impl Grid<'_> {
             let rows = Encoded::of(self.model, data, split, &head.labels, length)?;
             self.rows.insert(key.clone(), rows);
         }
-        let tensors = adapter.tensors()?;
+        let tensors = on_model(&*adapter.tensors()?, self.model)?;
         let sites = adapter.kind().sites(&tensors)?;
         let score =
             evaluate_rows(self.model, sites.as_ref(), head, &self.rows[&key], self.context, false)?;
@@ -166,14 +166,6 @@ impl Grid<'_> {
             members.iter().map(|m| &self.planes[m.id().as_str()]).collect();
         Ok(Some(mixture_rates(&planes)?))
     }
-}
-
-fn matrices(tensors: &Tensors) -> Tensors {
-    tensors
-        .iter()
-        .filter(|(name, _)| name.is_matrix())
-        .map(|(n, t)| (n.clone(), t.clone()))
-        .collect()
 }
 
 fn same_shapes(members: &[Adapter]) -> Result<bool> {

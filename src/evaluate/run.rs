@@ -2,7 +2,7 @@
 
 use candle_core::DType;
 
-use crate::adapter::{Adapter, Head, Labels};
+use crate::adapter::{Adapter, Head, Labels, on_model};
 use crate::data::batch::evaluation_batches;
 use crate::data::{Dataset, Split};
 use crate::model::{Encoding, Model, Noise, Sites};
@@ -41,7 +41,7 @@ pub fn evaluate(
     }
     adapter.fits(model)?;
     let rows = Encoded::of(model, data, split, &head.labels, max_length)?;
-    let tensors = adapter.tensors()?;
+    let tensors = on_model(&*adapter.tensors()?, model)?;
     let sites = adapter.kind().sites(&tensors)?;
     let score = evaluate_rows(model, sites.as_ref(), head, &rows, context, true)?;
     keep(context, &id, &score)?;
@@ -53,7 +53,7 @@ pub fn evaluate(
 pub fn choose_split(data: &Dataset, asked: Option<Split>, context: &Context) -> Split {
     match asked {
         Some(split) => split,
-        None if data.hidden(Split::Test) => {
+        None if data.is_hidden(Split::Test) => {
             context.notice(format!(
                 "{}: the test labels are hidden, so validation is used",
                 data.name()
@@ -97,7 +97,7 @@ pub fn score_id(
             "base": model.id(),
             "adapter": adapter.id().as_str(),
             "head": crate::adapter::head_id(head),
-            "data": data.id().as_ref() as &str,
+            "data": data.id(),
             "split": split.name(),
             "max_length": max_length,
             "class": crate::compute::class(),

@@ -58,10 +58,11 @@ impl Score {
     }
 
     /// Counts by right answer (rows) and given answer (columns). An error in regression.
-    pub fn confusion(&self) -> Result<Vec<Vec<u64>>> {
+    pub fn confusion(&self) -> Result<metrics::Confusion> {
         self.accuracy()?;
         let class = |v: &Vec<f64>| v.iter().map(|x| *x as usize).collect::<Vec<_>>();
-        metrics::confusion(&class(&self.gold), &class(&self.predicted), self.labels.outputs())
+        let (gold, predicted) = (class(&self.gold), class(&self.predicted));
+        metrics::Confusion::new(&gold, &predicted, self.labels.outputs())
     }
 }
 

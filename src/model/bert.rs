@@ -3,7 +3,7 @@
 use candle_core::{DType, IndexOp, Tensor};
 
 use crate::Result;
-use crate::compute::{Activation, AttentionOptions, FrozenLinear, attention, dropout};
+use crate::compute::{Activation, Attention, FrozenLinear, dropout};
 
 use super::config::Config;
 use super::inputs::{Inputs, Noise};
@@ -123,12 +123,13 @@ impl Layer {
         // Each layer draws from dropout sites of its own; 0 is the embedding's.
         let draw = 4 * l as u64;
         let qkv = sites.linear(l, &[Lin::Query, Lin::Key, Lin::Value], x, self.qkv.forward(x)?)?;
-        let options = AttentionOptions {
+        let attention = Attention {
             heads,
+            mask: inputs.mask.clone(),
             causal: false,
-            dropout: noise.attention.as_ref().map(|d| (d, draw + 1)),
+            dropout: noise.attention.as_ref().map(|d| (d.clone(), draw + 1)),
         };
-        let context = attention(&qkv, &inputs.mask, &options)?;
+        let context = attention.apply(&qkv)?;
         let f = self.attention_output.forward(&context)?;
         let f = sites.linear(l, &[Lin::AttentionOutput], &context, f)?;
         let f = drop_hidden(f, noise, draw + 2)?;

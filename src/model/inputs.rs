@@ -2,18 +2,18 @@
 
 use candle_core::{DType, Device, Tensor};
 
-use crate::compute::Dropout;
+use crate::compute::{Dropout, Mask};
 use crate::{Result, bail};
 
 use super::tokenize::Encoding;
 
 /// A padded batch.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Inputs {
     /// Token ids, u32 [batch, seq].
     pub ids: Tensor,
-    /// 1 for text, 0 for padding, u8 [batch, seq].
-    pub mask: Tensor,
+    /// Which tokens are text rather than padding.
+    pub mask: Mask,
     /// Token types, u32 [batch, seq].
     pub type_ids: Tensor,
 }
@@ -33,30 +33,31 @@ impl Inputs {
         let rows = encodings.len();
         let seq = encodings.iter().map(|e| e.ids.len()).max().unwrap_or(0);
         let mut ids = vec![pad_id; rows * seq];
-        let mut mask = vec![0u8; rows * seq];
         let mut types = vec![0u32; rows * seq];
         for (row, e) in encodings.iter().enumerate() {
             let at = row * seq;
             ids[at..at + e.ids.len()].copy_from_slice(&e.ids);
             types[at..at + e.type_ids.len()].copy_from_slice(&e.type_ids);
-            mask[at..at + e.ids.len()].fill(1);
         }
         Ok(Self {
             ids: Tensor::from_vec(ids, (rows, seq), device)?,
-            mask: Tensor::from_vec(mask, (rows, seq), device)?,
+            mask: Mask::from_lengths(
+                &encodings.iter().map(|e| e.ids.len()).collect::<Vec<_>>(),
+                seq,
+            ),
             type_ids: Tensor::from_vec(types, (rows, seq), device)?,
         })
     }
 
     /// From tensors a user gives: integers [batch, seq]; the mask defaults to ones, the types to
-    /// zeros. `vocab` and `positions` bound what the model knows.
+    /// zeros. `limits` are the numbers of tokens, types and positions that the model knows.
     pub fn from_tensors(
         ids: &Tensor,
         mask: Option<&Tensor>,
         type_ids: Option<&Tensor>,
-        vocab: usize,
-        positions: usize,
+        limits: [usize; 3],
     ) -> Result<Self> {
+        let [vocab, kinds, positions] = limits;
         let [rows, seq] = ids.dims()[..] else {
             bail!("input_ids have shape {:?}, expected [batch, seq]", ids.dims());
         };
@@ -82,16 +83,24 @@ impl Inputs {
             bail!("attention_mask holds {bad}, expected 0 or 1");
         }
         let types = like(type_ids, "type_ids", 0)?;
+        if let Some(bad) = types.iter().find(|v| **v < 0 || **v >= kinds as i64) {
+            bail!("type_ids hold {bad}, but the model's types are 0 to {}", kinds - 1);
+        }
         let device = ids.device();
         let narrow = |v: Vec<i64>| v.into_iter().map(|x| x as u32).collect::<Vec<u32>>();
         Ok(Self {
             ids: Tensor::from_vec(narrow(values), (rows, seq), device)?,
-            mask: Tensor::from_vec(
-                mask.into_iter().map(|x| x as u8).collect::<Vec<u8>>(),
-                (rows, seq),
-                device,
-            )?,
+            mask: Mask::new(mask.into_iter().map(|x| x == 1).collect::<Vec<_>>(), rows, seq)?,
             type_ids: Tensor::from_vec(narrow(types), (rows, seq), device)?,
+        })
+    }
+
+    /// The same on another device.
+    pub fn to_device(&self, device: &Device) -> Result<Self> {
+        Ok(Self {
+            ids: self.ids.to_device(device)?,
+            mask: self.mask.clone(),
+            type_ids: self.type_ids.to_device(device)?,
         })
     }
 

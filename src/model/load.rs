@@ -19,8 +19,8 @@ pub const BUNDLED: &[&str] = &["mini"];
 
 impl Model {
     /// The model that the binary carries: paraphrase-MiniLM-L3-v2 (Reimers and Gurevych 2019;
-    /// Apache-2.0), BERT with 3 layers of 384, stored in 8-bit blocks and used in f32.
-    pub fn mini(device: &Device) -> Result<Self> {
+    /// Apache-2.0), BERT with 3 layers of 384, stored in 8-bit blocks, used as `dtype`.
+    pub fn mini(dtype: DType, device: &Device) -> Result<Self> {
         let origin = PathBuf::from("mini");
         let files = bundled::mini();
         let config = Config::parse(files.config, &origin)?;
@@ -28,10 +28,10 @@ impl Model {
             bundled::read_gguf(files.weights)?,
             bert::PREFIX,
             &origin,
-            DType::F32,
+            dtype,
             device,
         );
-        let tokenizer = Tokenizer::from_bytes(&files.tokenizer()?)?;
+        let tokenizer = Tokenizer::from_bytes(files.tokenizer)?;
         assemble("mini", config, tokenizer, &weights, device)
     }
 

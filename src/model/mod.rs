@@ -113,7 +113,7 @@ impl Model {
             let members: Vec<&Encoding> = batch.iter().map(|&i| &encodings[i]).collect();
             let inputs = self.pad(&members)?;
             let hidden = self.forward(&inputs, &Frozen, &Noise::default())?;
-            let mask = inputs.mask.to_dtype(hidden.dtype())?.unsqueeze(2)?;
+            let mask = inputs.mask.to_tensor(hidden.dtype(), &self.0.device)?.unsqueeze(2)?;
             let sum = hidden.broadcast_mul(&mask)?.sum(1)?;
             let mean = sum.broadcast_div(&mask.sum(1)?)?;
             let norm = mean.sqr()?.sum_keepdim(1)?.sqrt()?.clamp(1e-12, f64::MAX)?;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::adapter::{
     Adapter, Base, Epoch, Head, Kind, Labels, Name, Parts, Tensors, Training, head_forward,
+    on_model,
 };
 use crate::compute::{Dropout, random::Stream};
 use crate::data::batch::{micro_batches, training_batches};
@@ -120,7 +121,7 @@ pub fn train(
         "train/1",
         &json!({
             "base": model.id(),
-            "data": data.id().as_ref() as &str,
+            "data": data.id(),
             "options": described,
             "class": crate::compute::class(),
         }),
@@ -145,14 +146,14 @@ pub fn train(
         id: id.clone(),
         heads: vec![Head {
             name: data.name().to_string(),
-            dataset: Some(data.id().as_ref().to_string()),
+            dataset: Some(data.id().to_string()),
             labels: trained.labels,
             tensors: trained.head,
         }],
         mask: options.from.as_ref().and_then(|a| a.mask().cloned()),
         training: Some(Training {
             dataset: data.name().to_string(),
-            dataset_id: data.id().as_ref().to_string(),
+            dataset_id: data.id().to_string(),
             init_seed: options.init_seed,
             max_length,
             best_epoch: trained.best_epoch,
@@ -252,7 +253,7 @@ impl<'a> Run<'a> {
         let mut best: Option<(f64, f64, usize, Tensors, Tensors)> = None;
         for epoch in 1..=o.epochs {
             let (mut sum, mut seen) = (0.0, 0);
-            for batch in training_batches(&lengths, o.batch, o.seed, epoch as u64) {
+            for batch in training_batches(&lengths, o.batch, o.seed, epoch) {
                 context.check()?;
                 let (mean, gradients) = self.gradients(&batch, &lengths, epoch)?;
                 if !mean.is_finite() {
@@ -321,7 +322,7 @@ impl<'a> Run<'a> {
         for rows in micro_batches(batch, lengths, self.options.token_budget) {
             let share = rows.len() as f64 / batch.len() as f64;
             let members: Vec<&Encoding> = rows.iter().map(|&i| &self.rows.encodings[i]).collect();
-            let noise = self.noise(&rows, epoch);
+            let noise = self.noise(&rows, epoch)?;
             let inputs = self.model.pad(&members)?;
             let hidden = {
                 let sites = self.options.kind.sites(&tracked(&self.adapter))?;
@@ -346,18 +347,18 @@ impl<'a> Run<'a> {
         Ok((total, summed))
     }
 
-    fn noise(&self, rows: &[usize], epoch: usize) -> Noise {
+    fn noise(&self, rows: &[usize], epoch: usize) -> Result<Noise> {
         let config = self.model.config();
         let rows: Arc<[u64]> = rows.iter().map(|&r| r as u64).collect();
         let stream = Stream::new(self.options.seed, "dropout", &epoch.to_string());
         let make = |own: f32| {
-            let p = self.options.dropout.map_or(own, |p| p as f32);
-            (p > 0.0).then(|| Dropout::new(stream.clone(), p, rows.clone()))
+            let p = self.options.dropout.unwrap_or(f64::from(own));
+            (p > 0.0).then(|| Dropout::new(stream.clone(), p, rows.clone())).transpose()
         };
-        Noise {
-            hidden: make(config.hidden_dropout_prob),
-            attention: make(config.attention_probs_dropout_prob),
-        }
+        Ok(Noise {
+            hidden: make(config.hidden_dropout_prob)?,
+            attention: make(config.attention_probs_dropout_prob)?,
+        })
     }
 
     fn validate(&self, context: &Context) -> Result<Score> {
@@ -374,12 +375,9 @@ impl<'a> Run<'a> {
 
 /// Tracked copies of tensors, of the model's type and on its device.
 pub fn track(tensors: &Tensors, model: &Model) -> Result<BTreeMap<Name, Var>> {
-    tensors
-        .iter()
-        .map(|(name, tensor)| {
-            let tensor = tensor.to_dtype(model.dtype())?.to_device(model.device())?;
-            Ok((name.clone(), Var::from_tensor(&tensor)?))
-        })
+    on_model(tensors, model)?
+        .into_iter()
+        .map(|(name, tensor)| Ok((name, Var::from_tensor(&tensor)?)))
         .collect()
 }
 

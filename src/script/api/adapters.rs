@@ -142,7 +142,7 @@ mod natives {
             ("dataset", training.dataset.clone().into()),
             ("best_epoch", (training.best_epoch as i64).into()),
             ("epochs", epochs.into()),
-            ("options", super::files::from_json(training.options.clone())?),
+            ("options", super::super::files::from_json(training.options.clone())?),
         ]))
     }
 

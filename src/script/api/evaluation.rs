@@ -5,7 +5,7 @@ use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 
 use crate::adapter::Adapter;
 use crate::data::Dataset;
-use crate::evaluate::{Cell, EvaluateOptions, GridOptions, Score, evaluate, evaluate_all, metrics};
+use crate::evaluate::{Cell, EvaluateOptions, GridOptions, Score, evaluate, evaluate_all};
 use crate::model::Model;
 use crate::report::table::{Table, Value};
 use crate::script::Session;
@@ -143,7 +143,7 @@ mod natives {
     /// The mean F1 over the classes.
     #[rhai_fn(get = "f1_macro", pure, return_raw)]
     pub fn f1_macro(scored: &mut Scored) -> Fallible<f64> {
-        Ok(metrics::Confusion::from_counts(scored.score.confusion()?)?.f1_macro())
+        Ok(scored.score.confusion()?.f1_macro())
     }
 
     /// One row a text: i, text, gold, predicted, p (the probability of the answer), correct.
@@ -288,7 +288,8 @@ fn predictions_of(scored: &Scored) -> Result<Table> {
 
 fn confusion_of(score: &Score) -> Result<Table> {
     let names = score.labels.names();
-    let counts = score.confusion()?;
+    let confusion = score.confusion()?;
+    let counts = confusion.counts();
     let mut columns = vec![("gold".to_string(), names.iter().map(Value::text).collect::<Vec<_>>())];
     for (j, name) in names.iter().enumerate() {
         columns.push((name.clone(), counts.iter().map(|row| Value::Int(row[j] as i64)).collect()));
@@ -301,14 +302,13 @@ fn changes(new: &Score, old: &Score) -> Result<Map> {
     map.insert("accuracy".into(), (new.accuracy()? - old.accuracy()?).into());
     map.insert("loss".into(), (new.loss - old.loss).into());
     if new.dataset_id == old.dataset_id && new.split == old.split && new.n() == old.n() {
-        let right = |s: &Score, i: usize| s.gold[i] == s.predicted[i];
-        let only = |a: &Score, b: &Score| {
-            (0..a.n()).filter(|i| right(a, *i) && !right(b, *i)).count() as u64
+        let right = |s: &Score| -> Vec<bool> {
+            s.gold.iter().zip(&s.predicted).map(|(gold, given)| gold == given).collect()
         };
-        let (gained, lost) = (only(new, old), only(old, new));
-        map.insert("gained".into(), (gained as i64).into());
-        map.insert("lost".into(), (lost as i64).into());
-        map.insert("p".into(), mcnemar(gained, lost).into());
+        let test = mcnemar(&right(new), &right(old))?;
+        map.insert("gained".into(), (test.only_first as i64).into());
+        map.insert("lost".into(), (test.only_second as i64).into());
+        map.insert("p".into(), test.p.into());
     }
     Ok(map)
 }

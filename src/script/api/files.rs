@@ -94,7 +94,7 @@ fn read_as(name: &str, text: &str, like: &Dynamic) -> Result<Dynamic> {
     }
 }
 
-fn from_json(value: Value) -> Result<Dynamic> {
+pub(super) fn from_json(value: Value) -> Result<Dynamic> {
     Ok(match value {
         Value::Null => Dynamic::UNIT,
         Value::Bool(value) => value.into(),
@@ -118,7 +118,7 @@ fn from_json(value: Value) -> Result<Dynamic> {
     })
 }
 
-fn json(value: &Dynamic) -> Result<Value> {
+pub(super) fn json(value: &Dynamic) -> Result<Value> {
     if value.is_unit() {
         return Ok(Value::Null);
     }

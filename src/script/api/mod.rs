@@ -8,10 +8,17 @@ use rhai::Engine;
 
 use super::{NativeSpec, Session};
 
+mod adapters;
+mod datasets;
+mod evaluation;
 mod files;
 mod lists;
 mod maths;
+mod models;
 mod sequences;
+mod soups;
+mod tensors;
+mod training;
 
 /// The natives of one topic.
 pub struct Topic {
@@ -25,6 +32,13 @@ pub struct Topic {
 
 /// All topics, in the order of the reference.
 pub static TOPICS: &[Topic] = &[
+    Topic { title: "Models", register: models::register, options: models::OPTIONS },
+    Topic { title: "Datasets", register: datasets::register, options: datasets::OPTIONS },
+    Topic { title: "Adapters", register: adapters::register, options: &[] },
+    Topic { title: "Training", register: training::register, options: training::OPTIONS },
+    Topic { title: "Evaluation", register: evaluation::register, options: evaluation::OPTIONS },
+    Topic { title: "Soups", register: soups::register, options: soups::OPTIONS },
+    Topic { title: "Tensors", register: tensors::register, options: tensors::OPTIONS },
     Topic { title: "Lists", register: lists::register, options: &[] },
     Topic { title: "Numbers", register: maths::register, options: &[] },
     Topic { title: "Sequences", register: sequences::register, options: &[] },

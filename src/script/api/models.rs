@@ -206,7 +206,10 @@ fn load(context: &NativeCallContext, name: &str, options: &Map) -> Fallible<Mode
 type Pair = (String, Option<String>);
 
 fn as_text(pair: &Pair) -> Text<'_> {
-    Text { first: &pair.0, second: pair.1.as_deref() }
+    match &pair.1 {
+        None => Text::Single(&pair.0),
+        Some(second) => Text::Pair(&pair.0, second),
+    }
 }
 
 /// Texts, or pairs of texts.
@@ -266,7 +269,7 @@ fn tokens(model: &Model, texts: &Array, options: &Map) -> Result<Map> {
             }
             let inputs = model.pad(&encodings.iter().collect::<Vec<_>>())?;
             let mask = if masked.is_empty() {
-                inputs.mask.to_dtype(DType::I64)?
+                inputs.mask.to_tensor(DType::I64, model.device())?
             } else {
                 let rows: Vec<i64> = masked
                     .iter()

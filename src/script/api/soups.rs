@@ -1,7 +1,9 @@
 //! Mixing adapters in weight space.
 
+use std::ops::{Range, RangeInclusive};
+
 use rhai::plugin::*;
-use rhai::{Array, Dynamic, Engine, ExclusiveRange, InclusiveRange, Map};
+use rhai::{Array, Dynamic, Engine, Map};
 
 use super::tensors::map_of;
 use crate::adapter::Adapter;
@@ -71,13 +73,13 @@ mod natives {
     /// subsets([1, 2, 3], 2..=3)    // [[1, 2], [1, 3], [2, 3], [1, 2, 3]]
     /// ```
     #[rhai_fn(return_raw)]
-    pub fn subsets(items: Array, sizes: InclusiveRange) -> Fallible<Array> {
+    pub fn subsets(items: Array, sizes: RangeInclusive<i64>) -> Fallible<Array> {
         Ok(all_subsets(&items, *sizes.start(), *sizes.end())?)
     }
 
     /// The same for a range that leaves out its end.
     #[rhai_fn(name = "subsets", return_raw)]
-    pub fn subsets_until(items: Array, sizes: ExclusiveRange) -> Fallible<Array> {
+    pub fn subsets_until(items: Array, sizes: Range<i64>) -> Fallible<Array> {
         Ok(all_subsets(&items, sizes.start, sizes.end - 1)?)
     }
 

@@ -32,6 +32,7 @@ static MAX_ABS_DIFF: NativeSpec = NativeSpec {
 pub(super) fn register(engine: &mut Engine, _: &Session) {
     engine.register_type_with_name::<Tensor>("Tensor");
     engine.register_global_module(rhai::exported_module!(natives).into());
+    register_operators(engine);
 }
 
 #[export_module]
@@ -251,7 +252,7 @@ macro_rules! both_sided {
 }
 
 /// Registers arithmetic and comparisons, which give Tensors.
-pub(super) fn register_operators(engine: &mut Engine, _: &Session) {
+fn register_operators(engine: &mut Engine) {
     both_sided!(engine,
         "+" => |a, b| a + b,
         "-" => |a, b| a - b,

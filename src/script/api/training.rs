@@ -151,12 +151,8 @@ fn settings(session: &Session, options: &Options) -> Result<TrainOptions> {
     let seed = options.maybe_int("seed")?.map_or(study, |s| s as u64);
     let mut settings = TrainOptions::new(kind, seed);
     // Only an explicit init_seed moves the initial tensors, so that adapters trained under
-    // different seeds can still be mixed; a seed given outside a study stands for both.
-    settings.init_seed = match options.maybe_int("init_seed")? {
-        Some(seed) => seed as u64,
-        None if session.has_study() => study,
-        None => seed,
-    };
+    // different seeds can still be mixed.
+    settings.init_seed = options.maybe_int("init_seed")?.map_or(study, |s| s as u64);
     settings.epochs = options.count("epochs")?;
     settings.batch = options.count("batch")?;
     if let Some(lr) = options.maybe_float("lr")? {
