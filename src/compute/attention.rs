@@ -310,7 +310,7 @@ mod tests {
         for (batch, seq, heads, head) in [(1, 1, 1, 1), (3, 4, 2, 3), (1, 17, 1, 2)] {
             let qkv = check::random(&[batch, seq, 3 * heads * head], "qkv", DType::F64);
             for attention in every(heads, batch, seq) {
-                check::gradients(&[qkv.clone()], |p| attention.apply(&p[0]));
+                check::gradients(std::slice::from_ref(&qkv), |p| attention.apply(&p[0]));
             }
         }
     }
@@ -329,10 +329,21 @@ mod tests {
     }
 
     #[test]
+    fn the_composite_has_gradients_and_takes_half_precision() -> Result<()> {
+        let qkv = check::random(&[2, 3, 6], "qkv", DType::F64);
+        for attention in every(2, 2, 3) {
+            check::gradients(std::slice::from_ref(&qkv), |p| attention.composite(&p[0]));
+            let half = attention.apply(&qkv.to_dtype(DType::F16)?)?;
+            check::close(&half, &attention.apply(&qkv)?, 1e-2);
+        }
+        Ok(())
+    }
+
+    #[test]
     fn threads_do_not_change_bits() {
         let qkv = check::random(&[5, 33, 3 * 24], "qkv", DType::F32);
         for attention in every(3, 5, 33) {
-            check::threads(&[qkv.clone()], |p| attention.apply(&p[0]));
+            check::threads(std::slice::from_ref(&qkv), |p| attention.apply(&p[0]));
         }
     }
 

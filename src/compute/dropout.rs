@@ -93,7 +93,7 @@ impl Dropout {
         for (x, out) in x.chunks(DRAW).zip(out.chunks_mut(DRAW)) {
             let bits = &mut bits[..2 * x.len()];
             lane.fill(bits);
-            drop(bits, self.keep, self.scale(), x, out);
+            thin(bits, self.keep, self.scale(), x, out);
         }
     }
 
@@ -114,21 +114,13 @@ impl Dropout {
         let seq = out.len().isqrt();
         let mut bits = vec![0; 2 * seq * seq];
         self.lane(row, site, head).fill(&mut bits);
-        let scale = self.scale();
-        let factor = |number: usize| {
-            let bits = u16::from_le_bytes([bits[2 * number], bits[2 * number + 1]]);
-            if u32::from(bits) < self.keep {
-                scale
-            } else {
-                T::zero()
-            }
-        };
+        let mut numbers = vec![T::zero(); seq * seq];
+        factors(&bits, self.keep, self.scale(), &mut numbers);
         for m in 0..seq {
-            for k in 0..=m {
-                out[m * seq + k] = factor(m * m + k);
-            }
-            for q in 0..m {
-                out[q * seq + m] = factor(m * m + m + 1 + q);
+            let (query, key) = numbers[m * m..(m + 1) * (m + 1)].split_at(m + 1);
+            out[m * seq..=m * seq + m].copy_from_slice(query);
+            for (out, &factor) in out[m..].iter_mut().step_by(seq).zip(key) {
+                *out = factor;
             }
         }
     }
@@ -167,11 +159,28 @@ pub fn dropout(x: &Tensor, dropout: &Dropout, site: u64) -> Result<Tensor> {
     Ok((x * factors.to_dtype(x.dtype())?)?)
 }
 
+/// Whether the value with these two random bytes is kept.
+#[inline(always)]
+fn kept(bits: &[u8], keep: u32) -> bool {
+    u32::from(u16::from_le_bytes([bits[0], bits[1]])) < keep
+}
+
+/// Scales the values of `x` that are kept and zeroes the others.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn drop<T: Real>(bits: &[u8], keep: u32, scale: T, x: &[T], out: &mut [T]) {
+fn thin<T: Real>(bits: &[u8], keep: u32, scale: T, x: &[T], out: &mut [T]) {
     for ((o, &x), bits) in out.iter_mut().zip(x).zip(bits.chunks_exact(2)) {
-        let number = u32::from(u16::from_le_bytes([bits[0], bits[1]]));
-        *o = if number < keep { x * scale } else { T::zero() };
+        *o = if kept(bits, keep) {
+            x * scale
+        } else {
+            T::zero()
+        };
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
+fn factors<T: Real>(bits: &[u8], keep: u32, scale: T, out: &mut [T]) {
+    for (o, bits) in out.iter_mut().zip(bits.chunks_exact(2)) {
+        *o = if kept(bits, keep) { scale } else { T::zero() };
     }
 }
 
@@ -265,6 +274,14 @@ mod tests {
         of_rows(0.1, &[1]).weights(0, 0, 0, &mut factors);
         let dropped = factors.iter().filter(|&&f| f == 0.0).count() as f64 / 40_000.0;
         assert!((dropped - 0.1).abs() < 0.006, "{dropped}");
+    }
+
+    #[test]
+    fn other_types_drop_the_same_values() -> Result<()> {
+        let rows = of_rows(0.5, &[1, 2]);
+        let half = dropout(&ones(&[2, 30]).to_dtype(DType::F16)?, &rows, 1)?;
+        check::close(&half, &dropout(&ones(&[2, 30]), &rows, 1)?, 1e-3);
+        Ok(())
     }
 
     #[test]

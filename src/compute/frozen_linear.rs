@@ -210,8 +210,8 @@ mod tests {
 
     #[test]
     fn threads_do_not_change_bits() -> Result<()> {
-        let layer = layer(200, 384, DType::F32)?;
-        let x = check::random(&[700, 384], "x", DType::F32);
+        let layer = layer(1536, 384, DType::F32)?;
+        let x = check::random(&[1100, 384], "x", DType::F32);
         check::threads(&[x], |x| layer.forward(&x[0]));
         Ok(())
     }

@@ -87,8 +87,10 @@ pub fn build<T: Real>(len: usize, chunk: usize, fill: impl Fn(usize, &mut [T]) +
     let make = |(i, part): (usize, &mut [MaybeUninit<T>])| {
         // Zeroed here rather than in one pass over all: the part is then in this core's cache.
         part.fill(MaybeUninit::new(T::zero()));
-        // SAFETY: every value of the part was just initialised.
-        fill(i * chunk, unsafe { part.assume_init_mut() });
+        // SAFETY: every value of the part was just initialised, and the types have one layout.
+        fill(i * chunk, unsafe {
+            &mut *(std::ptr::from_mut(part) as *mut [T])
+        });
     };
     let spare = &mut out.spare_capacity_mut()[..len];
     if len <= chunk {

@@ -170,6 +170,12 @@ mod tests {
     }
 
     #[test]
+    fn the_composite_has_gradients() {
+        let parts = parts(2, (3, 2, 4), DType::F64);
+        check::gradients(&parts, |p| composite(&p[0], &p[1], &p[2], &p[3], 0.5));
+    }
+
+    #[test]
     fn threads_do_not_change_bits() {
         let parts = parts(1500, (300, 8, 70), DType::F32);
         check::threads(&parts, |p| lora(&p[0], &p[1], &p[2], &p[3], 1.0));

@@ -206,3 +206,40 @@ fn gemm<T: Real>(
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn views_multiply_without_copies() {
+        let a: Vec<f64> = (0..6).map(f64::from).collect();
+        // [[0, 1, 2], [3, 4, 5]] times its own transpose, and of its last two columns.
+        let whole = Mat::new(&a, 3);
+        assert_eq!(product(whole, whole.t()), [5.0, 14.0, 14.0, 50.0]);
+        let last = whole.columns(1, 2);
+        assert_eq!(
+            product_scaled(last.t(), last, 2.0),
+            [34.0, 44.0, 44.0, 58.0]
+        );
+    }
+
+    #[test]
+    fn blocks_of_columns_are_written_apart() {
+        let mut out = vec![1.0f64; 8];
+        let a = Mat::new(&[1.0, 2.0], 1);
+        let b = Mat::new(&[10.0, 20.0], 2);
+        let mut blocks: Vec<_> = MatMut::new(&mut out, 4).split_columns(2).collect();
+        multiply(a, b, 1.0, &mut blocks[1], Threads::One);
+        multiply_add(a, b, 1.0, &mut blocks[0], Threads::All);
+        assert_eq!(out, [11.0, 21.0, 10.0, 20.0, 21.0, 41.0, 20.0, 40.0]);
+    }
+
+    #[test]
+    fn empty_products_are_zero() {
+        let none: &[f64] = &[];
+        assert!(product(Mat::new(none, 3), Mat::new(&[1.0; 6], 2)).is_empty());
+        assert_eq!(product(Mat::new(none, 2).t(), Mat::new(none, 2)), [0.0; 4]);
+        assert_eq!(MatMut::new(&mut [0.0f64; 0], 4).split_columns(2).count(), 2);
+    }
+}

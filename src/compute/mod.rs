@@ -33,4 +33,3 @@ pub use layer_norm::{add_layer_norm, layer_norm};
 pub use linear::linear;
 pub use lora::lora;
 pub use mask::Mask;
-pub use real::Real;

@@ -14,7 +14,8 @@ const VARIABLES: [&str; 2] = ["RAYON_NUM_THREADS", "CANDLE_NUM_THREADS"];
 /// barrier pool. candle-core 0.11 sizes its two, and the split of its matrix products, from
 /// `RAYON_NUM_THREADS` and `CANDLE_NUM_THREADS` and from nothing else, falling back on the
 /// physical cores, blind to the limits of a container. So both variables are set here, before
-/// the first use of a pool. Results do not depend on the number.
+/// the first use of a pool. candle's own rayon pool never starts as long as nothing calls
+/// `Device::with_context`. Results do not depend on the number.
 ///
 /// An error where `threads` is 0 or rayon's pool is already running.
 ///
