@@ -49,7 +49,7 @@ impl Table {
             drawing.add_row(columns.iter().map(|texts| &texts[row]));
         }
         for (column, drawn) in self.columns.iter().zip(drawing.column_iter_mut()) {
-            drawn.set_padding((0, 2));
+            drawn.set_padding((0, 1));
             if column.is_numeric() {
                 drawn.set_cell_alignment(CellAlignment::Right);
             }
