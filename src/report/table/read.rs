@@ -19,7 +19,7 @@ impl Table {
     ///
     /// A column of csv or tsv is of whole numbers, of numbers, of true and false or of texts: the
     /// first that fits all its filled cells. `007` and numbers too long to hold are texts. An
-    /// empty cell is empty. In jsonl every line has the keys of the first, whose order the columns
+    /// empty cell is empty; lists were written as texts and stay so. In jsonl every line has the keys of the first, whose order the columns
     /// take; arrays are lists.
     pub fn decode(text: &str, format: Format) -> Result<Self> {
         match format {
