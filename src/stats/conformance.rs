@@ -221,3 +221,23 @@ fn the_interval_holds_the_coefficient_and_follows_the_seed() {
         .unwrap();
     assert!(tau.lo.unwrap() <= tau.r && tau.r <= tau.hi.unwrap());
 }
+
+#[test]
+fn a_correlation_reads_in_one_line() {
+    let x = [1.0, 2.0, 3.0, 4.0];
+    let mut shown = pearson(&x, &[1.0, 3.0, 2.0, 4.0]).unwrap();
+    assert_eq!(shown.to_string(), "pearson r = 0.8000, p = 0.2000, n = 4");
+    shown.p = 1.23456e-5;
+    (shown.lo, shown.hi) = (Some(0.5), Some(0.9));
+    assert_eq!(
+        shown.to_string(),
+        "pearson r = 0.8000 (95 % interval 0.5000 to 0.9000), p = 1.235e-5, n = 4"
+    );
+    let names = ["pearson", "spearman", "kendall"];
+    for name in names {
+        assert_eq!(name.parse::<Method>().unwrap().name(), name);
+    }
+    for name in ["wilcoxon", "t"] {
+        assert_eq!(name.parse::<PairedTest>().unwrap().name(), name);
+    }
+}

@@ -5,12 +5,13 @@ use std::str::FromStr;
 
 use super::bootstrap::bootstrap;
 use super::check::{Named, same_rows};
+use super::choice::choose;
 use super::distribution::p_of_r;
 use super::kendall as tau_b;
 use super::partial::residual_r;
 use super::rank::ranks;
 use crate::compute::random::Stream;
-use crate::{Context, Error, Result, bail, nearest};
+use crate::{Context, Error, Result, bail};
 
 /// Which correlation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -25,11 +26,15 @@ pub enum Method {
 }
 
 impl Method {
-    const NAMES: [&str; 3] = ["pearson", "spearman", "kendall"];
+    const ALL: [(&str, Self); 3] = [
+        ("pearson", Self::Pearson),
+        ("spearman", Self::Spearman),
+        ("kendall", Self::Kendall),
+    ];
 
     /// The name that options use.
     pub fn name(self) -> &'static str {
-        Self::NAMES[self as usize]
+        Self::ALL[self as usize].0
     }
 }
 
@@ -37,18 +42,7 @@ impl FromStr for Method {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "pearson" => Ok(Self::Pearson),
-            "spearman" => Ok(Self::Spearman),
-            "kendall" => Ok(Self::Kendall),
-            _ => {
-                let error = Error::new(format!("no correlation is called `{name}`"));
-                Err(match nearest(name, Self::NAMES) {
-                    Some(meant) => error.hint(format!("did you mean `{meant}`?")),
-                    None => error.hint(format!("one of {}", Self::NAMES.join(", "))),
-                })
-            }
-        }
+        choose("correlation", name, &Self::ALL)
     }
 }
 

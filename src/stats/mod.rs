@@ -6,6 +6,7 @@
 
 mod bootstrap;
 mod check;
+mod choice;
 mod correlate;
 mod distribution;
 mod kendall;
@@ -19,15 +20,14 @@ mod wilcoxon;
 
 pub use bootstrap::{Interval, bootstrap};
 pub use check::Named;
+pub(crate) use choice::choose;
 pub use correlate::{Correlate, Correlation, Method, kendall, partial, pearson, spearman};
 pub use mcnemar::{McNemar, mcnemar};
-pub use paired::{PairedTest, paired, paired_t};
+pub use paired::{Paired, PairedTest, paired, paired_t};
 pub use rank::ranks;
 pub use regression::{Regression, linregress};
 pub use summary::{ci95, mean, median, quantile, sd};
 pub use wilcoxon::wilcoxon;
-
-pub use paired::Paired;
 
 #[cfg(test)]
 mod conformance;

@@ -3,10 +3,11 @@
 use std::str::FromStr;
 
 use super::check::{Named, is_constant, same_rows};
+use super::choice::choose;
 use super::distribution::{p_of_t, t_975};
 use super::summary::{mean, sd};
 use super::wilcoxon::wilcoxon;
-use crate::{Error, Result, bail, nearest};
+use crate::{Error, Result, bail};
 
 /// Which paired test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,11 +20,11 @@ pub enum PairedTest {
 }
 
 impl PairedTest {
-    const NAMES: [&str; 2] = ["wilcoxon", "t"];
+    const ALL: [(&str, Self); 2] = [("wilcoxon", Self::Wilcoxon), ("t", Self::T)];
 
     /// The name that options use.
     pub fn name(self) -> &'static str {
-        Self::NAMES[self as usize]
+        Self::ALL[self as usize].0
     }
 }
 
@@ -31,17 +32,7 @@ impl FromStr for PairedTest {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "wilcoxon" => Ok(Self::Wilcoxon),
-            "t" => Ok(Self::T),
-            _ => {
-                let error = Error::new(format!("no paired test is called `{name}`"));
-                Err(match nearest(name, Self::NAMES) {
-                    Some(meant) => error.hint(format!("did you mean `{meant}`?")),
-                    None => error.hint("wilcoxon or t"),
-                })
-            }
-        }
+        choose("paired test", name, &Self::ALL)
     }
 }
 

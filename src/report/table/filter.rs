@@ -40,19 +40,19 @@ impl Condition {
         match self {
             Self::Equals(value) => equal(cell, value),
             Self::OneOf(values) => {
-                if values.is_empty() {
-                    return Ok(false);
+                // The values may be of several kinds, as a column's cells may: one that is like
+                // the cell will do.
+                let (mut alike, mut unlike) = (false, None);
+                for value in values {
+                    match equal(cell, value) {
+                        Ok(true) => return Ok(true),
+                        Ok(false) => alike = true,
+                        Err(error) => unlike = Some(error),
+                    }
                 }
-                let found: Vec<Result<bool>> = values.iter().map(|v| equal(cell, v)).collect();
-                if found.iter().any(|f| matches!(f, Ok(true))) {
-                    return Ok(true);
-                }
-                // A list may hold several kinds, as a column may: one that is like the cell will do.
-                let alike = found.iter().any(Result::is_ok);
-                if alike {
-                    Ok(false)
-                } else {
-                    found.into_iter().collect::<Result<Vec<_>>>().map(|_| false)
+                match unlike {
+                    Some(error) if !alike => Err(error),
+                    _ => Ok(false),
                 }
             }
             Self::Between {
@@ -165,6 +165,8 @@ mod tests {
         );
         assert!(fails("name", Condition::between(1, 2, true)).contains("no number"));
         assert!(fails("name", Condition::OneOf(vec![1.into()])).contains("do not compare"));
+        let mixed = Condition::OneOf(vec!["c".into(), 1.into()]);
+        assert_eq!(names(&[("name", mixed)]), "c");
         assert!(fails("sise", Condition::Equals(1.into())).contains("did you mean `size`"));
         assert!(table().filter(&[true]).is_err());
     }

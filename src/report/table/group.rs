@@ -4,7 +4,8 @@ use std::str::FromStr;
 
 use super::key::Groups;
 use super::{Column, Table, Value};
-use crate::{Error, Result, bail, nearest, stats};
+use crate::stats::{self, choose};
+use crate::{Error, Result, bail};
 
 /// A summary of a group's cells. Empty cells are left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,15 +66,7 @@ impl FromStr for Aggregate {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        if let Some((_, found)) = Self::ALL.iter().find(|(known, _)| *known == name) {
-            return Ok(*found);
-        }
-        let known = Self::ALL.map(|(known, _)| known);
-        let error = Error::new(format!("no summary is called `{name}`"));
-        Err(match nearest(name, known) {
-            Some(meant) => error.hint(format!("did you mean `{meant}`?")),
-            None => error.hint(format!("one of {}", known.join(", "))),
-        })
+        choose("summary", name, &Self::ALL)
     }
 }
 

@@ -3,7 +3,8 @@
 use super::key::{Groups, Key};
 use super::value::Kind;
 use super::{Column, Table, Value};
-use crate::{Error, Result, bail, nearest};
+use crate::stats::choose;
+use crate::{Error, Result, bail};
 
 /// Which rows without a partner a join keeps, their missing cells empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,25 +19,18 @@ pub enum How {
 }
 
 impl How {
-    const NAMES: [&str; 3] = ["inner", "left", "outer"];
+    const ALL: [(&str, Self); 3] = [
+        ("inner", Self::Inner),
+        ("left", Self::Left),
+        ("outer", Self::Outer),
+    ];
 }
 
 impl std::str::FromStr for How {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "inner" => Ok(Self::Inner),
-            "left" => Ok(Self::Left),
-            "outer" => Ok(Self::Outer),
-            _ => {
-                let error = Error::new(format!("no join is called `{name}`"));
-                Err(match nearest(name, Self::NAMES) {
-                    Some(meant) => error.hint(format!("did you mean `{meant}`?")),
-                    None => error.hint(format!("one of {}", Self::NAMES.join(", "))),
-                })
-            }
-        }
+        choose("join", name, &Self::ALL)
     }
 }
 

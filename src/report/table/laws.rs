@@ -160,6 +160,7 @@ proptest! {
         let text = table.render(Some(width));
         prop_assert!(text.lines().count() >= 2 + table.len().min(26));
         prop_assert!(!table.encode(Format::Markdown).unwrap().contains('\r'));
-        prop_assert!(table.encode(Format::Latex).unwrap().ends_with("\\end{tabular}\n"));
+        let end = "\\end{tabular}\n";
+        prop_assert!(table.encode(Format::Latex).unwrap().ends_with(end));
     }
 }

@@ -19,7 +19,7 @@ impl Table {
     ///
     /// A column of csv or tsv is of whole numbers, of numbers, of true and false or of texts: the
     /// first that fits all its filled cells. `007` and numbers too long to hold are texts. An
-    /// empty cell is empty. In jsonl every line has the keys of the first, whose order the columns
+    /// empty cell is empty; lists were written as texts and stay so. In jsonl every line has the keys of the first, whose order the columns
     /// take; arrays are lists.
     pub fn decode(text: &str, format: Format) -> Result<Self> {
         match format {
@@ -201,7 +201,7 @@ mod tests {
         assert!(fails("{\"a\":1}\n\n[1]\n").starts_with("line 3: no JSON object"));
         assert_eq!(
             fails("{\"a\":1}\n{\"b\":1}\n"),
-            "row 1 has no `a`; it has b"
+            "row 1 has no `a`; it has `b`"
         );
         assert_eq!(fails("{\"a\":{}}"), "line 1: `a`: a cell is no object");
         assert!(fails("{\"a\":18446744073709551615}").contains("beyond whole numbers"));

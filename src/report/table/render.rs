@@ -20,8 +20,8 @@ const DEFAULT_WIDTH: usize = 100;
 const GAP: &str = "\u{1}";
 
 impl Table {
-    /// The table as text of at most `width` columns where given (cells wrap; a very narrow width
-    /// may be passed). Numbers to the right with at most four decimals, long tables as head and
+    /// The table as text, at most `width` characters wide where given: cells wrap, down to one
+    /// character a column. Numbers to the right with at most four decimals, long tables as head and
     /// tail with the number of rows between.
     pub fn render(&self, width: Option<usize>) -> String {
         if self.columns.is_empty() {
@@ -49,7 +49,7 @@ impl Table {
             drawing.add_row(columns.iter().map(|texts| &texts[row]));
         }
         for (column, drawn) in self.columns.iter().zip(drawing.column_iter_mut()) {
-            drawn.set_padding((0, 2));
+            drawn.set_padding((0, 1));
             if column.is_numeric() {
                 drawn.set_cell_alignment(CellAlignment::Right);
             }
