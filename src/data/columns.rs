@@ -56,8 +56,9 @@ impl RawRows {
     }
 }
 
-/// Takes the texts and labels out of a table. Without a label column every label is missing.
-pub(super) fn choose(table: Table, columns: &Columns) -> Result<RawRows> {
+/// Takes the texts and labels out of a table. Where labels are not needed, as in hidden test
+/// splits, a file without a label column has all of them missing.
+pub(super) fn choose(table: Table, columns: &Columns, needs_labels: bool) -> Result<RawRows> {
     if table.rows.is_empty() {
         return Err(Error::new(format!(
             "{}: the dataset is empty, expected at least one row",
@@ -65,9 +66,10 @@ pub(super) fn choose(table: Table, columns: &Columns) -> Result<RawRows> {
         )));
     }
     let (text, text_b) = text_columns(&table, columns)?;
-    let label = match &columns.label {
-        Some(name) => Some(named(&table, name)?),
-        None => table.column("label"),
+    let name = columns.label.as_deref().unwrap_or("label");
+    let label = match table.column(name) {
+        None if needs_labels => Some(named(&table, name, "label")?),
+        found => found,
     };
     let mut rows = Vec::with_capacity(table.rows.len());
     for (at, cells) in &table.rows {
@@ -92,7 +94,7 @@ pub(super) fn choose(table: Table, columns: &Columns) -> Result<RawRows> {
 
 /// Divides a table by the values of a column.
 pub(super) fn divide(table: Table, column: &str) -> Result<BTreeMap<String, Table>> {
-    let by = named(&table, column)?;
+    let by = named(&table, column, column)?;
     let mut parts: BTreeMap<String, Table> = BTreeMap::new();
     for (at, cells) in table.rows {
         let Cell::Text(value) = &cells[by] else {
@@ -113,8 +115,10 @@ fn text_columns(table: &Table, columns: &Columns) -> Result<(usize, Option<usize
     if let Some(text) = &columns.text {
         let text_b = columns.text_b.as_deref();
         return Ok((
-            named(table, text)?,
-            text_b.map(|name| named(table, name)).transpose()?,
+            named(table, text, "text")?,
+            text_b
+                .map(|name| named(table, name, "text_b"))
+                .transpose()?,
         ));
     }
     if columns.text_b.is_some() {
@@ -137,17 +141,19 @@ fn text_columns(table: &Table, columns: &Columns) -> Result<(usize, Option<usize
     .hint("say which with columns: #{ text: \"...\" }"))
 }
 
-fn named(table: &Table, name: &str) -> Result<usize> {
+/// The column of this name, for `role` in an advice on what to write.
+fn named(table: &Table, name: &str, role: &str) -> Result<usize> {
     table.column(name).ok_or_else(|| {
-        let error = Error::new(format!(
-            "{}: no column \"{name}\"; its columns are {}",
+        let known = table.columns.iter().map(String::as_str);
+        let meant = nearest(name, known).unwrap_or("...");
+        Error::new(format!(
+            "{}: no column {name}; its columns are {}",
             table.source,
             list(&table.columns)
-        ));
-        match nearest(name, table.columns.iter().map(String::as_str)) {
-            Some(meant) => error.hint(format!("did you mean \"{meant}\"?")),
-            None => error,
-        }
+        ))
+        .hint(format!(
+            "say which with columns: #{{ {role}: \"{meant}\" }}"
+        ))
     })
 }
 
@@ -204,7 +210,7 @@ mod tests {
     }
 
     fn chosen(columns: &[&str], given: &Columns) -> (String, Option<String>, Option<String>) {
-        let row = choose(table(columns), given).unwrap().rows.remove(0);
+        let row = choose(table(columns), given, false).unwrap().rows.remove(0);
         (row.text, row.text_b, row.label)
     }
 
@@ -240,7 +246,7 @@ mod tests {
 
     #[test]
     fn missing_columns_list_those_there_are() {
-        let error = choose(table(&["titel", "label"]), &Columns::default()).unwrap_err();
+        let error = choose(table(&["titel", "label"]), &Columns::default(), true).unwrap_err();
         assert!(
             error.message().ends_with("its columns are titel, label"),
             "{error}"
@@ -249,12 +255,24 @@ mod tests {
             text: Some("title".into()),
             ..Columns::default()
         };
-        let error = choose(table(&["titel", "label"]), &given)
+        let error = choose(table(&["titel", "label"]), &given, true)
             .unwrap_err()
             .to_string();
         assert_eq!(
             error,
-            "a.csv: no column \"title\"; its columns are titel, label; did you mean \"titel\"?"
+            "a.csv: no column title; its columns are titel, label; \
+             say which with columns: #{ text: \"titel\" }"
+        );
+    }
+
+    #[test]
+    fn a_label_column_is_asked_for_where_needed() {
+        let choose = |needed| choose(table(&["text", "labels"]), &Columns::default(), needed);
+        assert_eq!(choose(false).unwrap().rows[0].label, None);
+        assert_eq!(
+            choose(true).unwrap_err().to_string(),
+            "a.csv: no column label; its columns are text, labels; \
+             say which with columns: #{ label: \"labels\" }"
         );
     }
 
@@ -263,11 +281,16 @@ mod tests {
         let mut empty = table(&["text"]);
         empty.rows[0].1[0] = Cell::Text(String::new());
         assert_eq!(
-            choose(empty.clone(), &Columns::default()).unwrap().rows[0].text,
+            choose(empty.clone(), &Columns::default(), false)
+                .unwrap()
+                .rows[0]
+                .text,
             ""
         );
         empty.rows[0].1[0] = Cell::Missing;
-        let error = choose(empty, &Columns::default()).unwrap_err().to_string();
+        let error = choose(empty, &Columns::default(), false)
+            .unwrap_err()
+            .to_string();
         assert_eq!(error, "a.csv: line 2: column text: no text");
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::id;
 use super::row::{Label, Row, Rows, Split, Task};
 use crate::compute::random::Stream;
 use crate::{Error, Result};
@@ -30,7 +31,7 @@ pub(super) struct Parts {
 impl Dataset {
     pub(super) fn new(parts: Parts) -> Self {
         Self {
-            id: content_id(&parts).into(),
+            id: id::of(&parts).into(),
             parts: Arc::new(parts),
         }
     }
@@ -101,7 +102,11 @@ impl Dataset {
     /// The number of [`Self::rows`], at least 1.
     #[expect(clippy::len_without_is_empty, reason = "a dataset is never empty")]
     pub fn len(&self) -> usize {
-        self.rows().count()
+        let splits = if self.parts.shared { 1 } else { 3 };
+        self.parts.splits[..splits]
+            .iter()
+            .map(|rows| rows.len())
+            .sum()
     }
 
     /// The `i`-th of [`Self::rows`].
@@ -267,42 +272,6 @@ impl fmt::Display for Dataset {
             }
         }
     }
-}
-
-/// Hashes what decides numbers: the labels, and for each split its rows in their order.
-fn content_id(parts: &Parts) -> String {
-    let mut hasher = blake3::Hasher::new_derive_key("tureen dataset 1");
-    let text = |hasher: &mut blake3::Hasher, text: &str| {
-        hasher.update(&(text.len() as u64).to_le_bytes());
-        hasher.update(text.as_bytes());
-    };
-    match &parts.task {
-        Task::Regression => {
-            hasher.update(b"r");
-        }
-        Task::Classification { labels } => {
-            hasher.update(b"c");
-            hasher.update(&(labels.len() as u64).to_le_bytes());
-            for label in labels.iter() {
-                text(&mut hasher, label);
-            }
-        }
-    }
-    let splits = if parts.shared { 1 } else { 3 };
-    for rows in &parts.splits[..splits] {
-        hasher.update(&(rows.len() as u64).to_le_bytes());
-        for row in rows.iter() {
-            text(&mut hasher, &row.text);
-            hasher.update(&[u8::from(row.text_b.is_some())]);
-            text(&mut hasher, row.text_b.as_deref().unwrap_or_default());
-            match row.label {
-                Label::Class(class) => hasher.update(&(class as u64).to_le_bytes()),
-                Label::Value(value) => hasher.update(&value.to_bits().to_le_bytes()),
-                Label::Hidden => hasher.update(b"-"),
-            };
-        }
-    }
-    hasher.finalize().to_hex()[..32].to_string()
 }
 
 #[cfg(test)]

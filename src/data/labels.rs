@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::columns::RawRows;
 use super::row::{Label, Row, Task};
-use crate::{Error, Result};
+use crate::Result;
 
 /// How benchmarks mark a label that is not told.
 const HIDDEN: &str = "-1";
@@ -16,10 +16,6 @@ const HIDDEN: &str = "-1";
 /// written ("1.0" is "1"), sorted as strings.
 pub(super) fn task(train: &RawRows) -> Result<Task> {
     let missing = train.rows.iter().filter(|row| row.label.is_none()).count();
-    if missing == train.rows.len() {
-        return Err(Error::new(format!("{}: no column label", train.source))
-            .hint("say which it is with columns: #{ label: \"...\" }"));
-    }
     let mut fraction = None;
     let mut word = None;
     for row in &train.rows {

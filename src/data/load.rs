@@ -48,12 +48,14 @@ impl Dataset {
             None => name_of(path),
         };
         if !path.is_dir() {
-            let rows = columns::choose(Table::read(path)?, &options.columns)?;
+            let rows = columns::choose(Table::read(path)?, &options.columns, true)?;
             return one(name, &rows, options);
         }
         let find = |names| find(path, names);
         let (train, validation, test) = (find(TRAIN)?, find(VALIDATION)?, find(TEST)?);
-        let read = |file: &Path| columns::choose(Table::read(file)?, &options.columns);
+        let read = |file: &Path, needs_labels| {
+            columns::choose(Table::read(file)?, &options.columns, needs_labels)
+        };
         match (find(ALL)?, train, validation, test) {
             (None, None, None, None) => Err(Error::at_path(
                 path,
@@ -62,7 +64,7 @@ impl Dataset {
             (Some(only), None, None, None)
             | (None, Some(only), None, None)
             | (None, None, Some(only), None)
-            | (None, None, None, Some(only)) => one(name, &read(&only)?, options),
+            | (None, None, None, Some(only)) => one(name, &read(&only, true)?, options),
             (Some(all), ..) => Err(Error::at_path(
                 path,
                 format!("{} beside files of single splits", all.display()),
@@ -79,10 +81,11 @@ impl Dataset {
                             .hint("name one of its files to cut that"),
                     );
                 }
-                let read_some = |file: Option<PathBuf>| file.map(|file| read(&file)).transpose();
+                let read_some =
+                    |file: Option<PathBuf>| file.map(|file| read(&file, false)).transpose();
                 many(
                     name,
-                    &read(&train)?,
+                    &read(&train, true)?,
                     [read_some(validation)?, read_some(test)?],
                 )
             }
@@ -100,14 +103,14 @@ impl Dataset {
         let table = Table::from_maps(format!("dataset {name}"), rows);
         one(
             name.into(),
-            &columns::choose(table, &options.columns)?,
+            &columns::choose(table, &options.columns, true)?,
             options,
         )
     }
 
     /// Makes a dataset of tables for train, validation and test.
     pub(super) fn from_tables(name: &str, tables: [Table; 3]) -> Result<Self> {
-        let read = |table| columns::choose(table, &Columns::default());
+        let read = |table| columns::choose(table, &Columns::default(), true);
         let [train, validation, test] = tables;
         many(
             name.into(),

@@ -9,6 +9,7 @@ pub mod bundled;
 mod columns;
 mod cut;
 mod dataset;
+mod id;
 mod labels;
 mod load;
 mod row;

@@ -1,15 +1,12 @@
 //! Texts as token ids.
 
-use std::collections::BTreeSet;
+mod word_piece;
+
 use std::path::Path;
 
 use rayon::prelude::*;
 use serde_json::Value;
-use tokenizers::models::wordpiece::WordPiece;
-use tokenizers::normalizers::BertNormalizer;
-use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
-use tokenizers::processors::bert::BertProcessing;
-use tokenizers::{AddedToken, PostProcessor, TruncationParams, utils::truncation};
+use tokenizers::{PostProcessor, TruncationParams, utils::truncation};
 
 use crate::{Error, Result, bail};
 
@@ -76,14 +73,19 @@ impl Tokenizer {
         inner
             .with_truncation(None)
             .map_err(|e| Error::new(e.to_string()))?;
-        let known = ["[PAD]", "<pad>"]
-            .iter()
-            .find_map(|token| inner.token_to_id(token));
-        Ok(Self {
-            pad_id: stored.or(known).unwrap_or(0),
-            max_length: None,
+        let mut tokenizer = Self::new(inner);
+        tokenizer.pad_id = stored.unwrap_or(tokenizer.pad_id);
+        Ok(tokenizer)
+    }
+
+    fn new(inner: tokenizers::Tokenizer) -> Self {
+        let known = ["[PAD]", "<pad>"];
+        let pad_id = known.iter().find_map(|token| inner.token_to_id(token));
+        Self {
             inner,
-        })
+            pad_id: pad_id.unwrap_or(0),
+            max_length: None,
+        }
     }
 
     /// Reads a model's folder: `tokenizer.json`, or the `vocab.txt` of a WordPiece model alone,
@@ -96,7 +98,7 @@ impl Tokenizer {
             let bytes = std::fs::read(&json).map_err(|e| Error::at_path(&json, e))?;
             Self::from_bytes(&bytes).map_err(|e| e.within(json.display()))?
         } else if vocabulary.is_file() {
-            word_piece(&vocabulary, &settings)?
+            Self::new(word_piece::from_vocabulary(&vocabulary, &settings)?)
         } else {
             return Err(Error::at_path(
                 folder,
@@ -204,52 +206,6 @@ pub fn pad(encodings: &[Encoding], pad_id: u32) -> Padded {
         padded.mask[start..start + length].fill(1);
     }
     padded
-}
-
-/// BERT's tokenizer of a vocabulary, one token a line.
-fn word_piece(vocabulary: &Path, settings: &Value) -> Result<Tokenizer> {
-    let failed = |e: tokenizers::Error| Error::at_path(vocabulary, e);
-    let model = WordPiece::from_file(&vocabulary.display().to_string())
-        .build()
-        .map_err(failed)?;
-    let mut inner = tokenizers::Tokenizer::new(model);
-    let id = |token: &str| {
-        inner.token_to_id(token).ok_or_else(|| {
-            Error::at_path(
-                vocabulary,
-                format!("the vocabulary has no {token}, as BERT's have"),
-            )
-        })
-    };
-    let (unknown, separator, class) = (id("[UNK]")?, id("[SEP]")?, id("[CLS]")?);
-    let pad_id = inner.token_to_id("[PAD]").unwrap_or(0);
-    let special: BTreeSet<u32> = [Some(unknown), Some(separator), Some(class)]
-        .into_iter()
-        .chain(["[PAD]", "[MASK]"].map(|token| inner.token_to_id(token)))
-        .flatten()
-        .collect();
-    let special: Vec<AddedToken> = special
-        .into_iter()
-        .filter_map(|id| inner.id_to_token(id))
-        .map(|token| AddedToken::from(token, true))
-        .collect();
-    let lowercase = settings["do_lower_case"].as_bool().unwrap_or(true);
-    let chinese = settings["tokenize_chinese_chars"].as_bool().unwrap_or(true);
-    let accents = settings["strip_accents"].as_bool();
-    inner
-        .with_normalizer(Some(BertNormalizer::new(true, chinese, accents, lowercase)))
-        .map_err(failed)?;
-    inner.with_pre_tokenizer(Some(BertPreTokenizer));
-    inner.with_post_processor(Some(BertProcessing::new(
-        ("[SEP]".into(), separator),
-        ("[CLS]".into(), class),
-    )));
-    inner.add_special_tokens(special).map_err(failed)?;
-    Ok(Tokenizer {
-        inner,
-        pad_id,
-        max_length: None,
-    })
 }
 
 /// A file's JSON; none where there is no such file.
@@ -429,7 +385,7 @@ mod tests {
         };
         assert!(message().ends_with("no tokenizer, expected tokenizer.json or vocab.txt"));
         std::fs::write(folder.path().join("vocab.txt"), "a\nb\n").unwrap();
-        assert!(message().ends_with("the vocabulary has no [UNK], as BERT's have"));
+        assert!(message().ends_with("the vocabulary has no [SEP], as BERT's have"));
         std::fs::write(folder.path().join("tokenizer.json"), "{").unwrap();
         assert!(message().contains("not a readable tokenizer.json"));
     }
