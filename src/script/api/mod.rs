@@ -25,15 +25,34 @@ pub struct Topic {
 
 /// All topics, in the order of the reference.
 pub static TOPICS: &[Topic] = &[
-    Topic { title: "Lists", register: lists::register, options: &[] },
-    Topic { title: "Numbers", register: maths::register, options: &[] },
-    Topic { title: "Sequences", register: sequences::register, options: &[] },
-    Topic { title: "Files and parameters", register: files::register, options: &[] },
+    Topic {
+        title: "Lists",
+        register: lists::register,
+        options: &[],
+    },
+    Topic {
+        title: "Numbers",
+        register: maths::register,
+        options: &[],
+    },
+    Topic {
+        title: "Sequences",
+        register: sequences::register,
+        options: &[],
+    },
+    Topic {
+        title: "Files and parameters",
+        register: files::register,
+        options: &[],
+    },
 ];
 
 /// The options of the native called `name`, if it takes any.
 pub fn options_of(name: &str) -> Option<&'static NativeSpec> {
-    TOPICS.iter().flat_map(|topic| topic.options).find(|spec| spec.name == name)
+    TOPICS
+        .iter()
+        .flat_map(|topic| topic.options)
+        .find(|spec| spec.name == name)
 }
 
 #[cfg(test)]
@@ -47,7 +66,12 @@ mod tests {
                 if let Err(error) = option.default_value() {
                     panic!("{}: {error}", spec.name);
                 }
-                assert!(!option.doc.is_empty(), "{}.{} says nothing", spec.name, option.name);
+                assert!(
+                    !option.doc.is_empty(),
+                    "{}.{} says nothing",
+                    spec.name,
+                    option.name
+                );
             }
         }
     }
