@@ -1,4 +1,5 @@
-//! The integration tests, in one binary so that they are linked once.
+//! All integration tests, in one binary so that they are linked once.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bundle;
+mod script;

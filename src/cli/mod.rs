@@ -1,1 +1,94 @@
 //! The command line, one file a subcommand.
+//!
+//! What a script prints goes to standard output and nothing else does; bars, notices and errors go
+//! to standard error. Exit codes: 0 done, 1 the script failed, 2 the command line was wrong,
+//! 130 interrupted.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::script::Diagnostic;
+
+mod doc;
+mod eval;
+mod interrupt;
+mod progress;
+mod run;
+mod surroundings;
+
+pub use progress::Bars;
+pub use run::execute;
+pub use surroundings::Surroundings;
+
+/// The exit code of a wrong command line.
+const WRONG_COMMAND: u8 = 2;
+
+/// Experiments on adapters as short scripts. Without a command: the interactive session.
+#[derive(Debug, Parser)]
+#[command(name = "tureen", version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Run this code and print its last value.
+    #[arg(
+        short = 'e',
+        long = "eval",
+        value_name = "CODE",
+        allow_hyphen_values = true
+    )]
+    code: Option<String>,
+    #[command(flatten)]
+    surroundings: Surroundings,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a study.
+    Run(run::Run),
+    /// Show the help of a function, or the list of all.
+    Doc(doc::Doc),
+}
+
+/// Why a command ended without success.
+enum Failure {
+    /// A script failed.
+    Script(Diagnostic),
+    /// The command line was wrong.
+    Command(crate::Error),
+}
+
+impl From<Diagnostic> for Failure {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self::Script(diagnostic)
+    }
+}
+
+/// Runs the program with the arguments of the process.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and the version are no errors; a closed pipe is no reason to fail.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { WRONG_COMMAND } else { 0 });
+        }
+    };
+    let result = match (cli.command, cli.code) {
+        (Some(Command::Run(command)), _) => command.main(),
+        (Some(Command::Doc(command)), _) => command.main(),
+        (None, Some(code)) => eval::main(&code, cli.surroundings),
+        (None, None) => cli.surroundings.repl(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Script(diagnostic)) => {
+            eprintln!("{diagnostic}");
+            ExitCode::from(diagnostic.exit_code())
+        }
+        Err(Failure::Command(error)) => {
+            eprintln!("tureen: error: {error}");
+            ExitCode::from(WRONG_COMMAND)
+        }
+    }
+}

@@ -11,8 +11,12 @@ use crate::{Error, Result, bail};
 pub(super) fn register(engine: &mut Engine) {
     engine.register_fn("/", |a: i64, b: i64| -> Fallible<i64> { Ok(divide(a, b)?) });
     engine.register_fn("/", |a: f64, b: f64| -> Fallible<f64> { Ok(ratio(a, b)?) });
-    engine.register_fn("/", |a: i64, b: f64| -> Fallible<f64> { Ok(ratio(a as f64, b)?) });
-    engine.register_fn("/", |a: f64, b: i64| -> Fallible<f64> { Ok(ratio(a, b as f64)?) });
+    engine.register_fn("/", |a: i64, b: f64| -> Fallible<f64> {
+        Ok(ratio(a as f64, b)?)
+    });
+    engine.register_fn("/", |a: f64, b: i64| -> Fallible<f64> {
+        Ok(ratio(a, b as f64)?)
+    });
     engine.register_fn("/=", |a: &mut i64, b: i64| -> Fallible<()> {
         *a = divide(*a, b)?;
         Ok(())
@@ -26,18 +30,32 @@ pub(super) fn register(engine: &mut Engine) {
         Ok(())
     });
 
-    engine.register_fn("^", |a: i64, b: i64| -> Fallible<i64> { Err(xor(a, b).into()) });
-    engine.register_fn("^", |a: f64, b: i64| -> Fallible<i64> { Err(xor(a, b).into()) });
-    engine.register_fn("^", |a: i64, b: f64| -> Fallible<i64> { Err(xor(a, b).into()) });
-    engine.register_fn("^", |a: f64, b: f64| -> Fallible<i64> { Err(xor(a, b).into()) });
-    engine.register_fn("^=", |a: &mut i64, b: i64| -> Fallible<()> { Err(xor(*a, b).into()) });
+    engine.register_fn("^", |a: i64, b: i64| -> Fallible<i64> {
+        Err(xor(a, b).into())
+    });
+    engine.register_fn("^", |a: f64, b: i64| -> Fallible<i64> {
+        Err(xor(a, b).into())
+    });
+    engine.register_fn("^", |a: i64, b: f64| -> Fallible<i64> {
+        Err(xor(a, b).into())
+    });
+    engine.register_fn("^", |a: f64, b: f64| -> Fallible<i64> {
+        Err(xor(a, b).into())
+    });
+    engine.register_fn("^=", |a: &mut i64, b: i64| -> Fallible<()> {
+        Err(xor(*a, b).into())
+    });
 
     engine.register_fn("**", |a: f64, b: f64| libm::pow(a, b));
     engine.register_fn("**", |a: i64, b: f64| libm::pow(a as f64, b));
     engine.register_fn("**", |a: f64, b: i64| libm::pow(a, b as f64));
 
-    engine.register_fn("+", |_: ImmutableString, (): ()| -> Fallible<()> { Err(nothing().into()) });
-    engine.register_fn("+", |(): (), _: ImmutableString| -> Fallible<()> { Err(nothing().into()) });
+    engine.register_fn("+", |_: ImmutableString, (): ()| -> Fallible<()> {
+        Err(nothing().into())
+    });
+    engine.register_fn("+", |(): (), _: ImmutableString| -> Fallible<()> {
+        Err(nothing().into())
+    });
     engine.register_fn("+=", |_: &mut ImmutableString, (): ()| -> Fallible<()> {
         Err(nothing().into())
     });

@@ -15,10 +15,16 @@ use crate::{Error, Result, bail};
 
 /// Registers the six operators for all pairs of values that have none of their own.
 pub(super) fn register(engine: &mut Engine) {
-    engine.register_fn("==", |context: NativeCallContext, a: Dynamic, b: Dynamic| equal(&context, a, b));
-    engine.register_fn("!=", |context: NativeCallContext, a: Dynamic, b: Dynamic| {
-        equal(&context, a, b).map(|equal| !equal)
-    });
+    engine.register_fn(
+        "==",
+        |context: NativeCallContext, a: Dynamic, b: Dynamic| equal(&context, a, b),
+    );
+    engine.register_fn(
+        "!=",
+        |context: NativeCallContext, a: Dynamic, b: Dynamic| {
+            equal(&context, a, b).map(|equal| !equal)
+        },
+    );
     type Test = fn(Ordering) -> bool;
     let tests: [(&str, Test); 4] = [
         ("<", Ordering::is_lt),
@@ -80,7 +86,11 @@ pub(super) fn order(a: &Dynamic, b: &Dynamic) -> Result<Ordering> {
     if let (Some(a), Some(b)) = (text(a), text(b)) {
         return Ok(a.cmp(&b));
     }
-    let error = Error::new(format!("cannot compare {} with {}", describe(a), describe(b)));
+    let error = Error::new(format!(
+        "cannot compare {} with {}",
+        describe(a),
+        describe(b)
+    ));
     Err(if a.is_unit() || b.is_unit() {
         error.hint("a value is missing; test for it with `x == ()` first")
     } else {
@@ -99,6 +109,9 @@ pub(super) fn number(value: &Dynamic) -> Option<f64> {
 fn text(value: &Dynamic) -> Option<String> {
     match value.as_char() {
         Ok(letter) => Some(letter.to_string()),
-        Err(_) => value.as_immutable_string_ref().ok().map(|text| text.to_string()),
+        Err(_) => value
+            .as_immutable_string_ref()
+            .ok()
+            .map(|text| text.to_string()),
     }
 }

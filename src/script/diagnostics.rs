@@ -21,7 +21,11 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// A failure that has no place in a script.
     pub fn of(source: impl Into<String>, error: Error) -> Self {
-        Self { source: source.into(), place: None, error }
+        Self {
+            source: source.into(),
+            place: None,
+            error,
+        }
     }
 
     /// The exit code of the program: 130 where the user stopped it, else 1.
@@ -57,10 +61,17 @@ pub(super) fn diagnose(
     error: &EvalAltResult,
 ) -> Diagnostic {
     let (source, position) = place(error, source, Position::NONE);
-    let known = Known { engine, scope, text };
+    let known = Known {
+        engine,
+        scope,
+        text,
+        position,
+    };
     Diagnostic {
         source: source.to_string(),
-        place: position.line().map(|line| (line, position.position().unwrap_or(1).max(1))),
+        place: position
+            .line()
+            .map(|line| (line, position.position().unwrap_or(1).max(1))),
         error: reword(&known, super::innermost(error)),
     }
 }

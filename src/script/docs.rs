@@ -129,7 +129,10 @@ pub fn entries(engine: &Engine, all: bool) -> BTreeMap<String, Entry> {
             |info| {
                 let function = info.metadata;
                 let name = function.name.to_string();
-                names.binary_search(&name).is_ok().then(|| (name, signature(function), comment(function)))
+                names
+                    .binary_search(&name)
+                    .is_ok()
+                    .then(|| (name, signature(function), comment(function)))
             },
             own && all,
         );

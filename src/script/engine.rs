@@ -1,8 +1,8 @@
 //! The script engine, set up so that what is wrong is loud.
 
-use std::rc::Rc;
+use std::collections::BTreeMap;
 
-use rhai::{AST, ASTNode, Dynamic, Engine, Expr, FnPtr, Module, OptimizationLevel, ParseError, Scope};
+use rhai::{AST, ASTNode, Dynamic, Engine, Expr, FnPtr, OptimizationLevel, ParseError, Scope};
 
 use super::error::Fallible;
 use super::modules::Modules;
@@ -47,15 +47,25 @@ pub fn engine(session: &Session) -> Engine {
     engine
 }
 
-/// Makes natives values, so that `names.map(dataset)` works.
+/// Makes natives values, so that `names.map(dataset)` works, in closures too. A variable of the
+/// same name is found first.
 fn name_natives(engine: &mut Engine) {
-    let mut module = Module::new();
-    for name in names(engine) {
-        if let Ok(pointer) = FnPtr::new(name.as_str()) {
-            module.set_var(name, pointer);
+    let natives: BTreeMap<String, FnPtr> = names(engine)
+        .into_iter()
+        .filter_map(|name| {
+            FnPtr::new(name.as_str())
+                .ok()
+                .map(|pointer| (name, pointer))
+        })
+        .collect();
+    // Marked as deprecated to say that it may change.
+    #[allow(deprecated)]
+    engine.on_var(move |name, index, context| {
+        if index > 0 || context.scope().contains(name) {
+            return Ok(None);
         }
-    }
-    engine.register_global_module(Rc::new(module));
+        Ok(natives.get(name).cloned().map(Dynamic::from))
+    });
 }
 
 /// The names of all natives a script can call, sorted, each once.
@@ -87,13 +97,20 @@ pub fn compile(
 ) -> Result<AST, ParseError> {
     let natives = names(engine);
     let mut known = Scope::new();
-    for name in natives.iter().map(String::as_str).chain(scope.iter_raw().map(|(name, ..)| name)) {
+    for name in natives
+        .iter()
+        .map(String::as_str)
+        .chain(scope.iter_raw().map(|(name, ..)| name))
+    {
         known.push_constant(name.to_string(), ());
     }
     let mut tree = engine.compile_with_scope(&known, text)?;
     tree.set_source(source);
     for function in tree.iter_functions() {
-        if natives.binary_search_by(|name| name.as_str().cmp(function.name)).is_ok() {
+        if natives
+            .binary_search_by(|name| name.as_str().cmp(function.name))
+            .is_ok()
+        {
             session.notice_once(format!(
                 "{source}: fn {} hides the built-in function of that name",
                 function.name

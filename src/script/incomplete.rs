@@ -8,7 +8,9 @@ pub fn incomplete(text: &str) -> bool {
     engine.set_max_expr_depths(0, 0);
     let Err(error) = engine.compile(text) else {
         // An open comment compiles to nothing.
-        return text.rfind("/*").is_some_and(|open| !text[open..].contains("*/"))
+        return text
+            .rfind("/*")
+            .is_some_and(|open| !text[open..].contains("*/"))
             && engine.compile(format!("{text}*/)")).is_err();
     };
     match error.err_type() {
@@ -39,12 +41,33 @@ mod tests {
 
     #[test]
     fn open_code_wants_more_and_wrong_code_does_not() {
-        for open in ["let x = [1,", "fn f(x) {", "if true {", "f(1, ", "let a = `x", "#{ a: 1", "/* x",
-            "let x =", "1 +", "[1, 2", "xs.map(|x|"] {
+        for open in [
+            "let x = [1,",
+            "fn f(x) {",
+            "if true {",
+            "f(1, ",
+            "let a = `x",
+            "#{ a: 1",
+            "/* x",
+            "let x =",
+            "1 +",
+            "[1, 2",
+            "xs.map(|x|",
+        ] {
             assert!(incomplete(open), "{open}");
         }
-        for closed in ["let x = 1", "1 + 1;", "fn f(x) { x }", "let = 1", "foo)", "let a = \"x", "",
-            "let x = 1 let y = 2", "`a`", "1 // /* x"] {
+        for closed in [
+            "let x = 1",
+            "1 + 1;",
+            "fn f(x) { x }",
+            "let = 1",
+            "foo)",
+            "let a = \"x",
+            "",
+            "let x = 1 let y = 2",
+            "`a`",
+            "1 // /* x",
+        ] {
             assert!(!incomplete(closed), "{closed}");
         }
     }

@@ -15,6 +15,7 @@ mod interpreter;
 mod modules;
 mod options;
 mod paths;
+mod race;
 mod reword;
 mod session;
 mod signatures;

@@ -22,13 +22,19 @@ pub(super) struct Modules {
 
 impl Modules {
     pub(super) fn new(session: Session) -> Self {
-        Self { session, loaded: RefCell::default() }
+        Self {
+            session,
+            loaded: RefCell::default(),
+        }
     }
 
     /// The file and text of `path` as imported by `source`.
     fn find(&self, source: Option<&str>, path: &str) -> Result<(PathBuf, String)> {
         if let Some((name, text)) = STDLIB.iter().find(|(name, _)| *name == path) {
-            return Ok((PathBuf::from(format!("stdlib/{name}.rhai")), (*text).to_string()));
+            return Ok((
+                PathBuf::from(format!("stdlib/{name}.rhai")),
+                (*text).to_string(),
+            ));
         }
         let beside = match source.map(Path::new).and_then(Path::parent) {
             Some(folder) if source.is_some_and(|s| Path::new(s).is_file()) => folder.join(path),
@@ -63,24 +69,30 @@ impl ModuleResolver for Modules {
         path: &str,
         position: Position,
     ) -> Result<Rc<Module>, Box<EvalAltResult>> {
-        let (file, text) = self.find(source, path)?;
+        let here = |error: Error| -> Box<EvalAltResult> {
+            let mut error: Box<EvalAltResult> = error.into();
+            error.set_position(position);
+            error
+        };
+        let (file, text) = self.find(source, path).map_err(here)?;
         match self.loaded.borrow().get(&file) {
             Some(Some(module)) => return Ok(module.clone()),
             Some(None) => {
-                return Err(Error::new(format!("import: {path} imports itself")).into());
+                return Err(here(Error::new(format!("import: {path} imports itself"))));
             }
             None => {}
         }
         let hash = blake3::hash(text.as_bytes()).to_hex().to_string();
-        self.session.record_import(Import { path: file.clone(), hash });
+        self.session.record_import(Import {
+            path: file.clone(),
+            hash,
+        });
         self.loaded.borrow_mut().insert(file.clone(), None);
         let name = file.display().to_string();
         let made = super::compile(engine, &self.session, &Scope::new(), &name, &text)
             .map_err(|error| Box::new(EvalAltResult::from(error)))
             .and_then(|tree| Module::eval_ast_as_new(Scope::new(), &tree, engine))
-            .map_err(|error| {
-                Box::new(EvalAltResult::ErrorInModule(name.clone(), error, position))
-            });
+            .map_err(|error| Box::new(EvalAltResult::ErrorInModule(name.clone(), error, position)));
         match made {
             Ok(mut module) => {
                 module.set_id(name);

@@ -78,7 +78,13 @@ pub enum Absent {
 
 impl OptionSpec {
     const fn of(name: &'static str, kind: Kind, doc: &'static str) -> Self {
-        Self { name, kind, default: Absent::Required, unit: "", doc }
+        Self {
+            name,
+            kind,
+            default: Absent::Required,
+            unit: "",
+            doc,
+        }
     }
     /// A whole number from `min` to `max`.
     pub const fn int(name: &'static str, min: i64, max: i64, doc: &'static str) -> Self {
@@ -146,7 +152,9 @@ impl OptionSpec {
         };
         let parsed = match self.kind {
             Kind::Text | Kind::Choice(_) => Some(text.into()),
-            Kind::Value(_) => serde_json::from_str(text).ok().or_else(|| Some(text.into())),
+            Kind::Value(_) => serde_json::from_str(text)
+                .ok()
+                .or_else(|| Some(text.into())),
             Kind::Float { .. } => text.parse::<f64>().ok().map(Dynamic::from),
             _ => serde_json::from_str(text).ok(),
         };
@@ -203,14 +211,24 @@ impl OptionSpec {
 
     /// What the option takes, as a phrase: "a whole number from 1 to 100".
     pub fn expected(&self) -> String {
-        let unit = if self.unit.is_empty() { String::new() } else { format!(" of {}", self.unit) };
+        let unit = if self.unit.is_empty() {
+            String::new()
+        } else {
+            format!(" of {}", self.unit)
+        };
         match self.kind {
             Kind::Int { min, max } => {
-                let bounds = bounds((min > i64::MIN).then_some(min), (max < i64::MAX).then_some(max));
+                let bounds = bounds(
+                    (min > i64::MIN).then_some(min),
+                    (max < i64::MAX).then_some(max),
+                );
                 format!("a whole number{unit}{bounds}")
             }
             Kind::Float { min, max } => {
-                let bounds = bounds(min.is_finite().then_some(min), max.is_finite().then_some(max));
+                let bounds = bounds(
+                    min.is_finite().then_some(min),
+                    max.is_finite().then_some(max),
+                );
                 format!("a number{unit}{bounds}")
             }
             Kind::Bool => "true or false".into(),
@@ -258,19 +276,29 @@ impl Options {
         for option in spec.options {
             let checked = match map.get(option.name) {
                 Some(value) => {
-                    let value = option.checked(value.flatten_clone()).map_err(|e| e.within(spec.name))?;
+                    let value = option
+                        .checked(value.flatten_clone())
+                        .map_err(|e| e.within(spec.name))?;
                     given.insert(option.name.into(), value.clone());
                     Some(value)
                 }
                 None if option.default == Absent::Required => bail!(
-                    "{}: option {} is required: {}", spec.name, option.name, option.expected()),
+                    "{}: option {} is required: {}",
+                    spec.name,
+                    option.name,
+                    option.expected()
+                ),
                 None => option.default_value()?,
             };
             if let Some(value) = checked {
                 values.insert(option.name.into(), value);
             }
         }
-        Ok(Self { spec, given, values })
+        Ok(Self {
+            spec,
+            given,
+            values,
+        })
     }
 
     /// Whether the caller gave the option.
@@ -342,7 +370,10 @@ impl Options {
                     Some(option) => option.expected(),
                     None => type_name(std::any::type_name::<T>()),
                 };
-                Err(self.error(name, format!("expected {expected}, got {}", describe(value))))
+                Err(self.error(
+                    name,
+                    format!("expected {expected}, got {}", describe(value)),
+                ))
             }
         }
     }
@@ -369,6 +400,81 @@ impl NativeSpec {
         match nearest(name, known()) {
             Some(near) => error.hint(format!("did you mean {near}?")),
             None => error.hint(format!("it takes {}", super::session::listed(known()))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static TRAIN: NativeSpec = NativeSpec {
+        name: "train",
+        options: &[
+            OptionSpec::choice("adapter", &["pfeiffer", "lora"], "the kind").or("pfeiffer"),
+            OptionSpec::int("epochs", 1, 1000, "passes over the data")
+                .or("3")
+                .unit("epochs"),
+            OptionSpec::float("lr", 0.0, 1.0, "the learning rate").or("1e-3"),
+            OptionSpec::int("seed", 0, i64::MAX, "the seed").otherwise("the study's seed"),
+        ],
+    };
+
+    fn read(entries: &[(&str, Dynamic)]) -> Result<Options> {
+        let map: Map = entries
+            .iter()
+            .map(|(k, v)| ((*k).into(), v.clone()))
+            .collect();
+        Options::read(&TRAIN, &map)
+    }
+
+    #[test]
+    fn defaults_fill_in_and_ints_do_for_floats() {
+        let options = read(&[("lr", 1.into())]).unwrap();
+        assert_eq!(options.text("adapter").unwrap(), "pfeiffer");
+        assert_eq!(options.count("epochs").unwrap(), 3);
+        assert_eq!(options.float("lr").unwrap(), 1.0);
+        assert_eq!(options.maybe_int("seed").unwrap(), None);
+        assert!(options.given("lr") && !options.given("epochs"));
+        assert!(options.int("seed").is_err());
+    }
+
+    #[test]
+    fn what_is_wrong_is_one_line() {
+        let cases: [(&str, Dynamic, &str); 6] = [
+            (
+                "epoch",
+                3.into(),
+                "train: unknown option epoch; did you mean epochs?",
+            ),
+            (
+                "zzz",
+                3.into(),
+                "train: unknown option zzz; it takes adapter, epochs, lr, seed",
+            ),
+            (
+                "epochs",
+                0.into(),
+                "train: option epochs: expected a whole number of epochs from 1 to 1000, got int 0",
+            ),
+            (
+                "epochs",
+                2.5.into(),
+                "train: option epochs: expected a whole number of epochs from 1 to 1000, got float 2.5",
+            ),
+            (
+                "lr",
+                f64::NAN.into(),
+                "train: option lr: expected a number from 0 to 1, got float NaN",
+            ),
+            (
+                "adapter",
+                "lorra".into(),
+                "train: option adapter: expected one of \"pfeiffer\", \"lora\", got text \"lorra\"; did you mean \"lora\"?",
+            ),
+        ];
+        for (name, value, expected) in cases {
+            assert_eq!(read(&[(name, value)]).unwrap_err().to_string(), expected);
         }
     }
 }

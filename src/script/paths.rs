@@ -18,7 +18,11 @@ impl Session {
         }
         let inside = self.folder().join(path);
         let written = self.write_folder().join(path);
-        let found = if !inside.exists() && written.exists() { written } else { inside };
+        let found = if !inside.exists() && written.exists() {
+            written
+        } else {
+            inside
+        };
         self.check_read(path, &found)?;
         Ok(found)
     }
@@ -106,7 +110,9 @@ mod tests {
 
     fn session(folder: &Path) -> Session {
         Session::new(Setup {
-            mode: Mode::Script { path: folder.join("study.rhai") },
+            mode: Mode::Script {
+                path: folder.join("study.rhai"),
+            },
             write_folder: folder.join("run"),
             ..Setup::default()
         })
@@ -116,7 +122,10 @@ mod tests {
     fn reading_follows_the_script_and_literals() {
         let folder = tempfile::tempdir().unwrap();
         let session = session(folder.path());
-        assert_eq!(session.read_path("a.txt").unwrap(), folder.path().join("a.txt"));
+        assert_eq!(
+            session.read_path("a.txt").unwrap(),
+            folder.path().join("a.txt")
+        );
         assert!(session.read_path("../x/a.txt").is_err());
         assert!(session.read_path("/etc/hostname").is_err());
         session.name_literals(["../x/a.txt".to_string()]);

@@ -1,10 +1,10 @@
 //! The engine's errors in the users' words, with what to do.
 
-use rhai::{Dynamic, Engine, EvalAltResult, LexError, ParseErrorType, Scope};
+use rhai::{Dynamic, Engine, EvalAltResult, LexError, ParseErrorType, Position, Scope};
 
 use super::session::listed;
 use super::signatures::{has_method, properties, signatures};
-use super::values::{describe, type_name};
+use super::values::{a, describe, type_name};
 use super::{engine, raised};
 use crate::{Error, nearest};
 
@@ -16,7 +16,62 @@ pub(super) struct Known<'a> {
     pub(super) engine: &'a Engine,
     pub(super) scope: &'a Scope<'a>,
     pub(super) text: &'a str,
+    pub(super) position: Position,
 }
+
+/// Words that the language keeps for itself.
+const RESERVED: &[&str] = &[
+    "as",
+    "async",
+    "await",
+    "break",
+    "case",
+    "catch",
+    "const",
+    "continue",
+    "default",
+    "do",
+    "else",
+    "export",
+    "fn",
+    "for",
+    "global",
+    "go",
+    "goto",
+    "if",
+    "import",
+    "in",
+    "is",
+    "let",
+    "loop",
+    "match",
+    "module",
+    "new",
+    "nil",
+    "null",
+    "package",
+    "private",
+    "protected",
+    "public",
+    "return",
+    "shared",
+    "spawn",
+    "static",
+    "super",
+    "switch",
+    "sync",
+    "this",
+    "thread",
+    "throw",
+    "try",
+    "until",
+    "use",
+    "var",
+    "void",
+    "while",
+    "with",
+    "yield",
+];
 
 /// The innermost error of a script, reworded.
 pub(super) fn reword(known: &Known, error: &EvalAltResult) -> Error {
@@ -39,12 +94,18 @@ pub(super) fn reword(known: &Known, error: &EvalAltResult) -> Error {
                 .map(|part| type_name(part.trim()))
                 .filter(|part| !part.is_empty())
                 .collect();
-            Error::new(format!("a {} cannot be indexed with {}", words[0], words[1..].join(" ")))
+            let (of, by) = words
+                .split_first()
+                .map_or(("value", &[][..]), |(of, by)| (of.as_str(), by));
+            Error::new(format!("{} cannot be indexed with {}", a(of), by.join(" ")))
         }
-        EvalAltResult::ErrorDataRace(..) => {
-            Error::new("a closure uses the value that the call around it works on").hint(
-                "write filter(t, |r| ...) for t.filter(|r| ...), or let the closure use a copy: let copy = t;",
-            )
+        EvalAltResult::ErrorDataRace(..) => Error::new("a value is used while a call works on it")
+            .hint("let one of the two use a copy: let copy = value;"),
+        EvalAltResult::ErrorMismatchDataType(expected, got, _)
+            if type_name(expected) == "int" && type_name(got) == "range" =>
+        {
+            Error::new("a list is indexed with a whole number")
+                .hint("a part of it is list.extract(0..2)")
         }
         EvalAltResult::ErrorMismatchDataType(expected, got, _)
         | EvalAltResult::ErrorMismatchOutputType(expected, got, _) => Error::new(format!(
@@ -52,15 +113,14 @@ pub(super) fn reword(known: &Known, error: &EvalAltResult) -> Error {
             type_name(expected),
             type_name(got)
         )),
-        EvalAltResult::ErrorArrayBounds(length, index, _) => {
-            Error::new(format!("index {index} is out of bounds: the list has {length} values"))
-        }
-        EvalAltResult::ErrorStringBounds(length, index, _) => {
-            Error::new(format!("index {index} is out of bounds: the text has {length} characters"))
-        }
-        EvalAltResult::ErrorFor(_) => {
-            Error::new("`for` cannot go over this value").hint("it takes a list, a range or a map's keys()")
-        }
+        EvalAltResult::ErrorArrayBounds(length, index, _) => Error::new(format!(
+            "index {index} is out of bounds: the list has {length} values"
+        )),
+        EvalAltResult::ErrorStringBounds(length, index, _) => Error::new(format!(
+            "index {index} is out of bounds: the text has {length} characters"
+        )),
+        EvalAltResult::ErrorFor(_) => Error::new("`for` cannot go over this value")
+            .hint("it takes a list, a range or a map's keys()"),
         EvalAltResult::ErrorRuntime(value, _) => Error::new(thrown(value)),
         EvalAltResult::ErrorStackOverflow(_) => {
             Error::new("functions call each other too deeply; expected at most 64 levels")
@@ -83,21 +143,33 @@ impl Known<'_> {
                 "a fn sees only its parameters: pass it as one; elsewhere, declare it before its use",
             );
         }
-        let natives = engine::names(self.engine);
-        let variables = self.scope.iter_raw().map(|(name, ..)| name);
-        match nearest(name, variables.chain(natives.iter().map(String::as_str))) {
+        let variables = self
+            .scope
+            .iter_raw()
+            .map(|(name, ..)| name)
+            .chain(declarations(self.text));
+        match nearest(name, variables) {
             Some(near) => error.hint(format!("did you mean {near}?")),
-            None => error,
+            None => self.nearest_native(name, error),
         }
     }
 
     fn function(&self, call: &str) -> Error {
-        let (name, rest) = call.split_once(" (").unwrap_or((call, ""));
+        let Some((name, rest)) = call.split_once(" (") else {
+            // The engine's own functions raise this with a sentence.
+            return Error::new(lower(call));
+        };
         let types: Vec<String> = rest
             .trim_end_matches(')')
             .split(", ")
             .filter(|t| !t.is_empty())
-            .map(|t| if t.contains("ImmutableString") { "text".into() } else { type_name(t) })
+            .map(|t| {
+                if t.contains("ImmutableString") {
+                    "text".into()
+                } else {
+                    type_name(t)
+                }
+            })
             .collect();
         if !name.starts_with(|c: char| c.is_alphanumeric() || c == '_') {
             return Error::new(match types.as_slice() {
@@ -119,11 +191,28 @@ impl Known<'_> {
         if let Some(parameters) = script_function(self.text, name) {
             return error.hint(format!("the script has {name}({parameters})"));
         }
+        self.nearest_native(name, error)
+    }
+
+    /// The error with the native that was meant; short names are near to too many.
+    fn nearest_native(&self, name: &str, error: Error) -> Error {
         let natives = engine::names(self.engine);
         match nearest(name, natives.iter().map(String::as_str)) {
-            Some(near) => error.hint(format!("did you mean {near}?")),
-            None => error,
+            Some(near) if name.len() > 3 => error.hint(format!("did you mean {near}?")),
+            _ => error,
         }
+    }
+
+    /// The word at the place of the error.
+    fn word(&self) -> Option<&str> {
+        let line = self.text.lines().nth(self.position.line()? - 1)?;
+        let start = line
+            .char_indices()
+            .nth(self.position.position()?.checked_sub(1)?)?
+            .0;
+        line[start..]
+            .split(|c: char| !(c.is_alphanumeric() || c == '_'))
+            .next()
     }
 
     fn property(&self, message: &str) -> Error {
@@ -133,10 +222,10 @@ impl Known<'_> {
         };
         let type_ = type_name(rust);
         if message.starts_with("No writable") {
-            return Error::new(format!("property {name} of a {type_} cannot be set"))
+            return Error::new(format!("property {name} of {} cannot be set", a(&type_)))
                 .hint("values do not change; make a new one");
         }
-        let error = Error::new(format!("a {type_} has no property {name}"));
+        let error = Error::new(format!("{} has no property {name}", a(&type_)));
         if has_method(self.engine, &type_, name) {
             return error.hint(format!("it is a function: write .{name}()"));
         }
@@ -144,7 +233,10 @@ impl Known<'_> {
         match nearest(name, known.iter().map(String::as_str)) {
             Some(near) => error.hint(format!("did you mean {near}?")),
             None if known.is_empty() => error,
-            None => error.hint(format!("it has {}", listed(known.iter().map(String::as_str)))),
+            None => error.hint(format!(
+                "it has {}",
+                listed(known.iter().map(String::as_str))
+            )),
         }
     }
 }
@@ -158,6 +250,14 @@ fn parsing(known: &Known, kind: &ParseErrorType) -> Error {
         ParseErrorType::MissingToken(token, why) if token == ";" => {
             Error::new(format!("missing `;` {why}"))
         }
+        ParseErrorType::MissingToken(..)
+        | ParseErrorType::PropertyExpected
+        | ParseErrorType::VariableExpected
+        | ParseErrorType::ExprExpected(_)
+            if known.word().is_some_and(|word| RESERVED.contains(&word)) =>
+        {
+            reserved(known.word().unwrap_or_default())
+        }
         ParseErrorType::MissingToken(token, why) => Error::new(format!("expected `{token}` {why}")),
         ParseErrorType::Reserved(word) => reserved(word),
         ParseErrorType::BadInput(LexError::ImproperSymbol(word, _))
@@ -166,12 +266,13 @@ fn parsing(known: &Known, kind: &ParseErrorType) -> Error {
             reserved(word)
         }
         ParseErrorType::BadInput(LexError::UnterminatedString) => {
-            Error::new("the text has no closing quote").hint("texts of several lines go in back-ticks")
+            Error::new("the text has no closing quote")
+                .hint("texts of several lines go in back-ticks")
         }
         ParseErrorType::PropertyExpected => Error::new("expected the name of a property")
             .hint("a key that is a reserved word goes in quotes: #{ \"in\": 1 }, x[\"in\"]"),
         ParseErrorType::VariableExpected => {
-            Error::new("expected the name of a variable").hint("reserved words are no names")
+            Error::new("expected the name of a variable").hint("a name has a letter in it")
         }
         other => Error::new(lower(&other.to_string())),
     }
@@ -181,8 +282,9 @@ fn reserved(word: &str) -> Error {
     if word == "eval" {
         return Error::new("eval is not available").hint("a script runs no code made of texts");
     }
-    Error::new(format!("{word} is a reserved word"))
-        .hint(format!("it names nothing; as a key write it in quotes: #{{ \"{word}\": 1 }}, x[\"{word}\"]"))
+    Error::new(format!("{word} is a reserved word")).hint(format!(
+        "as a key it goes in quotes: #{{ \"{word}\": 1 }}, x[\"{word}\"]"
+    ))
 }
 
 fn thrown(value: &Dynamic) -> String {
@@ -197,10 +299,24 @@ fn thrown(value: &Dynamic) -> String {
 
 /// Whether `text` declares a variable or names a parameter `name`.
 fn declared(text: &str, name: &str) -> bool {
-    let words: Vec<&str> =
-        text.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|w| !w.is_empty()).collect();
-    words.windows(2).any(|w| matches!(w[0], "let" | "const" | "for") && w[1] == name)
-        || text.split('|').skip(1).step_by(2).any(|inner| inner.split(',').any(|p| p.trim() == name))
+    declarations(text).contains(&name)
+        || text
+            .split('|')
+            .skip(1)
+            .step_by(2)
+            .any(|inner| inner.split(',').any(|p| p.trim() == name))
+}
+
+/// The names that `text` declares with let, const or for.
+fn declarations(text: &str) -> Vec<&str> {
+    let words: Vec<&str> = text
+        .split(|c: char| !(c.is_alphanumeric() || c == '_'))
+        .filter(|w| !w.is_empty())
+        .collect();
+    let declared = words
+        .windows(2)
+        .filter(|w| matches!(w[0], "let" | "const" | "for"));
+    declared.map(|w| w[1]).collect()
 }
 
 /// The parameters of the script's own function `name`.

@@ -181,7 +181,10 @@ impl Session {
     pub fn print(&self, text: &str) {
         let mut writer = self.0.writer.borrow_mut();
         // A reader that went away (`| head`) ends the run rather than failing it.
-        if writeln!(writer, "{text}").and_then(|()| writer.flush()).is_err() {
+        if writeln!(writer, "{text}")
+            .and_then(|()| writer.flush())
+            .is_err()
+        {
             self.0.setup.stop.store(true, Ordering::Relaxed);
         }
     }
@@ -242,7 +245,10 @@ impl Session {
         let found = self.0.extensions.borrow().get(&TypeId::of::<T>()).cloned();
         let value = found.unwrap_or_else(|| {
             let made: Rc<dyn Any> = Rc::new(T::default());
-            self.0.extensions.borrow_mut().insert(TypeId::of::<T>(), made.clone());
+            self.0
+                .extensions
+                .borrow_mut()
+                .insert(TypeId::of::<T>(), made.clone());
             made
         });
         // Stored under its own type's id, so the type always matches.
@@ -253,7 +259,11 @@ impl Session {
 /// `a, b, c`, or `none`.
 pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<&str> = names.into_iter().collect();
-    if names.is_empty() { "none".into() } else { names.join(", ") }
+    if names.is_empty() {
+        "none".into()
+    } else {
+        names.join(", ")
+    }
 }
 
 #[cfg(test)]
@@ -284,8 +294,13 @@ mod tests {
 
     #[test]
     fn a_script_without_a_folder_is_in_the_current_one() {
-        let mode = Mode::Script { path: "study.rhai".into() };
-        let session = Session::new(Setup { mode, ..Setup::default() });
+        let mode = Mode::Script {
+            path: "study.rhai".into(),
+        };
+        let session = Session::new(Setup {
+            mode,
+            ..Setup::default()
+        });
         assert_eq!(session.folder(), Path::new("."));
     }
 }

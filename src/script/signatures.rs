@@ -19,8 +19,13 @@ pub(super) fn signature(function: &FuncMetadata) -> String {
             None => parameter.to_string(),
         })
         .collect();
-    let unnamed = vec!["_".to_string(); function.num_params - parameters.len().min(function.num_params)];
-    format!("{}({})", function.name, [parameters, unnamed].concat().join(", "))
+    let unnamed =
+        vec!["_".to_string(); function.num_params - parameters.len().min(function.num_params)];
+    format!(
+        "{}({})",
+        function.name,
+        [parameters, unnamed].concat().join(", ")
+    )
 }
 
 /// All signatures of the functions called `name`, those with fewer parameters first; without the
@@ -54,7 +59,11 @@ pub(super) fn has_method(engine: &Engine, type_: &str, name: &str) -> bool {
     !members(engine, type_, |method| (method == name).then_some(method)).is_empty()
 }
 
-fn members(engine: &Engine, type_: &str, wanted: impl Fn(&str) -> Option<&str> + Copy) -> Vec<String> {
+fn members(
+    engine: &Engine,
+    type_: &str,
+    wanted: impl Fn(&str) -> Option<&str> + Copy,
+) -> Vec<String> {
     let mut found: Vec<String> = engine.collect_fn_metadata(
         None,
         |info| {

@@ -4,7 +4,11 @@ use rhai::Dynamic;
 
 /// The name users know a type by: the engine's names without paths, `int`, `float`, `text`...
 pub fn type_name(rust: &str) -> String {
-    let bare = rust.trim().trim_start_matches('&').trim_start_matches("mut ").trim();
+    let bare = rust
+        .trim()
+        .trim_start_matches('&')
+        .trim_start_matches("mut ")
+        .trim();
     match bare {
         "i64" | "INT" => "int".into(),
         "f64" | "FLOAT" => "float".into(),
@@ -24,11 +28,21 @@ pub fn type_name(rust: &str) -> String {
     }
 }
 
+/// A type with its article: "a list", "an int".
+pub fn a(type_: &str) -> String {
+    let article = if type_.starts_with(['a', 'e', 'i', 'o', 'A', 'E', 'I', 'O']) {
+        "an"
+    } else {
+        "a"
+    };
+    format!("{article} {type_}")
+}
+
 /// A value in an error: its type, and the value where that is short.
 pub fn describe(value: &Dynamic) -> String {
     let kind = type_name(value.type_name());
     if value.is_unit() {
-        return "nothing, ()".into();
+        return "()".into();
     }
     if let Ok(text) = value.as_immutable_string_ref() {
         return match text.char_indices().nth(40) {
@@ -42,5 +56,5 @@ pub fn describe(value: &Dynamic) -> String {
     if value.is_int() || value.is_float() || value.is_bool() || value.is_char() {
         return format!("{kind} {value}");
     }
-    format!("a {kind}")
+    a(&kind)
 }

@@ -81,7 +81,10 @@ fn read_as(name: &str, text: &str, like: &Dynamic) -> Result<Dynamic> {
     } else if like.is_int() {
         text.parse::<i64>().ok().map(Dynamic::from)
     } else if like.is_float() {
-        text.parse::<f64>().ok().filter(|number| number.is_finite()).map(Dynamic::from)
+        text.parse::<f64>()
+            .ok()
+            .filter(|number| number.is_finite())
+            .map(Dynamic::from)
     } else if like.is_bool() {
         text.parse::<bool>().ok().map(Dynamic::from)
     } else {
@@ -90,7 +93,10 @@ fn read_as(name: &str, text: &str, like: &Dynamic) -> Result<Dynamic> {
     };
     match read {
         Some(value) => Ok(value),
-        None => bail!("--set {name}={text}: expected a value like the default, {}", describe(like)),
+        None => bail!(
+            "--set {name}={text}: expected a value like the default, {}",
+            describe(like)
+        ),
     }
 }
 
@@ -141,7 +147,9 @@ pub(super) fn json(value: &Dynamic) -> Result<Value> {
         return Ok(Value::Array(list.iter().map(json).collect::<Result<_>>()?));
     }
     if let Ok(map) = value.as_map_ref() {
-        let entries = map.iter().map(|(key, value)| Ok((key.to_string(), json(value)?)));
+        let entries = map
+            .iter()
+            .map(|(key, value)| Ok((key.to_string(), json(value)?)));
         return Ok(Value::Object(entries.collect::<Result<_>>()?));
     }
     bail!("to_json: {} has no JSON", describe(value))

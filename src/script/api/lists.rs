@@ -1,7 +1,7 @@
 //! What lists can do beyond the engine's own functions.
 
 use rhai::plugin::*;
-use rhai::{Array, Dynamic, Engine, NativeCallContext};
+use rhai::{Array, Dynamic, Engine, FnPtr, NativeCallContext};
 
 use crate::script::Session;
 use crate::script::compare::{number, order};
@@ -103,6 +103,20 @@ mod natives {
         Ok(kept)
     }
 
+    /// Calls a function with each value of a list, in order.
+    ///
+    /// ```rhai
+    /// [1, 2].for_each(|x| print(x));
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub fn for_each(context: NativeCallContext, list: &mut Array, act: FnPtr) -> Fallible<()> {
+        // The engine's own hands the index to a closure of one parameter.
+        for value in list.iter() {
+            let _value = act.call_raw(&context, None, [value.clone()])?;
+        }
+        Ok(())
+    }
+
     /// A list of lists as one list, one level deep.
     ///
     /// ```rhai
@@ -155,5 +169,8 @@ fn empty(name: &str) -> Error {
 }
 
 fn no_number(index: usize, value: &Dynamic) -> Error {
-    Error::new(format!("value {index} of the list is no number but {}", describe(value)))
+    Error::new(format!(
+        "value {index} of the list is no number but {}",
+        describe(value)
+    ))
 }

@@ -17,36 +17,74 @@ const FUNCTIONS: &[(&str, Function, &str)] = &[
     ("sqrt", libm::sqrt, "The square root."),
     ("exp", libm::exp, "e to the power `x`."),
     ("ln", libm::log, "The natural logarithm."),
-    ("log", libm::log10, "The logarithm to base 10; `log(x, base)` takes another base."),
+    (
+        "log",
+        libm::log10,
+        "The logarithm to base 10; `log(x, base)` takes another base.",
+    ),
     ("sin", libm::sin, "The sine of an angle in radians."),
     ("cos", libm::cos, "The cosine of an angle in radians."),
     ("tan", libm::tan, "The tangent of an angle in radians."),
-    ("asin", libm::asin, "The angle, in radians, whose sine is `x`."),
-    ("acos", libm::acos, "The angle, in radians, whose cosine is `x`."),
-    ("atan", libm::atan, "The angle, in radians, whose tangent is `x`."),
+    (
+        "asin",
+        libm::asin,
+        "The angle, in radians, whose sine is `x`.",
+    ),
+    (
+        "acos",
+        libm::acos,
+        "The angle, in radians, whose cosine is `x`.",
+    ),
+    (
+        "atan",
+        libm::atan,
+        "The angle, in radians, whose tangent is `x`.",
+    ),
     ("sinh", libm::sinh, "The hyperbolic sine."),
     ("cosh", libm::cosh, "The hyperbolic cosine."),
     ("tanh", libm::tanh, "The hyperbolic tangent."),
     ("asinh", libm::asinh, "The inverse hyperbolic sine."),
     ("acosh", libm::acosh, "The inverse hyperbolic cosine."),
     ("atanh", libm::atanh, "The inverse hyperbolic tangent."),
-    ("to_radians", f64::to_radians, "An angle in degrees as radians."),
-    ("to_degrees", f64::to_degrees, "An angle in radians as degrees."),
-    ("floor", libm::floor, "The greatest whole number not above `x`, as a float."),
-    ("ceiling", libm::ceil, "The least whole number not below `x`, as a float."),
-    ("round", libm::round, "The nearest whole number, as a float; halves away from zero."),
+    (
+        "to_radians",
+        f64::to_radians,
+        "An angle in degrees as radians.",
+    ),
+    (
+        "to_degrees",
+        f64::to_degrees,
+        "An angle in radians as degrees.",
+    ),
+    (
+        "floor",
+        libm::floor,
+        "The greatest whole number not above `x`, as a float.",
+    ),
+    (
+        "ceiling",
+        libm::ceil,
+        "The least whole number not below `x`, as a float.",
+    ),
+    (
+        "round",
+        libm::round,
+        "The nearest whole number, as a float; halves away from zero.",
+    ),
 ];
 
 /// Registers the topic.
 pub(super) fn register(engine: &mut Engine, _: &Session) {
     for &(name, function, doc) in FUNCTIONS {
-        FuncRegistration::new(name)
-            .with_params_info(["x: f64", "Fallible<f64>"])
-            .with_comments([format!("/// {doc} A whole number will do.")])
-            .register_into_engine(engine, move |x: f64| -> Fallible<f64> {
-                Ok(checked(name, function, x)?)
-            });
-        engine.register_fn(name, move |x: i64| -> Fallible<f64> {
+        let registration = || {
+            FuncRegistration::new(name)
+                .with_params_info(["x: number", "f64"])
+                .with_comments([format!("/// {doc}")])
+        };
+        registration().register_into_engine(engine, move |x: f64| -> Fallible<f64> {
+            Ok(checked(name, function, x)?)
+        });
+        registration().register_into_engine(engine, move |x: i64| -> Fallible<f64> {
             Ok(checked(name, function, x as f64)?)
         });
     }

@@ -17,6 +17,7 @@ mod maths;
 mod models;
 mod sequences;
 mod soups;
+mod tables;
 mod tensors;
 mod training;
 
@@ -32,22 +33,38 @@ pub struct Topic {
 
 /// All topics, in the order of the reference.
 pub static TOPICS: &[Topic] = &[
-    Topic { title: "Models", register: models::register, options: models::OPTIONS },
-    Topic { title: "Datasets", register: datasets::register, options: datasets::OPTIONS },
-    Topic { title: "Adapters", register: adapters::register, options: &[] },
-    Topic { title: "Training", register: training::register, options: training::OPTIONS },
-    Topic { title: "Evaluation", register: evaluation::register, options: evaluation::OPTIONS },
-    Topic { title: "Soups", register: soups::register, options: soups::OPTIONS },
-    Topic { title: "Tensors", register: tensors::register, options: tensors::OPTIONS },
-    Topic { title: "Lists", register: lists::register, options: &[] },
-    Topic { title: "Numbers", register: maths::register, options: &[] },
-    Topic { title: "Sequences", register: sequences::register, options: &[] },
-    Topic { title: "Files and parameters", register: files::register, options: &[] },
+    topic("Models", models::register, models::OPTIONS),
+    topic("Datasets", datasets::register, datasets::OPTIONS),
+    topic("Adapters", adapters::register, &[]),
+    topic("Training", training::register, training::OPTIONS),
+    topic("Evaluation", evaluation::register, evaluation::OPTIONS),
+    topic("Soups", soups::register, soups::OPTIONS),
+    topic("Tables", tables::register, tables::OPTIONS),
+    topic("Tensors", tensors::register, tensors::OPTIONS),
+    topic("Lists", lists::register, &[]),
+    topic("Numbers", maths::register, &[]),
+    topic("Sequences", sequences::register, &[]),
+    topic("Files and parameters", files::register, &[]),
 ];
+
+const fn topic(
+    title: &'static str,
+    register: fn(&mut Engine, &Session),
+    options: &'static [NativeSpec],
+) -> Topic {
+    Topic {
+        title,
+        register,
+        options,
+    }
+}
 
 /// The options of the native called `name`, if it takes any.
 pub fn options_of(name: &str) -> Option<&'static NativeSpec> {
-    TOPICS.iter().flat_map(|topic| topic.options).find(|spec| spec.name == name)
+    TOPICS
+        .iter()
+        .flat_map(|topic| topic.options)
+        .find(|spec| spec.name == name)
 }
 
 #[cfg(test)]
@@ -61,7 +78,12 @@ mod tests {
                 if let Err(error) = option.default_value() {
                     panic!("{}: {error}", spec.name);
                 }
-                assert!(!option.doc.is_empty(), "{}.{} says nothing", spec.name, option.name);
+                assert!(
+                    !option.doc.is_empty(),
+                    "{}.{} says nothing",
+                    spec.name,
+                    option.name
+                );
             }
         }
     }

@@ -18,9 +18,12 @@ pub(super) fn register(engine: &mut Engine, _: &Session) {
     engine.register_fn("range", |a: f64, b: f64, step: f64| -> Fallible<()> {
         Err(drifts(&a.into(), &b.into(), &step.into()).into())
     });
-    engine.register_fn("range", |a: Dynamic, b: Dynamic, step: Dynamic| -> Fallible<()> {
-        Err(drifts(&a, &b, &step).into())
-    });
+    engine.register_fn(
+        "range",
+        |a: Dynamic, b: Dynamic, step: Dynamic| -> Fallible<()> {
+            Err(drifts(&a, &b, &step).into())
+        },
+    );
     engine.register_global_module(rhai::exported_module!(natives).into());
 }
 
@@ -49,19 +52,34 @@ mod natives {
             bail!("linspace: expected a count of at least 2, got {count}");
         }
         let last = (count - 1) as f64;
-        let at = |i: i64| if i == count - 1 { to } else { from + (to - from) * (i as f64 / last) };
+        let at = |i: i64| {
+            if i == count - 1 {
+                to
+            } else {
+                from + (to - from) * (i as f64 / last)
+            }
+        };
         Ok((0..count).map(|i| Dynamic::from(at(i))).collect())
     }
 }
 
 fn decimals(from: &Dynamic, to: &Dynamic, step: &Dynamic) -> Result<Array> {
     let whole = from.is_int() && to.is_int() && step.is_int();
-    let texts = [from, to, step].map(|value| finite("steps", value).map(|number| number.to_string()));
+    let texts =
+        [from, to, step].map(|value| finite("steps", value).map(|number| number.to_string()));
     let [from, to, step] = texts;
     let (from, to, step) = (from?, to?, step?);
-    let places = [&from, &to, &step].into_iter().map(|text| fraction(text).len()).max().unwrap_or(0);
+    let places = [&from, &to, &step]
+        .into_iter()
+        .map(|text| fraction(text).len())
+        .max()
+        .unwrap_or(0);
     let scaled = |text: &str| -> Result<i128> {
-        let digits = format!("{}{:0<places$}", text.split('.').next().unwrap_or(""), fraction(text));
+        let digits = format!(
+            "{}{:0<places$}",
+            text.split('.').next().unwrap_or(""),
+            fraction(text)
+        );
         digits.parse().map_err(|_| {
             Error::new(format!("steps: {text} has too many digits")).hint("use linspace(a, b, n)")
         })
@@ -101,7 +119,10 @@ fn fraction(text: &str) -> &str {
 fn finite(native: &str, value: &Dynamic) -> Result<f64> {
     match number(value) {
         Some(number) if number.is_finite() => Ok(number),
-        _ => bail!("{native}: expected a finite number, got {}", describe(value)),
+        _ => bail!(
+            "{native}: expected a finite number, got {}",
+            describe(value)
+        ),
     }
 }
 
@@ -113,8 +134,11 @@ fn drifts(a: &Dynamic, b: &Dynamic, step: &Dynamic) -> Error {
             if numbers.last().is_some_and(|last| number(last) == end) {
                 numbers.pop();
             }
-            let last = numbers.pop().map_or_else(|| b.to_string(), |last| last.to_string());
-            Error::new("range of fractions drifts").hint(format!("write steps({a}, {last}, {step})"))
+            let last = numbers
+                .pop()
+                .map_or_else(|| b.to_string(), |last| last.to_string());
+            Error::new("range of fractions drifts")
+                .hint(format!("write steps({a}, {last}, {step})"))
         }
         Err(_) => Error::new(format!(
             "range: expected whole numbers, got {}, {}, {}",

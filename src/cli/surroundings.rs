@@ -1,0 +1,121 @@
+//! What every way of running code takes: parameters, threads, device, permissions.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::{Bars, Failure, interrupt};
+use crate::script::{Mode, Session, Setup};
+use crate::{Error, Result, bail};
+
+/// The arguments that `run`, `-e` and the interactive session share.
+#[derive(Debug, Default, Args)]
+pub struct Surroundings {
+    /// The value of a parameter of the study; may be given several times.
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    set: Vec<String>,
+    /// How many threads compute (default: one a core). Results do not depend on it.
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Where tensors live: cpu, or cuda:0 where the program was built with it.
+    #[arg(long, default_value = "cpu", value_name = "DEVICE")]
+    device: String,
+    /// Neither take results from the store nor keep them there.
+    #[arg(long)]
+    no_store: bool,
+    /// A further file or folder that computed paths may read.
+    #[arg(long, value_name = "PATH")]
+    allow_read: Vec<PathBuf>,
+    /// A further file or folder that may be written.
+    #[arg(long, value_name = "PATH")]
+    allow_write: Vec<PathBuf>,
+}
+
+impl Surroundings {
+    /// A session in `mode` that writes under `write_folder`, with the terminal's bars and Ctrl-C.
+    pub(super) fn session(self, mode: Mode, write_folder: PathBuf) -> Result<Session> {
+        if let Some(threads) = self.threads {
+            if threads == 0 {
+                bail!("--threads: expected at least 1");
+            }
+            rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build_global()
+                .map_err(|error| Error::new(format!("--threads: {error}")))?;
+        }
+        let params = self
+            .set
+            .iter()
+            .map(|text| parameter(text))
+            .collect::<Result<_>>()?;
+        let stop = Arc::default();
+        interrupt::install(&stop);
+        Ok(Session::new(Setup {
+            mode,
+            stop,
+            progress: Arc::new(Bars::default()),
+            write_folder,
+            params,
+            allow_read: self.allow_read,
+            allow_write: self.allow_write,
+            device: device(&self.device)?,
+            store: !self.no_store,
+            ..Setup::default()
+        }))
+    }
+
+    /// The interactive session.
+    pub(super) fn repl(self) -> Result<(), Failure> {
+        let session = self
+            .session(Mode::Repl, PathBuf::from("."))
+            .map_err(Failure::Command)?;
+        crate::repl::main(session).map_err(Failure::Command)
+    }
+}
+
+fn parameter(text: &str) -> Result<(String, String)> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => {
+            Ok((name.trim().to_string(), value.to_string()))
+        }
+        _ => bail!("--set {text}: expected NAME=VALUE"),
+    }
+}
+
+fn device(name: &str) -> Result<candle_core::Device> {
+    if name == "cpu" {
+        return Ok(candle_core::Device::Cpu);
+    }
+    let Some(index) = name
+        .strip_prefix("cuda:")
+        .and_then(|index| index.parse().ok())
+    else {
+        bail!("--device {name}: expected cpu or cuda:0");
+    };
+    candle_core::Device::new_cuda(index)
+        .map_err(|error| Error::from(error).within(format!("--device {name}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_name_and_value() {
+        assert_eq!(
+            parameter("a=b=c").unwrap(),
+            ("a".to_string(), "b=c".to_string())
+        );
+        assert!(parameter("a").is_err() && parameter("=b").is_err());
+    }
+
+    #[test]
+    fn an_unknown_device_is_an_error() {
+        assert!(device("cpu").unwrap().is_cpu());
+        assert_eq!(
+            device("gpu").unwrap_err().message(),
+            "--device gpu: expected cpu or cuda:0"
+        );
+    }
+}
