@@ -6,7 +6,9 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::{Bars, Failure, interrupt};
+use crate::compute::threads;
 use crate::script::{Mode, Session, Setup};
+use crate::study::Store;
 use crate::{Error, Result, bail};
 
 /// The arguments that `run`, `-e` and the interactive session share.
@@ -35,20 +37,17 @@ pub struct Surroundings {
 impl Surroundings {
     /// A session in `mode` that writes under `write_folder`, with the terminal's bars and Ctrl-C.
     pub(super) fn session(self, mode: Mode, write_folder: PathBuf) -> Result<Session> {
-        if let Some(threads) = self.threads {
-            if threads == 0 {
-                bail!("--threads: expected at least 1");
-            }
-            rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build_global()
-                .map_err(|error| Error::new(format!("--threads: {error}")))?;
-        }
+        // SAFETY: nothing before this starts a thread; Ctrl-C's is started below.
+        unsafe { threads::init(self.threads)? };
         let params = self
             .set
             .iter()
             .map(|text| parameter(text))
             .collect::<Result<_>>()?;
+        let store = match self.no_store {
+            true => None,
+            false => Some(Store::open(Store::default_path()?)),
+        };
         let stop = Arc::default();
         interrupt::install(&stop);
         Ok(Session::new(Setup {
@@ -60,7 +59,7 @@ impl Surroundings {
             allow_read: self.allow_read,
             allow_write: self.allow_write,
             device: device(&self.device)?,
-            store: !self.no_store,
+            store,
             ..Setup::default()
         }))
     }

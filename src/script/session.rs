@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rhai::NativeCallContext;
 
 use crate::context::{Progress, Silent};
+use crate::study::Store;
 use crate::{Context, Error, Result, bail, nearest};
 
 /// How the code came to be run.
@@ -49,8 +50,8 @@ pub struct Setup {
     pub allow_write: Vec<PathBuf>,
     /// Where tensors live; the CPU.
     pub device: candle_core::Device,
-    /// Whether results are kept in the store and taken from it; yes.
-    pub store: bool,
+    /// Where results are kept and taken from; nowhere.
+    pub store: Option<Store>,
 }
 
 impl Default for Setup {
@@ -65,7 +66,7 @@ impl Default for Setup {
             allow_read: Vec::new(),
             allow_write: Vec::new(),
             device: candle_core::Device::Cpu,
-            store: true,
+            store: None,
         }
     }
 }
@@ -99,9 +100,14 @@ pub(super) struct State {
 impl Session {
     /// A session that starts with `setup`.
     pub fn new(mut setup: Setup) -> Self {
+        let context = Context::new(setup.stop.clone(), setup.progress.clone());
+        let context = match setup.store.clone() {
+            Some(store) => context.with_store(store),
+            None => context,
+        };
         let output = std::mem::replace(&mut setup.output, Box::new(std::io::sink()));
         Self(Rc::new(State {
-            context: Context::new(setup.stop.clone(), setup.progress.clone()),
+            context,
             write_folder: RefCell::new(setup.write_folder.clone()),
             writer: RefCell::new(output),
             seed: Cell::new(0),

@@ -96,6 +96,7 @@ fn extreme(cells: &[&Value], numbers: &[f64], beats: fn(f64, f64) -> bool) -> Va
 }
 
 /// A table's rows in groups that agree in some columns.
+#[derive(Debug, Clone)]
 pub struct Grouped {
     table: Table,
     keys: Vec<String>,

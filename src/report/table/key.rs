@@ -52,6 +52,7 @@ fn atom(value: &Value) -> Atom {
 }
 
 /// Rows that agree, in the order in which each group first appears.
+#[derive(Debug, Clone)]
 pub(super) struct Groups {
     /// The rows of each group, rising.
     pub(super) rows: Vec<Vec<usize>>,

@@ -114,7 +114,7 @@ mod natives {
     /// The names of the columns, in order.
     #[rhai_fn(get = "columns", pure)]
     pub fn columns(table: &mut Table) -> Array {
-        table.columns().into_iter().map(Dynamic::from).collect()
+        table.columns().into_iter().map(|name| name.to_string().into()).collect()
     }
 
     /// The hash of the content.

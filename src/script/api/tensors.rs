@@ -6,7 +6,6 @@ use candle_core::{DType, Device, Tensor};
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 
-use crate::adapter::natural;
 use crate::model::read_safetensors;
 use crate::script::error::Fallible;
 use crate::script::options::{NativeSpec, OptionSpec, Options};
@@ -453,11 +452,4 @@ fn short(value: f64) -> String {
 /// A map of these entries.
 pub(super) fn map_of<const N: usize>(entries: [(&str, Dynamic); N]) -> Map {
     entries.into_iter().map(|(k, v)| (k.into(), v)).collect()
-}
-
-/// Names in natural order, as an array of texts.
-pub(super) fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> Array {
-    let mut sorted: Vec<&str> = names.into_iter().collect();
-    sorted.sort_by(|a, b| natural(a, b));
-    sorted.into_iter().map(Dynamic::from).collect()
 }
