@@ -6,8 +6,8 @@ use std::fmt::Write;
 use rhai::{Engine, FuncMetadata};
 
 use super::api::{TOPICS, options_of};
-use super::options::{Absent, NativeSpec};
 use super::signatures::{signature, signatures};
+use super::spec::{Absent, NativeSpec};
 use super::{Session, engine};
 use crate::{Error, Result, nearest};
 

@@ -49,7 +49,7 @@ pub fn engine(session: &Session) -> Engine {
 
 /// Makes natives values, so that `names.map(dataset)` works, in closures too. A variable of the
 /// same name is found first.
-fn name_natives(engine: &mut Engine) {
+pub(super) fn name_natives(engine: &mut Engine) {
     let natives: BTreeMap<String, FnPtr> = names(engine)
         .into_iter()
         .filter_map(|name| {

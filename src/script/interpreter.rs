@@ -164,3 +164,103 @@ fn placed(error: Box<EvalAltResult>, tree: &AST) -> Box<EvalAltResult> {
     placed.set_position(position);
     placed
 }
+
+#[cfg(test)]
+mod tests {
+    use rhai::Map;
+    use rhai::plugin::*;
+
+    use super::super::{Fallible, NativeSpec, OptionSpec, Options, Setup};
+    use super::*;
+
+    static CARD: NativeSpec = NativeSpec {
+        name: "card",
+        options: &[OptionSpec::int("size", 1, 9, "how large it is").or("3")],
+    };
+
+    #[derive(Clone)]
+    struct Card(i64);
+
+    // The macro makes code that unwraps what it has just checked.
+    #[allow(clippy::unwrap_used)]
+    #[export_module]
+    mod natives {
+        /// Makes a card.
+        #[rhai_fn(return_raw)]
+        pub fn card(context: NativeCallContext, options: Map) -> Fallible<Card> {
+            let _session = Session::of(&context)?;
+            Ok(Card(Options::read(&CARD, &options)?.int("size")?))
+        }
+
+        #[rhai_fn(get = "size", pure)]
+        pub fn size(card: &mut Card) -> i64 {
+            card.0
+        }
+
+        #[rhai_fn(name = "to_string", pure)]
+        pub fn to_string(card: &mut Card) -> String {
+            format!("Card of {}", card.0)
+        }
+    }
+
+    fn interpreter() -> Interpreter {
+        let mut interpreter = Interpreter::new(Session::new(Setup::default()));
+        interpreter.engine.register_type_with_name::<Card>("Card");
+        interpreter
+            .engine
+            .register_global_module(rhai::exported_module!(natives).into());
+        super::super::engine::name_natives(&mut interpreter.engine);
+        interpreter
+    }
+
+    #[test]
+    fn a_type_of_a_topic_fails_loudly() {
+        let cases = [
+            (
+                "card(#{}).colour",
+                "t:1:11: error: a Card has no property colour; it has size",
+            ),
+            (
+                "card(#{ sise: 1 })",
+                "t:1:1: error: card: unknown option sise; did you mean size?",
+            ),
+            (
+                "card(#{}) == card(#{})",
+                "t:1:11: error: cannot compare a Card with a Card",
+            ),
+            (
+                "card(#{}) != 3",
+                "t:1:11: error: cannot compare a Card with int 3",
+            ),
+            (
+                "card(#{}) > ()",
+                "t:1:11: error: cannot compare a Card with (); a value is missing; test for it with `x == ()` first",
+            ),
+            (
+                "card(1)",
+                "t:1:1: error: card does not take (int); it takes card(options: map)",
+            ),
+            (
+                "let c = card(#{}); c.size = 2;",
+                "t:1:22: error: property size of a Card cannot be set; values do not change; make a new one",
+            ),
+        ];
+        for (script, expected) in cases {
+            let got = interpreter().run("t", script).unwrap_err().to_string();
+            assert_eq!(got, expected, "{script}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_cards_shows_one_a_line() {
+        let mut interpreter = interpreter();
+        let value = interpreter
+            .run("t", "[card(#{}), card(#{ size: 4 })]")
+            .unwrap();
+        assert_eq!(interpreter.card(&value), "Card of 3\nCard of 4");
+        let value = interpreter
+            .run("t", "[#{}, #{ size: 4 }].map(card)")
+            .unwrap();
+        assert_eq!(interpreter.card(&value), "Card of 3\nCard of 4");
+    }
+}

@@ -19,6 +19,7 @@ mod race;
 mod reword;
 mod session;
 mod signatures;
+mod spec;
 mod values;
 
 pub use diagnostics::Diagnostic;
@@ -26,6 +27,7 @@ pub use engine::{compile, engine, names};
 pub use error::{Fallible, innermost, lowered, raised};
 pub use incomplete::incomplete;
 pub use interpreter::Interpreter;
-pub use options::{Absent, Kind, NativeSpec, OptionSpec, Options};
+pub use options::Options;
 pub use session::{Import, Mode, Session, Setup};
+pub use spec::{Absent, Kind, NativeSpec, OptionSpec};
 pub use values::{describe, type_name};

@@ -23,7 +23,7 @@ pub(super) fn register(engine: &mut Engine, _: &Session) {
 mod natives {
     /// The text of a file, relative to the script.
     ///
-    /// ```rhai
+    /// ```rhai,no_run
     /// let notes = read_text("notes.txt");
     /// ```
     #[rhai_fn(return_raw)]

@@ -14,6 +14,8 @@ pub(super) fn register(engine: &mut Engine, _: &Session) {
     engine.register_global_module(rhai::exported_module!(natives).into());
 }
 
+// The macro makes code that unwraps what it has just checked.
+#[allow(clippy::unwrap_used)]
 #[export_module]
 mod natives {
     /// The sum of a list of numbers, added in order; 0 for an empty list.

@@ -1,0 +1,268 @@
+//! The options of natives, declared once as data: reading, docs and completion follow from it.
+
+use rhai::Dynamic;
+
+use super::values::describe;
+use crate::{Error, Result, bail, nearest};
+
+/// The options of one native.
+#[derive(Debug, Clone, Copy)]
+pub struct NativeSpec {
+    /// The native's name as users write it.
+    pub name: &'static str,
+    /// Its options, in the order of the docs.
+    pub options: &'static [OptionSpec],
+}
+
+/// One option.
+#[derive(Debug, Clone, Copy)]
+pub struct OptionSpec {
+    /// The key in the map.
+    pub name: &'static str,
+    /// What values it takes.
+    pub kind: Kind,
+    /// What holds when it is not given.
+    pub default: Absent,
+    /// What a number counts ("rows", "epochs"); may be empty.
+    pub unit: &'static str,
+    /// What it does, one line.
+    pub doc: &'static str,
+}
+
+/// What values an option takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Kind {
+    /// A whole number in these bounds, both included.
+    Int {
+        /// The least.
+        min: i64,
+        /// The most.
+        max: i64,
+    },
+    /// A number in these bounds, both included; never NaN.
+    Float {
+        /// The least.
+        min: f64,
+        /// The most.
+        max: f64,
+    },
+    /// `true` or `false`.
+    Bool,
+    /// Text.
+    Text,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// An array.
+    List,
+    /// A map `#{...}`.
+    Map,
+    /// A closure or a function's name.
+    Function,
+    /// A value of another type, or of one of several, named here for the docs and errors.
+    Value(&'static str),
+}
+
+/// What holds when an option is not given.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Absent {
+    /// The native must be given the option.
+    Required,
+    /// The native decides; the text says how ("the study's seed").
+    Decided(&'static str),
+    /// This value, as it would be written (texts without quotes).
+    Value(&'static str),
+}
+
+impl OptionSpec {
+    const fn of(name: &'static str, kind: Kind, doc: &'static str) -> Self {
+        Self {
+            name,
+            kind,
+            default: Absent::Required,
+            unit: "",
+            doc,
+        }
+    }
+    /// A whole number from `min` to `max`.
+    pub const fn int(name: &'static str, min: i64, max: i64, doc: &'static str) -> Self {
+        Self::of(name, Kind::Int { min, max }, doc)
+    }
+    /// A number from `min` to `max`.
+    pub const fn float(name: &'static str, min: f64, max: f64, doc: &'static str) -> Self {
+        Self::of(name, Kind::Float { min, max }, doc)
+    }
+    /// `true` or `false`.
+    pub const fn bool(name: &'static str, doc: &'static str) -> Self {
+        Self::of(name, Kind::Bool, doc)
+    }
+    /// Text.
+    pub const fn text(name: &'static str, doc: &'static str) -> Self {
+        Self::of(name, Kind::Text, doc)
+    }
+    /// One of `words`.
+    pub const fn choice(
+        name: &'static str,
+        words: &'static [&'static str],
+        doc: &'static str,
+    ) -> Self {
+        Self::of(name, Kind::Choice(words), doc)
+    }
+    /// An array.
+    pub const fn list(name: &'static str, doc: &'static str) -> Self {
+        Self::of(name, Kind::List, doc)
+    }
+    /// A map.
+    pub const fn map(name: &'static str, doc: &'static str) -> Self {
+        Self::of(name, Kind::Map, doc)
+    }
+    /// A closure or a function's name.
+    pub const fn function(name: &'static str, doc: &'static str) -> Self {
+        Self::of(name, Kind::Function, doc)
+    }
+    /// A value of the type(s) that `expected` names ("a Model", "text or a list").
+    pub const fn value(name: &'static str, expected: &'static str, doc: &'static str) -> Self {
+        Self::of(name, Kind::Value(expected), doc)
+    }
+    /// With this default, as it would be written (texts without quotes).
+    #[must_use]
+    pub const fn or(mut self, default: &'static str) -> Self {
+        self.default = Absent::Value(default);
+        self
+    }
+    /// Optional: when not given, the native does what `how` says ("the study's seed").
+    #[must_use]
+    pub const fn otherwise(mut self, how: &'static str) -> Self {
+        self.default = Absent::Decided(how);
+        self
+    }
+    /// Counted in `unit`.
+    #[must_use]
+    pub const fn unit(mut self, unit: &'static str) -> Self {
+        self.unit = unit;
+        self
+    }
+
+    /// The default as a value; none where the option is required or the native decides.
+    pub fn default_value(&self) -> Result<Option<Dynamic>> {
+        let Absent::Value(text) = self.default else {
+            return Ok(None);
+        };
+        let parsed = match self.kind {
+            Kind::Text | Kind::Choice(_) => Some(text.into()),
+            Kind::Value(_) => serde_json::from_str(text)
+                .ok()
+                .or_else(|| Some(text.into())),
+            Kind::Float { .. } => text.parse::<f64>().ok().map(Dynamic::from),
+            _ => serde_json::from_str(text).ok(),
+        };
+        match parsed {
+            Some(value) => self.checked(value).map(Some),
+            None => bail!("option {}: its default {text} cannot be read", self.name),
+        }
+    }
+
+    /// `value` as the option keeps it: whole numbers become floats where the kind is a float.
+    pub(super) fn checked(&self, value: Dynamic) -> Result<Dynamic> {
+        let wrong = || {
+            Error::new(format!(
+                "option {}: expected {}, got {}",
+                self.name,
+                self.expected(),
+                describe(&value)
+            ))
+        };
+        let fits = match self.kind {
+            Kind::Int { min, max } => {
+                let number = value.as_int().map_err(|_| wrong())?;
+                (min..=max).contains(&number)
+            }
+            Kind::Float { min, max } => {
+                let number = match value.as_int() {
+                    Ok(whole) => whole as f64,
+                    Err(_) => value.as_float().map_err(|_| wrong())?,
+                };
+                if !(min..=max).contains(&number) {
+                    return Err(wrong());
+                }
+                return Ok(number.into());
+            }
+            Kind::Bool => value.is_bool(),
+            Kind::Text => value.is_string(),
+            Kind::Choice(words) => {
+                let text = value.as_immutable_string_ref().map_err(|_| wrong())?;
+                if !words.contains(&text.as_str()) {
+                    return Err(match nearest(&text, words.iter().copied()) {
+                        Some(near) => wrong().hint(format!("did you mean \"{near}\"?")),
+                        None => wrong(),
+                    });
+                }
+                true
+            }
+            Kind::List => value.is_array(),
+            Kind::Map => value.is_map(),
+            Kind::Function => value.is_fnptr(),
+            Kind::Value(_) => true,
+        };
+        if fits { Ok(value) } else { Err(wrong()) }
+    }
+
+    /// What the option takes, as a phrase: "a whole number from 1 to 100".
+    pub fn expected(&self) -> String {
+        let unit = if self.unit.is_empty() {
+            String::new()
+        } else {
+            format!(" of {}", self.unit)
+        };
+        match self.kind {
+            Kind::Int { min, max } => {
+                let bounds = bounds(
+                    (min > i64::MIN).then_some(min),
+                    (max < i64::MAX).then_some(max),
+                );
+                format!("a whole number{unit}{bounds}")
+            }
+            Kind::Float { min, max } => {
+                let bounds = bounds(
+                    min.is_finite().then_some(min),
+                    max.is_finite().then_some(max),
+                );
+                format!("a number{unit}{bounds}")
+            }
+            Kind::Bool => "true or false".into(),
+            Kind::Text => "text".into(),
+            Kind::Choice(words) => {
+                let quoted: Vec<String> = words.iter().map(|w| format!("\"{w}\"")).collect();
+                format!("one of {}", quoted.join(", "))
+            }
+            Kind::List => "a list".into(),
+            Kind::Map => "a map".into(),
+            Kind::Function => "a function".into(),
+            Kind::Value(expected) => expected.into(),
+        }
+    }
+}
+
+fn bounds<T: std::fmt::Display>(min: Option<T>, max: Option<T>) -> String {
+    match (min, max) {
+        (Some(min), Some(max)) => format!(" from {min} to {max}"),
+        (Some(min), None) => format!(", at least {min}"),
+        (None, Some(max)) => format!(", at most {max}"),
+        (None, None) => String::new(),
+    }
+}
+
+impl NativeSpec {
+    /// The option of this name.
+    pub fn find(&self, name: &str) -> Option<&OptionSpec> {
+        self.options.iter().find(|option| option.name == name)
+    }
+
+    pub(super) fn unknown(&self, name: &str) -> Error {
+        let known = || self.options.iter().map(|option| option.name);
+        let error = Error::new(format!("{}: unknown option {name}", self.name));
+        match nearest(name, known()) {
+            Some(near) => error.hint(format!("did you mean {near}?")),
+            None => error.hint(format!("it takes {}", super::session::listed(known()))),
+        }
+    }
+}
