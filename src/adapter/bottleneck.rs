@@ -112,9 +112,8 @@ impl Bottleneck {
         };
         let mut kind = Self::pfeiffer();
         for (key, value) in fields {
-            let wrong = || {
-                crate::Error::new(format!("adapter config: {key} = {value} is not supported"))
-            };
+            let wrong =
+                || crate::Error::new(format!("adapter config: {key} = {value} is not supported"));
             let flag = || value.as_bool().ok_or_else(wrong);
             match key.as_str() {
                 "mh_adapter" => kind.mh_adapter = flag()?,
@@ -124,10 +123,14 @@ impl Bottleneck {
                 "residual_before_ln" => kind.residual_before_ln = flag()?,
                 "is_parallel" => kind.is_parallel = flag()?,
                 "reduction_factor" => {
-                    kind.reduction_factor =
-                        value.as_f64().filter(|r| *r > 0.0 && r.is_finite()).ok_or_else(wrong)?;
+                    kind.reduction_factor = value
+                        .as_f64()
+                        .filter(|r| *r > 0.0 && r.is_finite())
+                        .ok_or_else(wrong)?;
                 }
-                "scaling" => kind.scaling = value.as_f64().filter(|s| s.is_finite()).ok_or_else(wrong)?,
+                "scaling" => {
+                    kind.scaling = value.as_f64().filter(|s| s.is_finite()).ok_or_else(wrong)?
+                }
                 "non_linearity" => {
                     let name = value.as_str().ok_or_else(wrong)?;
                     name.parse::<Activation>()?;
@@ -158,10 +161,12 @@ impl Bottleneck {
 
     fn sites_used(&self) -> impl Iterator<Item = SublayerSite> {
         let (mh, output) = (self.mh_adapter, self.output_adapter);
-        SublayerSite::ALL.into_iter().filter(move |site| match site {
-            SublayerSite::Attention => mh,
-            SublayerSite::FeedForward => output,
-        })
+        SublayerSite::ALL
+            .into_iter()
+            .filter(move |site| match site {
+                SublayerSite::Attention => mh,
+                SublayerSite::FeedForward => output,
+            })
     }
 }
 
@@ -178,11 +183,26 @@ fn is_off(value: &Value) -> bool {
 
 impl Kind for Bottleneck {
     fn name(&self) -> &'static str {
-        if *self == (Self { reduction_factor: self.reduction_factor, ..Self::pfeiffer() }) {
+        if *self
+            == (Self {
+                reduction_factor: self.reduction_factor,
+                ..Self::pfeiffer()
+            })
+        {
             "pfeiffer"
-        } else if *self == (Self { reduction_factor: self.reduction_factor, ..Self::houlsby() }) {
+        } else if *self
+            == (Self {
+                reduction_factor: self.reduction_factor,
+                ..Self::houlsby()
+            })
+        {
             "houlsby"
-        } else if *self == (Self { reduction_factor: self.reduction_factor, ..Self::parallel() }) {
+        } else if *self
+            == (Self {
+                reduction_factor: self.reduction_factor,
+                ..Self::parallel()
+            })
+        {
             "parallel"
         } else {
             "bottleneck"
@@ -267,7 +287,10 @@ impl Kind for Bottleneck {
                 continue;
             };
             let Some(layer) = name.layer() else { continue };
-            let Some(site) = SublayerSite::ALL.into_iter().find(|s| s.path() == name.site()) else {
+            let Some(site) = SublayerSite::ALL
+                .into_iter()
+                .find(|s| s.path() == name.site())
+            else {
                 bail!("adapter tensor {name} is at no site of the model");
             };
             let get = |part: &str| -> Result<Tensor> {
@@ -312,7 +335,11 @@ impl BottleneckSites {
     /// scaling * (W_up act(W_down z + b_d) + b_u)
     fn apply(&self, maps: &Maps, z: &Tensor) -> Result<Tensor> {
         let inner = linear(z, &maps.down.0, Some(&maps.down.1))?;
-        let up = linear(&self.activation.apply(&inner)?, &maps.up.0, Some(&maps.up.1))?;
+        let up = linear(
+            &self.activation.apply(&inner)?,
+            &maps.up.0,
+            Some(&maps.up.1),
+        )?;
         if self.kind.scaling == 1.0 {
             Ok(up)
         } else {
@@ -335,11 +362,23 @@ impl Sites for BottleneckSites {
         };
         if self.kind.is_parallel {
             let o = (self.apply(maps, x)? + f)?;
-            return if self.kind.original_ln_after { norm.add(&o, x) } else { Ok((o + x)?) };
+            return if self.kind.original_ln_after {
+                norm.add(&o, x)
+            } else {
+                Ok((o + x)?)
+            };
         }
-        let h = if self.kind.original_ln_before { norm.add(f, x)? } else { f.clone() };
+        let h = if self.kind.original_ln_before {
+            norm.add(f, x)?
+        } else {
+            f.clone()
+        };
         let residual = if self.kind.residual_before_ln { f } else { &h };
         let o = (self.apply(maps, &h)? + residual)?;
-        if self.kind.original_ln_after { norm.add(&o, x) } else { Ok(o) }
+        if self.kind.original_ln_after {
+            norm.add(&o, x)
+        } else {
+            Ok(o)
+        }
     }
 }

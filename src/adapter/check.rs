@@ -11,7 +11,10 @@ use super::value::Adapter;
 /// An error that names the first NaN or infinite value.
 pub fn finite(owner: &str, tensors: &Tensors) -> Result<()> {
     for (name, tensor) in tensors {
-        let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        let values = tensor
+            .to_dtype(DType::F32)?
+            .flatten_all()?
+            .to_vec1::<f32>()?;
         if let Some(at) = values.iter().position(|v| !v.is_finite()) {
             bail!("{owner}: tensor {name} holds {} at entry {at}", values[at]);
         }
@@ -26,7 +29,11 @@ pub fn fits(adapter: &Adapter, config: &Config) -> Result<()> {
     let tensors = adapter.tensors()?;
     for parameter in &expected {
         let Some(tensor) = tensors.get(&parameter.name) else {
-            bail!("adapter {}: tensor {} is missing", adapter.name(), parameter.name);
+            bail!(
+                "adapter {}: tensor {} is missing",
+                adapter.name(),
+                parameter.name
+            );
         };
         let rank = match parameter.name.as_str().rsplit('.').next() {
             Some("lora_A") => Some(0),
@@ -39,7 +46,10 @@ pub fn fits(adapter: &Adapter, config: &Config) -> Result<()> {
         if !same {
             bail!(
                 "adapter {}: tensor {} has shape {:?}, the model needs {:?}",
-                adapter.name(), parameter.name, tensor.dims(), parameter.shape
+                adapter.name(),
+                parameter.name,
+                tensor.dims(),
+                parameter.shape
             );
         }
     }
@@ -47,7 +57,10 @@ pub fn fits(adapter: &Adapter, config: &Config) -> Result<()> {
         .keys()
         .find(|name| !expected.iter().any(|p| p.name == **name))
     {
-        bail!("adapter {}: the model has no place for tensor {extra}", adapter.name());
+        bail!(
+            "adapter {}: the model has no place for tensor {extra}",
+            adapter.name()
+        );
     }
     Ok(())
 }

@@ -34,8 +34,15 @@ impl Labels {
 
     /// From names as a head's configuration gives them; LABEL_0, LABEL_1... are no names.
     pub fn from_names(names: Vec<String>) -> Self {
-        let anonymous = names.iter().enumerate().all(|(i, n)| *n == format!("LABEL_{i}"));
-        if anonymous { Self::Counted(names.len()) } else { Self::Named(names) }
+        let anonymous = names
+            .iter()
+            .enumerate()
+            .all(|(i, n)| *n == format!("LABEL_{i}"));
+        if anonymous {
+            Self::Counted(names.len())
+        } else {
+            Self::Named(names)
+        }
     }
 
     /// The names, made up where unknown.
@@ -89,9 +96,10 @@ impl Head {
     pub fn validate(&self) -> Result<()> {
         let get = |name: &str| -> Result<Vec<usize>> {
             match self.tensors.get(&Name::new(name)) {
-            Some(t) => Ok(t.dims().to_vec()),
-            None => bail!("head {}: tensor {name} is missing", self.name),
-        }};
+                Some(t) => Ok(t.dims().to_vec()),
+                None => bail!("head {}: tensor {name} is missing", self.name),
+            }
+        };
         let outputs = self.labels.outputs();
         let (dense, out) = (get("heads.1.weight")?, get("heads.4.weight")?);
         let (b1, b4) = (get("heads.1.bias")?, get("heads.4.bias")?);
@@ -118,7 +126,9 @@ pub fn forward(tensors: &Tensors, hidden: &Tensor, noise: &Noise) -> Result<Tens
     };
     // The site numbers follow those of a model's layers, far above any.
     let drop = |x: Tensor, site: u64| match &noise.hidden {
-        Some(d) => dropout(&x.unsqueeze(1)?, d, site)?.squeeze(1).map_err(Into::into),
+        Some(d) => dropout(&x.unsqueeze(1)?, d, site)?
+            .squeeze(1)
+            .map_err(Into::into),
         None => Ok::<Tensor, crate::Error>(x),
     };
     let first = drop(hidden.i((.., 0))?.contiguous()?, 254)?;

@@ -38,7 +38,9 @@ impl Init {
         let values: Vec<f32> = match self {
             Self::Zeros => vec![0.0; n],
             Self::Normal(sd) => (0..n).map(|_| (sd * stream.normal()) as f32).collect(),
-            Self::Uniform(b) => (0..n).map(|_| (b * (2.0 * stream.uniform() - 1.0)) as f32).collect(),
+            Self::Uniform(b) => (0..n)
+                .map(|_| (b * (2.0 * stream.uniform() - 1.0)) as f32)
+                .collect(),
         };
         Ok(Tensor::from_vec(values, shape, &candle_core::Device::Cpu)?)
     }

@@ -26,7 +26,11 @@ pub struct Lora {
 impl Default for Lora {
     /// r 8, alpha 8, query and value.
     fn default() -> Self {
-        Self { r: 8, alpha: 8.0, targets: vec![LinearSite::Query, LinearSite::Value] }
+        Self {
+            r: 8,
+            alpha: 8.0,
+            targets: vec![LinearSite::Query, LinearSite::Value],
+        }
     }
 }
 
@@ -55,11 +59,17 @@ impl Lora {
         let (mut matrices, mut attention) = (vec!["q".to_string(), "v".to_string()], true);
         let (mut intermediate, mut output) = (false, false);
         for (key, value) in fields {
-            let wrong = || crate::Error::new(format!("adapter config: {key} = {value} is not supported"));
+            let wrong =
+                || crate::Error::new(format!("adapter config: {key} = {value} is not supported"));
             let flag = || value.as_bool().ok_or_else(wrong);
             match key.as_str() {
                 "architecture" | "init_weights" | "init_weights_seed" => {}
-                "r" => r = value.as_u64().filter(|r| (1..1 << 20).contains(r)).ok_or_else(wrong)? as usize,
+                "r" => {
+                    r = value
+                        .as_u64()
+                        .filter(|r| (1..1 << 20).contains(r))
+                        .ok_or_else(wrong)? as usize
+                }
                 "alpha" => alpha = value.as_f64().filter(|a| a.is_finite()).ok_or_else(wrong)?,
                 "attn_matrices" => {
                     matrices = serde_json::from_value(value.clone()).map_err(|_| wrong())?;
@@ -117,7 +127,11 @@ impl Kind for Lora {
                 _ => None,
             })
             .collect();
-        let alpha = if self.alpha.fract() == 0.0 { json!(self.alpha as i64) } else { json!(self.alpha) };
+        let alpha = if self.alpha.fract() == 0.0 {
+            json!(self.alpha as i64)
+        } else {
+            json!(self.alpha)
+        };
         json!({
             "alpha": alpha,
             "architecture": "lora",
@@ -144,7 +158,8 @@ impl Kind for Lora {
         for layer in 0..base.num_hidden_layers {
             for site in &self.targets {
                 let (input, output) = site.widths(base.hidden_size, base.intermediate_size);
-                let name = |part: &str| Name::new(format!("encoder.layer.{layer}.{}.{part}", site.path()));
+                let name =
+                    |part: &str| Name::new(format!("encoder.layer.{layer}.{}.{part}", site.path()));
                 all.push(Parameter {
                     name: name("lora_A"),
                     shape: vec![self.r, input],
@@ -164,9 +179,14 @@ impl Kind for Lora {
     fn sites(&self, tensors: &Tensors) -> Result<Box<dyn Sites>> {
         let mut factors = BTreeMap::new();
         for (name, a) in tensors {
-            let Some(stem) = name.as_str().strip_suffix(".lora_A") else { continue };
+            let Some(stem) = name.as_str().strip_suffix(".lora_A") else {
+                continue;
+            };
             let Some(layer) = name.layer() else { continue };
-            let Some(site) = LinearSite::ALL.into_iter().find(|s| s.path() == name.site()) else {
+            let Some(site) = LinearSite::ALL
+                .into_iter()
+                .find(|s| s.path() == name.site())
+            else {
                 bail!("adapter tensor {name} is at no site of the model");
             };
             let Some(b) = tensors.get(&Name::new(format!("{stem}.lora_B"))) else {
@@ -174,11 +194,16 @@ impl Kind for Lora {
             };
             factors.insert((layer, site), (a.clone(), b.clone()));
         }
-        Ok(Box::new(LoraSites { factors, scale: self.scale() }))
+        Ok(Box::new(LoraSites {
+            factors,
+            scale: self.scale(),
+        }))
     }
 
     fn mixing(&self) -> Mixing {
-        Mixing::Factors { scale: self.scale() }
+        Mixing::Factors {
+            scale: self.scale(),
+        }
     }
 }
 

@@ -117,7 +117,10 @@ impl Adapter {
             head.validate()?;
             check::finite(&head.name, &head.tensors)?;
         }
-        Ok(Self(Arc::new(Inner { parts, weights: Weights::Ready(Arc::new(tensors)) })))
+        Ok(Self(Arc::new(Inner {
+            parts,
+            weights: Weights::Ready(Arc::new(tensors)),
+        })))
     }
 
     /// An adapter whose weights `recipe` makes when they are needed.
@@ -243,13 +246,19 @@ impl Adapter {
         match (trained, heads) {
             (Some(head), _) => Ok(head),
             (None, [only]) => Ok(only),
-            (None, []) => Err(crate::Error::new(format!("adapter {} has no head", self.name()))
-                .hint("give it one: a.with_head(other.head)")),
+            (None, []) => Err(
+                crate::Error::new(format!("adapter {} has no head", self.name()))
+                    .hint("give it one: a.with_head(other.head)"),
+            ),
             (None, several) => Err(crate::Error::new(format!(
                 "adapter {} has {} heads ({}) and none was trained on {}",
                 self.name(),
                 several.len(),
-                several.iter().map(|h| h.name.as_str()).collect::<Vec<_>>().join(", "),
+                several
+                    .iter()
+                    .map(|h| h.name.as_str())
+                    .collect::<Vec<_>>()
+                    .join(", "),
                 dataset.name()
             ))
             .hint("choose one: a.with_head(member.head)")),
@@ -264,7 +273,11 @@ impl Adapter {
                 "adapter {} was trained on another base ({}, id {}), not on {} (id {})",
                 self.name(),
                 base.name,
-                base.id.as_deref().unwrap_or_default().get(..8).unwrap_or_default(),
+                base.id
+                    .as_deref()
+                    .unwrap_or_default()
+                    .get(..8)
+                    .unwrap_or_default(),
                 model.name(),
                 &model.id()[..8]
             );
@@ -272,8 +285,13 @@ impl Adapter {
         if base.model_type != config.model_type || base.hidden_size != config.hidden_size {
             bail!(
                 "adapter {} is for {} of width {} ({}), but {} is {} of width {}",
-                self.name(), base.model_type, base.hidden_size, base.name,
-                model.name(), config.model_type, config.hidden_size
+                self.name(),
+                base.model_type,
+                base.hidden_size,
+                base.name,
+                model.name(),
+                config.model_type,
+                config.hidden_size
             );
         }
         check::fits(self, config)

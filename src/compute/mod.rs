@@ -10,6 +10,7 @@ mod activation;
 mod attention;
 #[cfg(test)]
 mod check;
+mod class;
 mod dropout;
 mod frozen_linear;
 mod kernel;
@@ -18,7 +19,6 @@ mod linear;
 mod lora;
 mod mask;
 mod matrix;
-mod class;
 pub mod random;
 mod real;
 mod softmax;

@@ -37,8 +37,7 @@ impl Encoded {
         let labels = labels_of(data);
         let outputs = match_labels(data.name(), &labels, head)?;
         let rows = data.split(split);
-        let texts: Vec<Text<'_>> =
-            rows.iter().map(text_of).collect();
+        let texts: Vec<Text<'_>> = rows.iter().map(text_of).collect();
         let gold = rows
             .iter()
             .enumerate()
@@ -98,7 +97,8 @@ fn match_labels(dataset: &str, data: &Labels, head: &Labels) -> Result<Vec<usize
             .collect(),
         _ => bail!(
             "the head tells {} apart, but {dataset} has {}",
-            describe(head), describe(data)
+            describe(head),
+            describe(data)
         ),
     }
 }
@@ -119,8 +119,14 @@ mod tests {
     fn labels_match_by_name_else_by_position() {
         let named = |names: &[&str]| Labels::Named(names.iter().map(ToString::to_string).collect());
         let data = named(&["no", "yes"]);
-        assert_eq!(match_labels("d", &data, &named(&["yes", "no"])).unwrap(), [1, 0]);
-        assert_eq!(match_labels("d", &data, &Labels::Counted(2)).unwrap(), [0, 1]);
+        assert_eq!(
+            match_labels("d", &data, &named(&["yes", "no"])).unwrap(),
+            [1, 0]
+        );
+        assert_eq!(
+            match_labels("d", &data, &Labels::Counted(2)).unwrap(),
+            [0, 1]
+        );
         for head in [named(&["yes", "maybe"]), Labels::Counted(3), Labels::Number] {
             assert!(match_labels("d", &data, &head).is_err());
         }

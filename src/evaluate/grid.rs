@@ -53,10 +53,21 @@ pub fn evaluate_all(
     options: &GridOptions,
     context: &Context,
 ) -> Result<Vec<Cell>> {
-    let mut grid = Grid { model, options, context, rows: HashMap::new(), planes: HashMap::new() };
-    let plan = soups.iter().map(|s| grid.datasets(s)).collect::<Result<Vec<_>>>()?;
+    let mut grid = Grid {
+        model,
+        options,
+        context,
+        rows: HashMap::new(),
+        planes: HashMap::new(),
+    };
+    let plan = soups
+        .iter()
+        .map(|s| grid.datasets(s))
+        .collect::<Result<Vec<_>>>()?;
     let total: usize = plan.iter().map(Vec::len).sum();
-    context.progress().start("evaluate soups", total as u64, "cells");
+    context
+        .progress()
+        .start("evaluate soups", total as u64, "cells");
     let (mut cells, mut done) = (Vec::with_capacity(total), 0);
     for (soup, datasets) in soups.iter().zip(&plan) {
         let signs = grid.signs(soup)?;
@@ -68,7 +79,11 @@ pub fn evaluate_all(
             };
             cells.push(Cell {
                 soup: soup.id().short().to_string(),
-                members: soup.members().iter().map(|m| m.name().to_string()).collect(),
+                members: soup
+                    .members()
+                    .iter()
+                    .map(|m| m.name().to_string())
+                    .collect(),
                 dataset: dataset.name().to_string(),
                 accuracy: score.accuracy()?,
                 alone,
@@ -97,7 +112,9 @@ impl Grid<'_> {
     /// The datasets of a soup, each with the member that was trained on it.
     fn datasets(&self, soup: &Adapter) -> Result<Vec<(Dataset, Option<Adapter>)>> {
         let domain = |m: &Adapter| {
-            m.domain().or_else(|| self.options.domains.get(m.name())).cloned()
+            m.domain()
+                .or_else(|| self.options.domains.get(m.name()))
+                .cloned()
         };
         if let Some(on) = &self.options.on {
             return Ok(on
@@ -118,7 +135,10 @@ impl Grid<'_> {
                     "the dataset that {} was trained on is not known",
                     member.name()
                 ))
-                .hint(format!("give it: #{{ domains: #{{ {}: dataset(...) }} }}", member.name())));
+                .hint(format!(
+                    "give it: #{{ domains: #{{ {}: dataset(...) }} }}",
+                    member.name()
+                )));
             };
             if !datasets.iter().any(|(d, _)| d.id() == dataset.id()) {
                 datasets.push((dataset, Some(member.clone())));
@@ -143,8 +163,14 @@ impl Grid<'_> {
         }
         let tensors = on_model(&*adapter.tensors()?, self.model)?;
         let sites = adapter.kind().sites(&tensors)?;
-        let score =
-            evaluate_rows(self.model, sites.as_ref(), head, &self.rows[&key], self.context, false)?;
+        let score = evaluate_rows(
+            self.model,
+            sites.as_ref(),
+            head,
+            &self.rows[&key],
+            self.context,
+            false,
+        )?;
         keep(self.context, &id, &score)?;
         Ok(score)
     }
@@ -162,15 +188,20 @@ impl Grid<'_> {
                 self.planes.insert(member.id().as_str().to_string(), planes);
             }
         }
-        let planes: Vec<&SignPlanes> =
-            members.iter().map(|m| &self.planes[m.id().as_str()]).collect();
+        let planes: Vec<&SignPlanes> = members
+            .iter()
+            .map(|m| &self.planes[m.id().as_str()])
+            .collect();
         Ok(Some(mixture_rates(&planes)?))
     }
 }
 
 fn same_shapes(members: &[Adapter]) -> Result<bool> {
     let shapes = |a: &Adapter| -> Result<Vec<(Name, Vec<usize>)>> {
-        Ok(a.tensors()?.iter().map(|(n, t)| (n.clone(), t.dims().to_vec())).collect())
+        Ok(a.tensors()?
+            .iter()
+            .map(|(n, t)| (n.clone(), t.dims().to_vec()))
+            .collect())
     };
     let first = shapes(&members[0])?;
     for member in &members[1..] {

@@ -113,9 +113,10 @@ pub fn stored(context: &Context, id: &Id) -> Option<Score> {
 /// Keeps a score in the store.
 pub fn keep(context: &Context, id: &Id, score: &Score) -> Result<()> {
     match context.store() {
-        Some(store) => {
-            store.put(id, &serde_json::to_vec(score).map_err(|e| Error::new(e.to_string()))?)
-        }
+        Some(store) => store.put(
+            id,
+            &serde_json::to_vec(score).map_err(|e| Error::new(e.to_string()))?,
+        ),
         None => Ok(()),
     }
 }
@@ -132,10 +133,16 @@ pub fn evaluate_rows(
 ) -> Result<Score> {
     let n = rows.encodings.len();
     if n == 0 {
-        bail!("{}: the {} split has no rows", rows.dataset, rows.split.name());
+        bail!(
+            "{}: the {} split has no rows",
+            rows.dataset,
+            rows.split.name()
+        );
     }
     if show {
-        context.progress().start(&format!("evaluate {}", rows.dataset), n as u64, "rows");
+        context
+            .progress()
+            .start(&format!("evaluate {}", rows.dataset), n as u64, "rows");
     }
     let lengths: Vec<usize> = rows.encodings.iter().map(|e| e.ids.len()).collect();
     let (mut predicted, mut p, mut losses) = (vec![0.0; n], vec![0f32; n], vec![0f64; n]);

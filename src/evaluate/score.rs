@@ -39,14 +39,20 @@ impl Score {
     /// Share of rows answered right. An error in regression.
     pub fn accuracy(&self) -> Result<f64> {
         if self.labels == Labels::Number {
-            return Err(Error::new("accuracy is for classes; this dataset has numbers as labels"));
+            return Err(Error::new(
+                "accuracy is for classes; this dataset has numbers as labels",
+            ));
         }
         Ok(self.right() as f64 / self.n().max(1) as f64)
     }
 
     /// Number of rows answered right.
     pub fn right(&self) -> usize {
-        self.gold.iter().zip(&self.predicted).filter(|(g, p)| g == p).count()
+        self.gold
+            .iter()
+            .zip(&self.predicted)
+            .filter(|(g, p)| g == p)
+            .count()
     }
 
     /// What model selection compares, higher is better: accuracy, or minus the mean squared error.

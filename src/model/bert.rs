@@ -5,12 +5,12 @@ use candle_core::{DType, IndexOp, Tensor};
 use crate::Result;
 use crate::compute::{Activation, Attention, FrozenLinear, dropout};
 
+use super::Encoder;
 use super::config::Config;
 use super::inputs::{Inputs, Noise};
 use super::norm::Norm;
 use super::sites::{LinearSite, Sites, SublayerSite};
 use super::weights::Weights;
-use super::Encoder;
 
 /// The prefix of the weights' names in task models.
 pub const PREFIX: &str = "bert.";
@@ -61,7 +61,9 @@ impl Bert {
     fn embed(&self, inputs: &Inputs, noise: &Noise) -> Result<Tensor> {
         let (rows, seq) = inputs.dims();
         let words = self.words.index_select(&inputs.ids.flatten_all()?, 0)?;
-        let types = self.types.index_select(&inputs.type_ids.flatten_all()?, 0)?;
+        let types = self
+            .types
+            .index_select(&inputs.type_ids.flatten_all()?, 0)?;
         let positions = self.positions.i(..seq)?.unsqueeze(0)?;
         let d = words.dim(1)?;
         let sum = (words + types)?.reshape((rows, seq, d))?;
@@ -97,8 +99,11 @@ impl Layer {
                 config.layer_norm_eps,
             )
         };
-        let (q, k, v) =
-            (linear(LinearSite::Query)?, linear(LinearSite::Key)?, linear(LinearSite::Value)?);
+        let (q, k, v) = (
+            linear(LinearSite::Query)?,
+            linear(LinearSite::Key)?,
+            linear(LinearSite::Value)?,
+        );
         Ok(Self {
             qkv: FrozenLinear::concat(&[&q, &k, &v])?,
             attention_output: linear(LinearSite::AttentionOutput)?,
@@ -122,7 +127,12 @@ impl Layer {
         use LinearSite as Lin;
         // Each layer draws from dropout sites of its own; 0 is the embedding's.
         let draw = 4 * l as u64;
-        let qkv = sites.linear(l, &[Lin::Query, Lin::Key, Lin::Value], x, self.qkv.forward(x)?)?;
+        let qkv = sites.linear(
+            l,
+            &[Lin::Query, Lin::Key, Lin::Value],
+            x,
+            self.qkv.forward(x)?,
+        )?;
         let attention = Attention {
             heads,
             mask: inputs.mask.clone(),

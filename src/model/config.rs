@@ -69,16 +69,20 @@ impl Config {
         let value: Value = serde_json::from_str(text)
             .map_err(|e| crate::Error::at_path(origin, format!("not valid JSON: {e}")))?;
         let Some(kind) = value.get("model_type").and_then(Value::as_str) else {
-            bail!("{}: no model_type, so this is no model's config.json", origin.display());
+            bail!(
+                "{}: no model_type, so this is no model's config.json",
+                origin.display()
+            );
         };
         if !super::ARCHITECTURES.contains(&kind) {
             bail!(
                 "{}: model_type {kind:?} is not supported; known: {}",
-                origin.display(), super::ARCHITECTURES.join(", ")
+                origin.display(),
+                super::ARCHITECTURES.join(", ")
             );
         }
-        let config: Self = serde_json::from_value(value)
-            .map_err(|e| crate::Error::at_path(origin, e))?;
+        let config: Self =
+            serde_json::from_value(value).map_err(|e| crate::Error::at_path(origin, e))?;
         config.validate(origin)?;
         Ok(config)
     }
@@ -100,18 +104,24 @@ impl Config {
         if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
             bail!(
                 "{}: hidden_size {} does not divide into {} attention heads",
-                origin.display(), self.hidden_size, self.num_attention_heads
+                origin.display(),
+                self.hidden_size,
+                self.num_attention_heads
             );
         }
         if self.position_embedding_type != "absolute" {
             bail!(
                 "{}: position_embedding_type {:?} is not supported, only \"absolute\"",
-                origin.display(), self.position_embedding_type
+                origin.display(),
+                self.position_embedding_type
             );
         }
         for (field, p) in [
             ("hidden_dropout_prob", self.hidden_dropout_prob),
-            ("attention_probs_dropout_prob", self.attention_probs_dropout_prob),
+            (
+                "attention_probs_dropout_prob",
+                self.attention_probs_dropout_prob,
+            ),
         ] {
             if !(0.0..1.0).contains(&p) {
                 bail!("{}: {field} is {p}, expected 0 <= p < 1", origin.display());

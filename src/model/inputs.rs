@@ -59,23 +59,36 @@ impl Inputs {
     ) -> Result<Self> {
         let [vocab, kinds, positions] = limits;
         let [rows, seq] = ids.dims()[..] else {
-            bail!("input_ids have shape {:?}, expected [batch, seq]", ids.dims());
+            bail!(
+                "input_ids have shape {:?}, expected [batch, seq]",
+                ids.dims()
+            );
         };
         if rows == 0 || seq == 0 {
-            bail!("input_ids have shape {:?}: there is nothing to read", ids.dims());
+            bail!(
+                "input_ids have shape {:?}: there is nothing to read",
+                ids.dims()
+            );
         }
         if seq > positions {
             bail!("input_ids are {seq} tokens long, but the model has {positions} positions");
         }
         let values = integers(ids, "input_ids")?;
         if let Some(bad) = values.iter().find(|v| **v < 0 || **v >= vocab as i64) {
-            bail!("input_ids hold {bad}, but the model's tokens are 0 to {}", vocab - 1);
+            bail!(
+                "input_ids hold {bad}, but the model's tokens are 0 to {}",
+                vocab - 1
+            );
         }
         let like = |t: Option<&Tensor>, what: &str, default: i64| -> Result<Vec<i64>> {
             match t {
                 None => Ok(vec![default; rows * seq]),
                 Some(t) if t.dims() == ids.dims() => integers(t, what),
-                Some(t) => bail!("{what} has shape {:?}, input_ids {:?}", t.dims(), ids.dims()),
+                Some(t) => bail!(
+                    "{what} has shape {:?}, input_ids {:?}",
+                    t.dims(),
+                    ids.dims()
+                ),
             }
         };
         let mask = like(mask, "attention_mask", 1)?;
@@ -84,13 +97,20 @@ impl Inputs {
         }
         let types = like(type_ids, "type_ids", 0)?;
         if let Some(bad) = types.iter().find(|v| **v < 0 || **v >= kinds as i64) {
-            bail!("type_ids hold {bad}, but the model's types are 0 to {}", kinds - 1);
+            bail!(
+                "type_ids hold {bad}, but the model's types are 0 to {}",
+                kinds - 1
+            );
         }
         let device = ids.device();
         let narrow = |v: Vec<i64>| v.into_iter().map(|x| x as u32).collect::<Vec<u32>>();
         Ok(Self {
             ids: Tensor::from_vec(narrow(values), (rows, seq), device)?,
-            mask: Mask::new(mask.into_iter().map(|x| x == 1).collect::<Vec<_>>(), rows, seq)?,
+            mask: Mask::new(
+                mask.into_iter().map(|x| x == 1).collect::<Vec<_>>(),
+                rows,
+                seq,
+            )?,
             type_ids: Tensor::from_vec(narrow(types), (rows, seq), device)?,
         })
     }
@@ -107,7 +127,10 @@ impl Inputs {
     /// Rows and padded length.
     pub fn dims(&self) -> (usize, usize) {
         let d = self.ids.dims();
-        (d.first().copied().unwrap_or(0), d.get(1).copied().unwrap_or(0))
+        (
+            d.first().copied().unwrap_or(0),
+            d.get(1).copied().unwrap_or(0),
+        )
     }
 }
 
@@ -119,8 +142,12 @@ fn integers(t: &Tensor, what: &str) -> Result<Vec<i64>> {
             .to_dtype(DType::F64)?
             .to_vec1::<f64>()?
             .into_iter()
-            .map(|v| if v.fract() == 0.0 && v.abs() < 1e9 { Ok(v as i64) } else {
-                bail!("{what} holds {v}, expected integers")
+            .map(|v| {
+                if v.fract() == 0.0 && v.abs() < 1e9 {
+                    Ok(v as i64)
+                } else {
+                    bail!("{what} holds {v}, expected integers")
+                }
             })
             .collect(),
         other => bail!("{what} is of type {}, expected integers", other.as_str()),

@@ -39,7 +39,11 @@ impl Model {
     /// used as `dtype`.
     pub fn from_folder(name: &str, folder: &Path, dtype: DType, device: &Device) -> Result<Self> {
         if !folder.is_dir() {
-            let message = if folder.exists() { "not a folder" } else { "no such folder" };
+            let message = if folder.exists() {
+                "not a folder"
+            } else {
+                "no such folder"
+            };
             return Err(Error::at_path(folder, message).hint(format!(
                 "expected a folder with config.json and model.safetensors, or a model the binary carries: {}",
                 BUNDLED.join(", ")

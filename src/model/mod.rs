@@ -85,7 +85,11 @@ impl Model {
     /// [`MAX_LENGTH`], whichever is least.
     pub fn max_length(&self) -> usize {
         let own = self.0.tokenizer.max_length().unwrap_or(usize::MAX);
-        self.0.config.max_position_embeddings.min(own).min(MAX_LENGTH)
+        self.0
+            .config
+            .max_position_embeddings
+            .min(own)
+            .min(MAX_LENGTH)
     }
 
     /// Token ids of texts, not padded.
@@ -113,7 +117,10 @@ impl Model {
             let members: Vec<&Encoding> = batch.iter().map(|&i| &encodings[i]).collect();
             let inputs = self.pad(&members)?;
             let hidden = self.forward(&inputs, &Frozen, &Noise::default())?;
-            let mask = inputs.mask.to_tensor(hidden.dtype(), &self.0.device)?.unsqueeze(2)?;
+            let mask = inputs
+                .mask
+                .to_tensor(hidden.dtype(), &self.0.device)?
+                .unsqueeze(2)?;
             let sum = hidden.broadcast_mul(&mask)?.sum(1)?;
             let mean = sum.broadcast_div(&mask.sum(1)?)?;
             let norm = mean.sqr()?.sum_keepdim(1)?.sqrt()?.clamp(1e-12, f64::MAX)?;

@@ -86,7 +86,13 @@ impl SublayerSite {
 pub trait Sites: Send + Sync {
     /// `y` is the output of the joined linear maps `sites` on `x` (their outputs side by side in
     /// the last dimension, as q, k and v come from one product); returns it changed.
-    fn linear(&self, _layer: usize, _sites: &[LinearSite], _x: &Tensor, y: Tensor) -> Result<Tensor> {
+    fn linear(
+        &self,
+        _layer: usize,
+        _sites: &[LinearSite],
+        _x: &Tensor,
+        y: Tensor,
+    ) -> Result<Tensor> {
         Ok(y)
     }
 

@@ -60,7 +60,8 @@ impl Weights {
         if tensor.dims() != shape {
             bail!(
                 "{}: tensor {full} has shape {:?}, expected {shape:?}",
-                self.origin.display(), tensor.dims()
+                self.origin.display(),
+                tensor.dims()
             );
         }
         Ok(tensor.to_dtype(self.dtype)?.to_device(&self.device)?)

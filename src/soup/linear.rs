@@ -33,7 +33,10 @@ pub fn soup(members: &[Adapter], weights: Option<&[f64]>) -> Result<Adapter> {
     let weights = match weights {
         None => vec![1.0 / n as f64; n],
         Some(w) if w.len() == n => w.to_vec(),
-        Some(w) => bail!("{} weights for {n} adapters; give one weight an adapter", w.len()),
+        Some(w) => bail!(
+            "{} weights for {n} adapters; give one weight an adapter",
+            w.len()
+        ),
     };
     if let Some(w) = weights.iter().find(|w| !w.is_finite()) {
         bail!("a soup's weight is {w}, expected a finite number");
@@ -42,14 +45,21 @@ pub fn soup(members: &[Adapter], weights: Option<&[f64]>) -> Result<Adapter> {
         return Err(crate::Error::new("all weights of the soup are zero")
             .hint("1/3 is 0 in integers: write 1.0/3"));
     }
-    let recipe = Linear { members: members.to_vec(), weights };
+    let recipe = Linear {
+        members: members.to_vec(),
+        weights,
+    };
     let base = members
         .iter()
         .map(Adapter::base)
         .find(|b| b.id.is_some())
         .unwrap_or_else(|| members[0].base());
     let parts = Parts {
-        name: members.iter().map(Adapter::name).collect::<Vec<_>>().join("+"),
+        name: members
+            .iter()
+            .map(Adapter::name)
+            .collect::<Vec<_>>()
+            .join("+"),
         kind: recipe.kind()?,
         base: base.clone(),
         id: Id::of_recipe("soup/1", &recipe.describe()),
@@ -85,7 +95,14 @@ pub fn combine(terms: &[(f64, Adapter)]) -> Result<Adapter> {
 fn linear_weights(recipe: &dyn Recipe) -> Option<Vec<f64>> {
     let description = recipe.describe();
     (description.get("method").and_then(Value::as_str) == Some("linear"))
-        .then(|| description.get("weights")?.as_array()?.iter().map(Value::as_f64).collect())
+        .then(|| {
+            description
+                .get("weights")?
+                .as_array()?
+                .iter()
+                .map(Value::as_f64)
+                .collect()
+        })
         .flatten()
 }
 
@@ -96,7 +113,11 @@ impl Linear {
             Mixing::Entries => Ok(first.clone()),
             Mixing::Factors { .. } => {
                 // The joined factors carry their scales, so alpha = r, the sum of the ranks.
-                let mut joined = Lora { r: 0, alpha: 0.0, targets: Vec::new() };
+                let mut joined = Lora {
+                    r: 0,
+                    alpha: 0.0,
+                    targets: Vec::new(),
+                };
                 for member in &self.members {
                     let Some(Ok(lora)) = Lora::read(&member.kind().config()) else {
                         bail!("{} has no low-rank factors to join", member.name());
@@ -113,10 +134,18 @@ impl Linear {
     }
 
     fn entries(&self) -> Result<Tensors> {
-        let members = self.members.iter().map(Adapter::tensors).collect::<Result<Vec<_>>>()?;
+        let members = self
+            .members
+            .iter()
+            .map(Adapter::tensors)
+            .collect::<Result<Vec<_>>>()?;
         let first = &members[0];
         // The sum of equally weighted members is scaled once, however the soup was made.
-        let common = self.weights.iter().all(|w| *w == self.weights[0]).then_some(self.weights[0]);
+        let common = self
+            .weights
+            .iter()
+            .all(|w| *w == self.weights[0])
+            .then_some(self.weights[0]);
         let mut mixed = Tensors::new();
         for (name, tensor) in first.iter() {
             let mut sum: Option<Tensor> = None;
@@ -127,7 +156,10 @@ impl Linear {
                 if other.dims() != tensor.dims() {
                     bail!(
                         "tensor {name} has shape {:?} in {} and {:?} in {}",
-                        tensor.dims(), self.members[0].name(), other.dims(), self.members[i].name()
+                        tensor.dims(),
+                        self.members[0].name(),
+                        other.dims(),
+                        self.members[i].name()
                     );
                 }
                 let term = match common {
@@ -151,7 +183,8 @@ impl Linear {
             if let Some(name) = member.keys().find(|n| !first.contains_key(*n)) {
                 bail!(
                     "{} has tensor {name}, {} has not",
-                    self.members[i].name(), self.members[0].name()
+                    self.members[i].name(),
+                    self.members[0].name()
                 );
             }
         }

@@ -14,18 +14,26 @@ pub fn compatible(members: &[Adapter]) -> Result<()> {
         if let Some(what) = base_difference(a, b) {
             bail!(
                 "{} and {} cannot be mixed: their bases differ in {what}",
-                first.name(), other.name()
+                first.name(),
+                other.name()
             );
         }
         let (x, y) = (first.kind(), other.kind());
         if x.name() != y.name() {
             bail!(
                 "{} and {} cannot be mixed: one is {}, the other {}",
-                first.name(), other.name(), x.name(), y.name()
+                first.name(),
+                other.name(),
+                x.name(),
+                y.name()
             );
         }
         if let Some(field) = settings_difference(&x.config(), &y.config()) {
-            bail!("{} and {} cannot be mixed: they differ in {field}", first.name(), other.name());
+            bail!(
+                "{} and {} cannot be mixed: they differ in {field}",
+                first.name(),
+                other.name()
+            );
         }
     }
     Ok(())
@@ -47,8 +55,21 @@ fn base_difference(a: &Base, b: &Base) -> Option<String> {
 /// The first setting that changes the maths and differs. A LoRA's rank, alpha and targets may
 /// differ: its changes add up all the same.
 fn settings_difference(a: &serde_json::Value, b: &serde_json::Value) -> Option<String> {
-    let free = ["r", "alpha", "attn_matrices", "selfattn_lora", "intermediate_lora", "output_lora"];
-    let idle = ["init_weights", "init_weights_seed", "dropout", "dtype", "reduction_factor"];
+    let free = [
+        "r",
+        "alpha",
+        "attn_matrices",
+        "selfattn_lora",
+        "intermediate_lora",
+        "output_lora",
+    ];
+    let idle = [
+        "init_weights",
+        "init_weights_seed",
+        "dropout",
+        "dtype",
+        "reduction_factor",
+    ];
     let (a, b) = (a.as_object()?, b.as_object()?);
     a.iter()
         .filter(|(key, _)| !free.contains(&key.as_str()) && !idle.contains(&key.as_str()))

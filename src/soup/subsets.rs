@@ -14,7 +14,8 @@ pub fn subsets<T: Clone>(items: &[T], sizes: RangeInclusive<usize>) -> Result<Ve
     if lo > hi || hi > items.len() || lo == 0 {
         bail!(
             "subsets of sizes {lo} to {hi} of {} items; sizes lie between 1 and {}",
-            items.len(), items.len()
+            items.len(),
+            items.len()
         );
     }
     let mut all = Vec::new();
@@ -22,7 +23,10 @@ pub fn subsets<T: Clone>(items: &[T], sizes: RangeInclusive<usize>) -> Result<Ve
         let mut at: Vec<usize> = (0..size).collect();
         loop {
             if all.len() == LIMIT {
-                bail!("more than {LIMIT} subsets of {} items; choose fewer sizes", items.len());
+                bail!(
+                    "more than {LIMIT} subsets of {} items; choose fewer sizes",
+                    items.len()
+                );
             }
             all.push(at.iter().map(|&i| items[i].clone()).collect());
             // The last position that can still move up takes its successors with it.
@@ -45,7 +49,15 @@ mod tests {
     #[test]
     fn subsets_come_in_order_and_in_full() {
         let all = subsets(&["a", "b", "c"], 2..=3).unwrap();
-        assert_eq!(all, [vec!["a", "b"], vec!["a", "c"], vec!["b", "c"], vec!["a", "b", "c"]]);
+        assert_eq!(
+            all,
+            [
+                vec!["a", "b"],
+                vec!["a", "c"],
+                vec!["b", "c"],
+                vec!["a", "b", "c"]
+            ]
+        );
         let thirteen: Vec<u8> = (0..13).collect();
         assert_eq!(subsets(&thirteen, 2..=13).unwrap().len(), 8178);
         assert!(subsets(&[1, 2], 2..=3).is_err());

@@ -92,9 +92,18 @@ mod tests {
     #[test]
     fn the_order_of_keys_does_not_matter_and_everything_else_does() {
         let a = Id::of_recipe("train/1", &json!({"lr": 0.001, "seed": 42}));
-        assert_eq!(a, Id::of_recipe("train/1", &json!({"seed": 42, "lr": 0.001})));
-        assert_ne!(a, Id::of_recipe("train/2", &json!({"seed": 42, "lr": 0.001})));
-        assert_ne!(a, Id::of_recipe("train/1", &json!({"seed": 43, "lr": 0.001})));
+        assert_eq!(
+            a,
+            Id::of_recipe("train/1", &json!({"seed": 42, "lr": 0.001}))
+        );
+        assert_ne!(
+            a,
+            Id::of_recipe("train/2", &json!({"seed": 42, "lr": 0.001}))
+        );
+        assert_ne!(
+            a,
+            Id::of_recipe("train/1", &json!({"seed": 43, "lr": 0.001}))
+        );
         assert_eq!(a.as_str().len(), 32);
     }
 }

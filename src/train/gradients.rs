@@ -53,5 +53,8 @@ pub fn gradients_of(
         };
         grads.insert(name.clone(), gradient);
     }
-    Ok(Gradients { loss: mean.to_dtype(DType::F64)?.to_scalar()?, grads })
+    Ok(Gradients {
+        loss: mean.to_dtype(DType::F64)?.to_scalar()?,
+        grads,
+    })
 }

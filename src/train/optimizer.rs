@@ -25,7 +25,13 @@ pub struct AdamWOptions {
 
 impl Default for AdamWOptions {
     fn default() -> Self {
-        Self { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01, max_norm: None }
+        Self {
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+            weight_decay: 0.01,
+            max_norm: None,
+        }
     }
 }
 
@@ -53,7 +59,12 @@ impl AdamW {
         for (name, var) in vars {
             let mut values = flat(var.as_tensor())?;
             let mask = match kept.get(name) {
-                Some(mask) => Some(flat(mask)?.into_iter().map(|m| m != 0.0).collect::<Vec<_>>()),
+                Some(mask) => Some(
+                    flat(mask)?
+                        .into_iter()
+                        .map(|m| m != 0.0)
+                        .collect::<Vec<_>>(),
+                ),
                 None => None,
             };
             if let Some(mask) = &mask {
@@ -74,7 +85,11 @@ impl AdamW {
             slot.publish()?;
             slots.insert(name.clone(), slot);
         }
-        Ok(Self { options, slots, step: 0 })
+        Ok(Self {
+            options,
+            slots,
+            step: 0,
+        })
     }
 
     /// One step with this learning rate. Returns the norm of all gradients before the bound. An
@@ -89,8 +104,11 @@ impl AdamW {
         }
         let norm = total.sqrt();
         if !norm.is_finite() {
-            return Err(crate::Error::new(format!("the gradient is {norm} at step {}", self.step + 1))
-                .hint("a smaller lr helps"));
+            return Err(crate::Error::new(format!(
+                "the gradient is {norm} at step {}",
+                self.step + 1
+            ))
+            .hint("a smaller lr helps"));
         }
         // torch's clip_grad_norm_ adds 1e-6 to the norm.
         let scale = match self.options.max_norm {
@@ -101,7 +119,9 @@ impl AdamW {
         let o = &self.options;
         let (fix1, fix2) = (1.0 - o.beta1.powi(self.step), 1.0 - o.beta2.powi(self.step));
         for (name, slot) in &mut self.slots {
-            let Some(gradient) = gradients.get(name) else { continue };
+            let Some(gradient) = gradients.get(name) else {
+                continue;
+            };
             for (i, g) in gradient.iter().enumerate() {
                 if slot.kept.as_ref().is_some_and(|kept| !kept[i]) {
                     continue;
@@ -140,7 +160,10 @@ impl Slot {
 }
 
 /// The gradients of named variables as plain numbers; zeros where none arrived.
-pub fn gradients(vars: &BTreeMap<Name, Var>, store: &GradStore) -> Result<BTreeMap<Name, Vec<f64>>> {
+pub fn gradients(
+    vars: &BTreeMap<Name, Var>,
+    store: &GradStore,
+) -> Result<BTreeMap<Name, Vec<f64>>> {
     vars.iter()
         .map(|(name, var)| {
             let gradient = match store.get(var.as_tensor()) {

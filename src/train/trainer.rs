@@ -215,9 +215,15 @@ impl<'a> Run<'a> {
             Some(start) => {
                 start.fits(model)?;
                 let own = start.heads().iter().find(|h| h.labels == labels);
-                (start.tensors()?.as_ref().clone(), own.map(|h| h.tensors.clone()))
+                (
+                    start.tensors()?.as_ref().clone(),
+                    own.map(|h| h.tensors.clone()),
+                )
             }
-            None => (initial(options.kind.as_ref(), model, options.init_seed)?, None),
+            None => (
+                initial(options.kind.as_ref(), model, options.init_seed)?,
+                None,
+            ),
         };
         let head = match head {
             Some(head) => head,
@@ -248,7 +254,11 @@ impl<'a> Run<'a> {
         let warmup = (o.warmup * steps as f64).ceil() as usize;
         let mut optimizer = self.optimizer()?;
         let progress = context.progress();
-        progress.start(&format!("train {}", self.data.name()), steps as u64, "steps");
+        progress.start(
+            &format!("train {}", self.data.name()),
+            steps as u64,
+            "steps",
+        );
         let (mut step, mut epochs) = (0, Vec::new());
         let mut best: Option<(f64, f64, usize, Tensors, Tensors)> = None;
         for epoch in 1..=o.epochs {
@@ -292,7 +302,13 @@ impl<'a> Run<'a> {
         let Some((_, _, best_epoch, tensors, head)) = best else {
             bail!("training on {} needs at least one epoch", self.data.name());
         };
-        Ok(Trained { tensors, head, labels: self.rows.labels.clone(), best_epoch, epochs })
+        Ok(Trained {
+            tensors,
+            head,
+            labels: self.rows.labels.clone(),
+            best_epoch,
+            epochs,
+        })
     }
 
     fn optimizer(&self) -> Result<AdamW> {
@@ -337,7 +353,9 @@ impl<'a> Run<'a> {
             let store = mean.backward()?;
             for vars in [&self.adapter, &self.head] {
                 for (name, gradient) in gradients(vars, &store)? {
-                    let sum = summed.entry(name).or_insert_with(|| vec![0.0; gradient.len()]);
+                    let sum = summed
+                        .entry(name)
+                        .or_insert_with(|| vec![0.0; gradient.len()]);
                     for (s, g) in sum.iter_mut().zip(gradient) {
                         *s += share * g;
                     }
@@ -353,7 +371,9 @@ impl<'a> Run<'a> {
         let stream = Stream::new(self.options.seed, "dropout", &epoch.to_string());
         let make = |own: f32| {
             let p = self.options.dropout.unwrap_or(f64::from(own));
-            (p > 0.0).then(|| Dropout::new(stream.clone(), p, rows.clone())).transpose()
+            (p > 0.0)
+                .then(|| Dropout::new(stream.clone(), p, rows.clone()))
+                .transpose()
         };
         Ok(Noise {
             hidden: make(config.hidden_dropout_prob)?,
@@ -369,7 +389,14 @@ impl<'a> Run<'a> {
             labels: self.rows.labels.clone(),
             tensors: freeze(&self.head)?,
         };
-        evaluate_rows(self.model, sites.as_ref(), &head, &self.validation, context, false)
+        evaluate_rows(
+            self.model,
+            sites.as_ref(),
+            &head,
+            &self.validation,
+            context,
+            false,
+        )
     }
 }
 
@@ -383,13 +410,23 @@ pub fn track(tensors: &Tensors, model: &Model) -> Result<BTreeMap<Name, Var>> {
 
 /// The variables as tensors that record what is done with them.
 pub fn tracked(vars: &BTreeMap<Name, Var>) -> Tensors {
-    vars.iter().map(|(n, v)| (n.clone(), v.as_tensor().clone())).collect()
+    vars.iter()
+        .map(|(n, v)| (n.clone(), v.as_tensor().clone()))
+        .collect()
 }
 
 /// Copies of the variables' present values.
 fn freeze(vars: &BTreeMap<Name, Var>) -> Result<Tensors> {
     vars.iter()
-        .map(|(n, v)| Ok((n.clone(), v.as_tensor().detach().copy()?.to_device(&candle_core::Device::Cpu)?)))
+        .map(|(n, v)| {
+            Ok((
+                n.clone(),
+                v.as_tensor()
+                    .detach()
+                    .copy()?
+                    .to_device(&candle_core::Device::Cpu)?,
+            ))
+        })
         .collect()
 }
 
@@ -398,7 +435,12 @@ fn mask_tensors(mask: &Mask, vars: &BTreeMap<Name, Var>) -> Result<Tensors> {
     let ones: Tensors = vars
         .iter()
         .filter(|(name, _)| mask.covers(name))
-        .map(|(name, v)| Ok((name.clone(), Tensor::ones(v.shape(), DType::F32, &candle_core::Device::Cpu)?)))
+        .map(|(name, v)| {
+            Ok((
+                name.clone(),
+                Tensor::ones(v.shape(), DType::F32, &candle_core::Device::Cpu)?,
+            ))
+        })
         .collect::<Result<_>>()?;
     mask.apply(&ones)
 }

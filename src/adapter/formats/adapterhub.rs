@@ -18,19 +18,32 @@ use crate::{Error, Result, bail};
 use super::tensorfile;
 
 /// The prefixes that models put before their tensors' names.
-const PREFIXES: &[&str] = &["bert.", "roberta.", "distilbert.", "electra.", "transformer."];
+const PREFIXES: &[&str] = &[
+    "bert.",
+    "roberta.",
+    "distilbert.",
+    "electra.",
+    "transformer.",
+];
 
 /// Loads an adapter folder. Needs no base model.
 pub fn load(folder: &Path) -> Result<Adapter> {
     if !folder.is_dir() {
-        let what = if folder.exists() { "not a folder" } else { "no such folder" };
+        let what = if folder.exists() {
+            "not a folder"
+        } else {
+            "no such folder"
+        };
         return Err(Error::at_path(folder, what)
             .hint("expected an adapter's folder with adapter_config.json"));
     }
     let path = folder.join("adapter_config.json");
     let json = read_json(&path)?;
     let Some(config) = json.get("config") else {
-        bail!("{}: no \"config\", so this is not an AdapterHub adapter", path.display());
+        bail!(
+            "{}: no \"config\", so this is not an AdapterHub adapter",
+            path.display()
+        );
     };
     let text = |key: &str| json.get(key).and_then(Value::as_str).map(str::to_string);
     let kind = kind::from_config(config).map_err(|e| e.within(path.display()))?;
@@ -73,18 +86,33 @@ fn load_head(folder: &Path, adapter: &str) -> Result<Option<Head>> {
     }
     let json = read_json(&path)?;
     let config = json.get("config").cloned().unwrap_or(Value::Null);
-    let kind = config.get("head_type").and_then(Value::as_str).unwrap_or_default();
+    let kind = config
+        .get("head_type")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     let layers = config.get("layers").and_then(Value::as_u64);
     let activation = config.get("activation_function").and_then(Value::as_str);
     let bias = config.get("bias").and_then(Value::as_bool).unwrap_or(true);
-    let pooler = config.get("use_pooler").and_then(Value::as_bool).unwrap_or(false);
-    if kind != "classification" || layers != Some(2) || activation != Some("tanh") || !bias || pooler {
+    let pooler = config
+        .get("use_pooler")
+        .and_then(Value::as_bool)
+        .unwrap_or(false);
+    if kind != "classification"
+        || layers != Some(2)
+        || activation != Some("tanh")
+        || !bias
+        || pooler
+    {
         bail!(
             "{}: only classification heads of two layers with tanh and biases on the first token are supported, this one is {kind} with layers {layers:?}, activation {activation:?}, bias {bias}, pooler {pooler}",
             path.display()
         );
     }
-    let name = json.get("name").and_then(Value::as_str).unwrap_or(adapter).to_string();
+    let name = json
+        .get("name")
+        .and_then(Value::as_str)
+        .unwrap_or(adapter)
+        .to_string();
     let labels = read_labels(&config, &path)?;
     let weights = folder.join("model_head.safetensors");
     let mut tensors = Tensors::new();
@@ -95,14 +123,25 @@ fn load_head(folder: &Path, adapter: &str) -> Result<Option<Head>> {
         };
         tensors.insert(Name::new(format!("heads.{own}")), to_f32(tensor)?);
     }
-    let dataset = json.get("tureen_dataset_id").and_then(Value::as_str).map(str::to_string);
-    let head = Head { name, dataset, labels, tensors };
+    let dataset = json
+        .get("tureen_dataset_id")
+        .and_then(Value::as_str)
+        .map(str::to_string);
+    let head = Head {
+        name,
+        dataset,
+        labels,
+        tensors,
+    };
     head.validate().map_err(|e| e.within(weights.display()))?;
     Ok(Some(head))
 }
 
 fn read_labels(config: &Value, path: &Path) -> Result<Labels> {
-    let count = config.get("num_labels").and_then(Value::as_u64).map(|n| n as usize);
+    let count = config
+        .get("num_labels")
+        .and_then(Value::as_u64)
+        .map(|n| n as usize);
     let Some(map) = config.get("label2id").and_then(Value::as_object) else {
         return match count {
             Some(1) => Ok(Labels::Number),
@@ -114,7 +153,10 @@ fn read_labels(config: &Value, path: &Path) -> Result<Labels> {
     for (name, id) in map {
         match id.as_u64().and_then(|i| names.get_mut(i as usize)) {
             Some(slot @ None) => *slot = Some(name.clone()),
-            _ => bail!("{}: label2id is not a numbering of its labels from 0", path.display()),
+            _ => bail!(
+                "{}: label2id is not a numbering of its labels from 0",
+                path.display()
+            ),
         }
     }
     let names: Vec<String> = names.into_iter().flatten().collect();
@@ -127,7 +169,10 @@ fn read_labels(config: &Value, path: &Path) -> Result<Labels> {
 /// The canonical name of a tensor of adapter `adapter`: without the model's prefix, the adapter's
 /// name and the position in the down-projection's sequence.
 fn canonical_name(full: &str, adapter: &str) -> Option<String> {
-    let bare = PREFIXES.iter().find_map(|p| full.strip_prefix(p)).unwrap_or(full);
+    let bare = PREFIXES
+        .iter()
+        .find_map(|p| full.strip_prefix(p))
+        .unwrap_or(full);
     for list in ["adapters", "loras"] {
         let part = format!(".{list}.{adapter}.");
         if let Some((head, tail)) = bare.split_once(&part) {
@@ -152,15 +197,14 @@ fn hub_name(name: &Name, adapter: &str, model_type: &str) -> String {
     format!("{model_type}.{full}")
 }
 
-fn canonical(
-    tensors: BTreeMap<String, Tensor>,
-    adapter: &str,
-    path: &Path,
-) -> Result<Tensors> {
+fn canonical(tensors: BTreeMap<String, Tensor>, adapter: &str, path: &Path) -> Result<Tensors> {
     let mut named = Tensors::new();
     for (full, tensor) in tensors {
         let Some(name) = canonical_name(&full, adapter) else {
-            bail!("{}: tensor {full} does not belong to adapter {adapter}", path.display());
+            bail!(
+                "{}: tensor {full} does not belong to adapter {adapter}",
+                path.display()
+            );
         };
         if named.insert(Name::new(&name), to_f32(tensor)?).is_some() {
             bail!("{}: two tensors mean {name}", path.display());
@@ -177,7 +221,9 @@ fn to_f32(tensor: Tensor) -> Result<Tensor> {
 }
 
 fn folder_name(folder: &Path) -> String {
-    folder.file_name().map_or("adapter".into(), |n| n.to_string_lossy().into_owned())
+    folder
+        .file_name()
+        .map_or("adapter".into(), |n| n.to_string_lossy().into_owned())
 }
 
 fn read_json(path: &Path) -> Result<Value> {
@@ -222,7 +268,12 @@ fn save_one(adapter: &Adapter, head: Option<&Head>, folder: &Path) -> Result<()>
         let named = head
             .tensors
             .iter()
-            .map(|(n, t)| (n.as_str().replacen("heads.", &format!("heads.{name}."), 1), t.clone()))
+            .map(|(n, t)| {
+                (
+                    n.as_str().replacen("heads.", &format!("heads.{name}."), 1),
+                    t.clone(),
+                )
+            })
             .collect();
         files.push((
             "model_head.safetensors",
@@ -253,8 +304,12 @@ fn common(base: &Base, class: &str, name: &str) -> Map<String, Value> {
 }
 
 fn head_config(labels: &Labels) -> Value {
-    let ids: Map<String, Value> =
-        labels.names().into_iter().enumerate().map(|(i, n)| (n, json!(i))).collect();
+    let ids: Map<String, Value> = labels
+        .names()
+        .into_iter()
+        .enumerate()
+        .map(|(i, n)| (n, json!(i)))
+        .collect();
     json!({
         "activation_function": "tanh",
         "bias": true,
@@ -295,6 +350,9 @@ mod tests {
             assert!(!name.contains(".a."), "{name}");
             assert_eq!(hub_name(&Name::new(&name), "a", "bert"), full);
         }
-        assert_eq!(canonical_name("bert.encoder.layer.0.output.dense.weight", "a"), None);
+        assert_eq!(
+            canonical_name("bert.encoder.layer.0.output.dense.weight", "a"),
+            None
+        );
     }
 }

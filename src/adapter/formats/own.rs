@@ -71,9 +71,9 @@ pub fn encode(adapter: &Adapter) -> Result<Vec<u8>> {
 /// The adapter in these bytes, under the id it was kept by. `domain` is the dataset it was
 /// trained on, if at hand.
 pub fn decode(bytes: &[u8], id: Id, domain: Option<Dataset>) -> Result<Adapter> {
-    let broken = |e: &dyn std::fmt::Display| Error::new(format!("a stored adapter is damaged: {e}"));
-    let (_, metadata) =
-        safetensors::SafeTensors::read_metadata(bytes).map_err(|e| broken(&e))?;
+    let broken =
+        |e: &dyn std::fmt::Display| Error::new(format!("a stored adapter is damaged: {e}"));
+    let (_, metadata) = safetensors::SafeTensors::read_metadata(bytes).map_err(|e| broken(&e))?;
     let header = metadata
         .metadata()
         .as_ref()
@@ -93,7 +93,11 @@ pub fn decode(bytes: &[u8], id: Id, domain: Option<Dataset>) -> Result<Adapter> 
             head.insert(Name::new(name), tensor);
         }
     }
-    let mask = if header.masked { Some(Arc::new(Mask::of(&own)?)) } else { None };
+    let mask = if header.masked {
+        Some(Arc::new(Mask::of(&own)?))
+    } else {
+        None
+    };
     let parts = Parts {
         name: header.name,
         kind: kind::from_config(&header.config)?,
@@ -103,7 +107,12 @@ pub fn decode(bytes: &[u8], id: Id, domain: Option<Dataset>) -> Result<Adapter> 
             .heads
             .into_iter()
             .zip(heads)
-            .map(|(h, tensors)| Head { name: h.name, dataset: h.dataset, labels: h.labels, tensors })
+            .map(|(h, tensors)| Head {
+                name: h.name,
+                dataset: h.dataset,
+                labels: h.labels,
+                tensors,
+            })
             .collect(),
         mask,
         training: header.training,

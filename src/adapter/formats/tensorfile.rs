@@ -39,7 +39,10 @@ pub fn encode(
 ) -> Result<Vec<u8>> {
     let mut plain = BTreeMap::new();
     for (name, tensor) in tensors {
-        let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        let values = tensor
+            .to_dtype(DType::F32)?
+            .flatten_all()?
+            .to_vec1::<f32>()?;
         plain.insert(
             name.as_str(),
             Plain {

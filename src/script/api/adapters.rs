@@ -69,14 +69,21 @@ mod natives {
     /// The adapters it was mixed from; itself where it was not mixed.
     #[rhai_fn(get = "members", pure)]
     pub fn members(adapter: &mut Adapter) -> Array {
-        adapter.members().iter().map(|m| Dynamic::from(m.clone())).collect()
+        adapter
+            .members()
+            .iter()
+            .map(|m| Dynamic::from(m.clone()))
+            .collect()
     }
 
     /// All tensors, by canonical name.
     #[rhai_fn(pure, return_raw)]
     pub fn tensors(adapter: &mut Adapter) -> Fallible<Map> {
         let tensors = adapter.tensors()?;
-        Ok(tensors.iter().map(|(n, t)| (n.as_str().into(), Dynamic::from(t.clone()))).collect())
+        Ok(tensors
+            .iter()
+            .map(|(n, t)| (n.as_str().into(), Dynamic::from(t.clone())))
+            .collect())
     }
 
     /// One tensor by canonical name.
@@ -96,7 +103,9 @@ mod natives {
             [head] => Ok(head.clone()),
             [] => bail!("adapter {} has no head", adapter.name()),
             several => bail!(
-                "adapter {} has {} heads; take one of a.heads", adapter.name(), several.len()
+                "adapter {} has {} heads; take one of a.heads",
+                adapter.name(),
+                several.len()
             ),
         }
     }
@@ -104,7 +113,11 @@ mod natives {
     /// All heads.
     #[rhai_fn(get = "heads", pure)]
     pub fn heads(adapter: &mut Adapter) -> Array {
-        adapter.heads().iter().map(|h| Dynamic::from(h.clone())).collect()
+        adapter
+            .heads()
+            .iter()
+            .map(|h| Dynamic::from(h.clone()))
+            .collect()
     }
 
     /// The same adapter with this head alone.
@@ -142,7 +155,10 @@ mod natives {
             ("dataset", training.dataset.clone().into()),
             ("best_epoch", (training.best_epoch as i64).into()),
             ("epochs", epochs.into()),
-            ("options", super::super::files::from_json(training.options.clone())?),
+            (
+                "options",
+                super::super::files::from_json(training.options.clone())?,
+            ),
         ]))
     }
 
@@ -196,7 +212,11 @@ fn like(adapter: &Adapter, map: &Map) -> Result<Adapter> {
         };
         let new = to_tensor(value)?.to_dtype(DType::F32)?;
         if new.dims() != old.dims() {
-            bail!("adapter_like: {name} has shape {:?}, expected {:?}", new.dims(), old.dims());
+            bail!(
+                "adapter_like: {name} has shape {:?}, expected {:?}",
+                new.dims(),
+                old.dims()
+            );
         }
         tensors.insert(key, new);
     }

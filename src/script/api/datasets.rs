@@ -20,17 +20,25 @@ static DATASET: NativeSpec = NativeSpec {
     name: "dataset",
     options: &[
         OptionSpec::text("name", "the name it goes by").otherwise("the file's or folder's"),
-        OptionSpec::map("columns", "which columns hold what: #{ text: \"..\", text_b: \"..\", label: \"..\" }")
-            .otherwise("the usual names are looked for"),
-        OptionSpec::list("split", "shares of train, validation and test that one file is cut into, stratified by label")
-            .otherwise("one file has all its rows in every role"),
+        OptionSpec::map(
+            "columns",
+            "which columns hold what: #{ text: \"..\", text_b: \"..\", label: \"..\" }",
+        )
+        .otherwise("the usual names are looked for"),
+        OptionSpec::list(
+            "split",
+            "shares of train, validation and test that one file is cut into, stratified by label",
+        )
+        .otherwise("one file has all its rows in every role"),
         OptionSpec::int("seed", 0, i64::MAX, "moves the cut").or("0"),
     ],
 };
 
 static SAMPLE: NativeSpec = NativeSpec {
     name: "sample",
-    options: &[OptionSpec::int("seed", 0, i64::MAX, "moves the choice").otherwise("the study's seed")],
+    options: &[
+        OptionSpec::int("seed", 0, i64::MAX, "moves the choice").otherwise("the study's seed")
+    ],
 };
 
 /// One split of a dataset.
@@ -120,7 +128,10 @@ mod natives {
     /// The label names in order; empty in regression.
     #[rhai_fn(get = "labels", pure)]
     pub fn labels(data: &mut Dataset) -> Array {
-        data.labels().iter().map(|l| Dynamic::from(l.clone())).collect()
+        data.labels()
+            .iter()
+            .map(|l| Dynamic::from(l.clone()))
+            .collect()
     }
 
     /// The number of rows over all splits.
@@ -132,19 +143,28 @@ mod natives {
     /// The train split: what training and pruning scores read.
     #[rhai_fn(get = "train", pure)]
     pub fn train_split(data: &mut Dataset) -> Part {
-        Part { dataset: data.clone(), split: Split::Train }
+        Part {
+            dataset: data.clone(),
+            split: Split::Train,
+        }
     }
 
     /// The validation split: what early stopping and choosing read.
     #[rhai_fn(get = "validation", pure)]
     pub fn validation_split(data: &mut Dataset) -> Part {
-        Part { dataset: data.clone(), split: Split::Validation }
+        Part {
+            dataset: data.clone(),
+            split: Split::Validation,
+        }
     }
 
     /// The test split: what evaluations report.
     #[rhai_fn(get = "test", pure)]
     pub fn test_split(data: &mut Dataset) -> Part {
-        Part { dataset: data.clone(), split: Split::Test }
+        Part {
+            dataset: data.clone(),
+            split: Split::Test,
+        }
     }
 
     /// All texts, in order; pairs as `[first, second]`.
@@ -156,8 +176,13 @@ mod natives {
     /// One row: a map with `text` (and `text_b`) and `label`.
     #[rhai_fn(index_get, pure, return_raw)]
     pub fn row(data: &mut Dataset, index: i64) -> Fallible<Map> {
-        let at = if index < 0 { index + data.len() as i64 } else { index };
-        let at = usize::try_from(at).map_err(|_| Error::new(format!("row {index} of {}", data.name())))?;
+        let at = if index < 0 {
+            index + data.len() as i64
+        } else {
+            index
+        };
+        let at = usize::try_from(at)
+            .map_err(|_| Error::new(format!("row {index} of {}", data.name())))?;
         let row = data.row(at)?.clone();
         Ok(map_of_row(data, &row))
     }
@@ -233,7 +258,11 @@ mod natives {
     #[rhai_fn(name = "row", index_get, pure, return_raw)]
     pub fn part_row(part: &mut Part, index: i64) -> Fallible<Map> {
         let rows = part.dataset.split(part.split);
-        let at = if index < 0 { index + rows.len() as i64 } else { index };
+        let at = if index < 0 {
+            index + rows.len() as i64
+        } else {
+            index
+        };
         match usize::try_from(at).ok().and_then(|at| rows.get(at)) {
             Some(row) => Ok(map_of_row(&part.dataset, row)),
             None => bail!("row {index} of a split with {} rows", rows.len()),
@@ -252,7 +281,11 @@ mod natives {
                 texts(&|r| r.text_b.as_ref().map_or(Value::Null, Value::text)),
             ));
         }
-        let label = |r: &Row| part.dataset.label_text(r.label).map_or(Value::Null, Value::text);
+        let label = |r: &Row| {
+            part.dataset
+                .label_text(r.label)
+                .map_or(Value::Null, Value::text)
+        };
         columns.push(("label", texts(&label)));
         Ok(Table::from_columns(columns)?)
     }
@@ -287,19 +320,28 @@ fn load(context: &NativeCallContext, name: &str, options: &Map) -> Result<Datase
 
 fn load_options(map: &Map) -> Result<LoadOptions> {
     let options = Options::read(&DATASET, map)?;
-    let mut load = LoadOptions { name: options.maybe_text("name")?, ..LoadOptions::default() };
+    let mut load = LoadOptions {
+        name: options.maybe_text("name")?,
+        ..LoadOptions::default()
+    };
     if let Some(columns) = options.value::<Map>("columns")? {
         let mut named = Columns::default();
         for (key, value) in columns {
             let Ok(value) = value.clone().into_string() else {
-                return Err(options.error("columns", format!("{key} is {}, expected a column's name", describe(&value))));
+                return Err(options.error(
+                    "columns",
+                    format!("{key} is {}, expected a column's name", describe(&value)),
+                ));
             };
             match key.as_str() {
                 "text" => named.text = Some(value),
                 "text_b" => named.text_b = Some(value),
                 "label" => named.label = Some(value),
                 other => {
-                    return Err(options.error("columns", format!("unknown key {other}; it takes text, text_b, label")));
+                    return Err(options.error(
+                        "columns",
+                        format!("unknown key {other}; it takes text, text_b, label"),
+                    ));
                 }
             }
         }
@@ -326,7 +368,10 @@ fn from_maps(rows: &Array, options: &Map) -> Result<Dataset> {
     for (i, row) in rows.iter().enumerate() {
         match json(row)? {
             serde_json::Value::Object(map) => maps.push(map),
-            _ => bail!("row {i}: expected a map with text and label, got {}", describe(row)),
+            _ => bail!(
+                "row {i}: expected a map with text and label, got {}",
+                describe(row)
+            ),
         }
     }
     let name = options.name.clone().unwrap_or_else(|| "rows".into());

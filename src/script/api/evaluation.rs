@@ -18,20 +18,30 @@ use crate::{Result, bail};
 /// The options of the natives here.
 pub(super) static OPTIONS: &[NativeSpec] = &[EVALUATE, EVALUATE_ALL];
 
-const SPLIT: OptionSpec =
-    OptionSpec::choice("split", &["train", "validation", "test"], "the split that is read")
-        .otherwise("test; validation where the test labels are hidden");
-const MAX_LENGTH: OptionSpec =
-    OptionSpec::int("max_length", 2, 1 << 20, "the longest text").unit("tokens")
-        .otherwise("as the adapter was trained, else the model's own limit");
+const SPLIT: OptionSpec = OptionSpec::choice(
+    "split",
+    &["train", "validation", "test"],
+    "the split that is read",
+)
+.otherwise("test; validation where the test labels are hidden");
+const MAX_LENGTH: OptionSpec = OptionSpec::int("max_length", 2, 1 << 20, "the longest text")
+    .unit("tokens")
+    .otherwise("as the adapter was trained, else the model's own limit");
 
-static EVALUATE: NativeSpec = NativeSpec { name: "evaluate", options: &[SPLIT, MAX_LENGTH] };
+static EVALUATE: NativeSpec = NativeSpec {
+    name: "evaluate",
+    options: &[SPLIT, MAX_LENGTH],
+};
 
 static EVALUATE_ALL: NativeSpec = NativeSpec {
     name: "evaluate_all",
     options: &[
-        OptionSpec::value("on", "\"members\" or an array of datasets", "the datasets of each soup")
-            .or("members"),
+        OptionSpec::value(
+            "on",
+            "\"members\" or an array of datasets",
+            "the datasets of each soup",
+        )
+        .or("members"),
         OptionSpec::value(
             "domains",
             "a map #{ name: dataset } or an array of datasets",
@@ -182,10 +192,17 @@ fn score(
     let session = Session::of(context)?;
     let options = Options::read(&EVALUATE, options)?;
     let settings = EvaluateOptions {
-        split: options.maybe_text("split")?.map(|s| s.parse()).transpose()?,
+        split: options
+            .maybe_text("split")?
+            .map(|s| s.parse())
+            .transpose()?,
         max_length: options.maybe_int("max_length")?.map(|n| n as usize),
     };
-    if data.shared_roles() && adapter.training().is_some_and(|t| t.dataset_id == data.id()) {
+    if data.shared_roles()
+        && adapter
+            .training()
+            .is_some_and(|t| t.dataset_id == data.id())
+    {
         session.notice_once(format!(
             "{} is one file without splits: {} is evaluated on rows it was trained on; cut it with split: [0.8, 0.1, 0.1]",
             data.name(),
@@ -193,7 +210,10 @@ fn score(
         ));
     }
     let score = evaluate(model, adapter, data, &settings, session.context())?;
-    Ok(Scored { score, data: data.clone() })
+    Ok(Scored {
+        score,
+        data: data.clone(),
+    })
 }
 
 fn grid(context: &NativeCallContext, model: &Model, soups: &Array, options: &Map) -> Result<Table> {
@@ -201,7 +221,10 @@ fn grid(context: &NativeCallContext, model: &Model, soups: &Array, options: &Map
     let options = Options::read(&EVALUATE_ALL, options)?;
     let soups = super::soups::adapters(soups, "evaluate_all")?;
     let mut settings = GridOptions {
-        split: options.maybe_text("split")?.map(|s| s.parse()).transpose()?,
+        split: options
+            .maybe_text("split")?
+            .map(|s| s.parse())
+            .transpose()?,
         max_length: options.maybe_int("max_length")?.map(|n| n as usize),
         ..GridOptions::default()
     };
@@ -209,7 +232,10 @@ fn grid(context: &NativeCallContext, model: &Model, soups: &Array, options: &Map
     if let Ok(list) = on.as_array_ref() {
         settings.on = Some(list.iter().map(as_dataset).collect::<Result<_>>()?);
     } else if on.clone().into_string().as_deref() != Ok("members") {
-        return Err(options.error("on", format!("expected \"members\" or datasets, got {}", describe(&on))));
+        return Err(options.error(
+            "on",
+            format!("expected \"members\" or datasets, got {}", describe(&on)),
+        ));
     }
     if let Some(domains) = options.get("domains") {
         if let Ok(map) = domains.as_map_ref() {
@@ -222,7 +248,10 @@ fn grid(context: &NativeCallContext, model: &Model, soups: &Array, options: &Map
                 settings.domains.insert(data.name().to_string(), data);
             }
         } else {
-            return Err(options.error("domains", format!("expected a map of datasets, got {}", describe(domains))));
+            return Err(options.error(
+                "domains",
+                format!("expected a map of datasets, got {}", describe(domains)),
+            ));
         }
     }
     to_table(&evaluate_all(model, &soups, &settings, session.context())?)
@@ -240,14 +269,23 @@ fn to_table(cells: &[Cell]) -> Result<Table> {
     let number = |v: Option<f64>| v.map_or(Value::Null, Value::Float);
     Table::from_columns([
         ("soup", column(&|c| Value::text(&c.soup))),
-        ("members", column(&|c| Value::list(c.members.iter().map(|m| Value::text(m))))),
+        (
+            "members",
+            column(&|c| Value::list(c.members.iter().map(|m| Value::text(m)))),
+        ),
         ("size", column(&|c| Value::Int(c.members.len() as i64))),
         ("dataset", column(&|c| Value::text(&c.dataset))),
         ("accuracy", column(&|c| Value::Float(c.accuracy))),
         ("alone", column(&|c| number(c.alone))),
         ("drop", column(&|c| number(c.alone.map(|a| a - c.accuracy)))),
-        ("sign_diff", column(&|c| number(c.signs.as_ref().map(|s| s.all)))),
-        ("both_nonzero", column(&|c| number(c.signs.as_ref().map(|s| s.both_nonzero)))),
+        (
+            "sign_diff",
+            column(&|c| number(c.signs.as_ref().map(|s| s.all))),
+        ),
+        (
+            "both_nonzero",
+            column(&|c| number(c.signs.as_ref().map(|s| s.both_nonzero))),
+        ),
         ("n", column(&|c| Value::Int(c.n as i64))),
     ])
 }
@@ -268,19 +306,37 @@ fn predictions_of(scored: &Scored) -> Result<Table> {
     let rows = scored.data.split(score.split.parse()?);
     let mut columns = vec![
         ("i", (0..score.n()).map(|i| Value::Int(i as i64)).collect()),
-        ("text", rows.iter().map(|r| Value::text(&r.text)).collect::<Vec<_>>()),
+        (
+            "text",
+            rows.iter()
+                .map(|r| Value::text(&r.text))
+                .collect::<Vec<_>>(),
+        ),
     ];
     if scored.data.is_paired() {
         columns.push((
             "text_b",
-            rows.iter().map(|r| r.text_b.as_ref().map_or(Value::Null, Value::text)).collect(),
+            rows.iter()
+                .map(|r| r.text_b.as_ref().map_or(Value::Null, Value::text))
+                .collect(),
         ));
     }
     columns.push(("gold", answers(score, &score.gold)));
     columns.push(("predicted", answers(score, &score.predicted)));
     if score.labels != crate::adapter::Labels::Number {
-        columns.push(("p", score.p.iter().map(|p| Value::Float(f64::from(*p))).collect()));
-        let correct = score.gold.iter().zip(&score.predicted).map(|(g, p)| Value::Bool(g == p));
+        columns.push((
+            "p",
+            score
+                .p
+                .iter()
+                .map(|p| Value::Float(f64::from(*p)))
+                .collect(),
+        ));
+        let correct = score
+            .gold
+            .iter()
+            .zip(&score.predicted)
+            .map(|(g, p)| Value::Bool(g == p));
         columns.push(("correct", correct.collect()));
     }
     Table::from_columns(columns)
@@ -290,20 +346,33 @@ fn confusion_of(score: &Score) -> Result<Table> {
     let names = score.labels.names();
     let confusion = score.confusion()?;
     let counts = confusion.counts();
-    let mut columns = vec![("gold".to_string(), names.iter().map(Value::text).collect::<Vec<_>>())];
+    let mut columns = vec![(
+        "gold".to_string(),
+        names.iter().map(Value::text).collect::<Vec<_>>(),
+    )];
     for (j, name) in names.iter().enumerate() {
-        columns.push((name.clone(), counts.iter().map(|row| Value::Int(row[j] as i64)).collect()));
+        columns.push((
+            name.clone(),
+            counts.iter().map(|row| Value::Int(row[j] as i64)).collect(),
+        ));
     }
     Table::from_columns(columns)
 }
 
 fn changes(new: &Score, old: &Score) -> Result<Map> {
     let mut map = Map::new();
-    map.insert("accuracy".into(), (new.accuracy()? - old.accuracy()?).into());
+    map.insert(
+        "accuracy".into(),
+        (new.accuracy()? - old.accuracy()?).into(),
+    );
     map.insert("loss".into(), (new.loss - old.loss).into());
     if new.dataset_id == old.dataset_id && new.split == old.split && new.n() == old.n() {
         let right = |s: &Score| -> Vec<bool> {
-            s.gold.iter().zip(&s.predicted).map(|(gold, given)| gold == given).collect()
+            s.gold
+                .iter()
+                .zip(&s.predicted)
+                .map(|(gold, given)| gold == given)
+                .collect()
         };
         let test = mcnemar(&right(new), &right(old))?;
         map.insert("gained".into(), (test.only_first as i64).into());

@@ -10,10 +10,10 @@ use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 use super::tensors::{integers, map_of, to_tensor};
 use crate::adapter::{Adapter, Labels};
 use crate::model::{BUNDLED, Encoding, Frozen, Inputs, Model, Noise, tokenize::Text};
+use crate::script::Session;
 use crate::script::error::Fallible;
 use crate::script::options::{NativeSpec, OptionSpec, Options};
 use crate::script::values::describe;
-use crate::script::Session;
 use crate::train::{gradients_of, targets};
 use crate::{Result, bail};
 
@@ -33,9 +33,14 @@ static MODEL: NativeSpec = NativeSpec {
 static TOKENIZE: NativeSpec = NativeSpec {
     name: "tokenize",
     options: &[
-        OptionSpec::int("max_length", 2, 1 << 20, "the longest text, special tokens included")
-            .unit("tokens")
-            .otherwise("the model's own limit, at most 512"),
+        OptionSpec::int(
+            "max_length",
+            2,
+            1 << 20,
+            "the longest text, special tokens included",
+        )
+        .unit("tokens")
+        .otherwise("the model's own limit, at most 512"),
         OptionSpec::value(
             "padding",
             "true (to the longest), false (arrays of arrays) or \"max_length\"",
@@ -183,7 +188,11 @@ fn load(context: &NativeCallContext, name: &str, options: &Map) -> Fallible<Mode
         return Ok(model.clone());
     }
     let device = &session.setup().device;
-    let dtype = if precision == "f64" { DType::F64 } else { DType::F32 };
+    let dtype = if precision == "f64" {
+        DType::F64
+    } else {
+        DType::F32
+    };
     let model = match name {
         "mini" => Model::mini(dtype, device)?,
         _ => {
@@ -228,7 +237,10 @@ pub(super) fn read_texts(texts: &Array) -> Result<Vec<Pair>> {
             {
                 return Ok((a, Some(b)));
             }
-            bail!("text {i}: expected a text or a pair of texts, got {}", describe(item))
+            bail!(
+                "text {i}: expected a text or a pair of texts, got {}",
+                describe(item)
+            )
         })
         .collect()
 }
@@ -246,7 +258,11 @@ fn tokens(model: &Model, texts: &Array, options: &Map) -> Result<Map> {
     match (padding.as_bool(), padding.clone().into_string().as_deref()) {
         (Ok(false), _) => {
             let ids = |values: &[u32]| -> Dynamic {
-                values.iter().map(|v| Dynamic::from(i64::from(*v))).collect::<Array>().into()
+                values
+                    .iter()
+                    .map(|v| Dynamic::from(i64::from(*v)))
+                    .collect::<Array>()
+                    .into()
             };
             let all = |of: &dyn Fn(&Encoding) -> Dynamic| -> Dynamic {
                 encodings.iter().map(of).collect::<Array>().into()
@@ -280,19 +296,28 @@ fn tokens(model: &Model, texts: &Array, options: &Map) -> Result<Map> {
             Ok(map_of([
                 ("input_ids", Dynamic::from(inputs.ids.to_dtype(DType::I64)?)),
                 ("attention_mask", Dynamic::from(mask)),
-                ("type_ids", Dynamic::from(inputs.type_ids.to_dtype(DType::I64)?)),
+                (
+                    "type_ids",
+                    Dynamic::from(inputs.type_ids.to_dtype(DType::I64)?),
+                ),
             ]))
         }
         _ => Err(options.error(
             "padding",
-            format!("expected true, false or \"max_length\", got {}", describe(&padding)),
+            format!(
+                "expected true, false or \"max_length\", got {}",
+                describe(&padding)
+            ),
         )),
     }
 }
 
 fn read_inputs(model: &Model, map: &Map, also: &[&str]) -> Result<Inputs> {
     let known = ["input_ids", "attention_mask", "type_ids"];
-    if let Some(key) = map.keys().find(|k| !known.contains(&k.as_str()) && !also.contains(&k.as_str())) {
+    if let Some(key) = map
+        .keys()
+        .find(|k| !known.contains(&k.as_str()) && !also.contains(&k.as_str()))
+    {
         bail!("inputs: unknown key {key}; it takes {}", known.join(", "));
     }
     let Some(ids) = map.get("input_ids") else {
@@ -321,7 +346,9 @@ fn hidden(model: &Model, adapter: &Adapter, inputs: &Inputs) -> Result<Tensor> {
 fn only_head(adapter: &Adapter) -> Result<&crate::adapter::Head> {
     match adapter.heads() {
         [head] => Ok(head),
-        [] => bail!("adapter {} has no head", adapter.name(); hint: "give it one: a.with_head(other.head)"),
+        [] => {
+            bail!("adapter {} has no head", adapter.name(); hint: "give it one: a.with_head(other.head)")
+        }
         several => bail!(
             "adapter {} has {} heads: {}",
             adapter.name(),
@@ -341,10 +368,19 @@ fn gradients_map(model: &Model, adapter: &Adapter, map: &Map) -> Result<Map> {
     let labels = to_tensor(labels)?;
     let gold: Vec<f64> = match head.labels {
         Labels::Number => labels.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?,
-        _ => integers(&labels, "labels")?.into_iter().map(|l| l as f64).collect(),
+        _ => integers(&labels, "labels")?
+            .into_iter()
+            .map(|l| l as f64)
+            .collect(),
     };
-    if let Some(bad) = gold.iter().find(|g| head.labels != Labels::Number && **g < 0.0) {
-        bail!("labels hold {bad}, expected 0 to {}", head.labels.outputs() - 1);
+    if let Some(bad) = gold
+        .iter()
+        .find(|g| head.labels != Labels::Number && **g < 0.0)
+    {
+        bail!(
+            "labels hold {bad}, expected 0 to {}",
+            head.labels.outputs() - 1
+        );
     }
     let targets = targets(&gold, &head.labels, model.dtype(), model.device())?;
     let found = gradients_of(model, adapter, head, &inputs, &targets)?;
@@ -353,5 +389,8 @@ fn gradients_map(model: &Model, adapter: &Adapter, map: &Map) -> Result<Map> {
         .into_iter()
         .map(|(name, tensor)| (name.as_str().into(), Dynamic::from(tensor)))
         .collect();
-    Ok(map_of([("loss", found.loss.into()), ("grads", grads.into())]))
+    Ok(map_of([
+        ("loss", found.loss.into()),
+        ("grads", grads.into()),
+    ]))
 }

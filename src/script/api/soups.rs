@@ -165,18 +165,20 @@ pub(super) fn adapters(items: &Array, native: &str) -> Result<Vec<Adapter>> {
 
 fn mix(members: &Array, options: &Map) -> Result<Adapter> {
     let options = Options::read(&SOUP, options)?;
-    let weights = match options.value::<Array>("weights")? {
-        None => None,
-        Some(list) => Some(
-            list.iter()
-                .map(|w| match (w.as_float(), w.as_int()) {
-                    (Ok(w), _) => Ok(w),
-                    (_, Ok(w)) => Ok(w as f64),
-                    _ => Err(options.error("weights", format!("expected numbers, got {}", describe(w)))),
-                })
-                .collect::<Result<Vec<f64>>>()?,
-        ),
-    };
+    let weights =
+        match options.value::<Array>("weights")? {
+            None => None,
+            Some(list) => Some(
+                list.iter()
+                    .map(|w| match (w.as_float(), w.as_int()) {
+                        (Ok(w), _) => Ok(w),
+                        (_, Ok(w)) => Ok(w as f64),
+                        _ => Err(options
+                            .error("weights", format!("expected numbers, got {}", describe(w)))),
+                    })
+                    .collect::<Result<Vec<f64>>>()?,
+            ),
+        };
     soup::soup(&adapters(members, "soup")?, weights.as_deref())
 }
 
@@ -206,15 +208,31 @@ fn explanation(adapter: &Adapter) -> Result<Map> {
     let weights: Vec<Value> = match adapter.recipe() {
         Some(recipe) => recipe.describe()["weights"]
             .as_array()
-            .map(|w| w.iter().map(|w| w.as_f64().map_or(Value::Null, Value::Float)).collect())
+            .map(|w| {
+                w.iter()
+                    .map(|w| w.as_f64().map_or(Value::Null, Value::Float))
+                    .collect()
+            })
             .unwrap_or_default(),
         None => vec![Value::Float(1.0)],
     };
     let members = adapter.members();
     let table = Table::from_columns([
-        ("member", members.iter().map(|m| Value::text(m.name())).collect::<Vec<_>>()),
+        (
+            "member",
+            members
+                .iter()
+                .map(|m| Value::text(m.name()))
+                .collect::<Vec<_>>(),
+        ),
         ("weight", weights),
-        ("id", members.iter().map(|m| Value::text(m.id().short())).collect()),
+        (
+            "id",
+            members
+                .iter()
+                .map(|m| Value::text(m.id().short()))
+                .collect(),
+        ),
     ])?;
     let mut map = map_of([
         ("members", Dynamic::from(table)),

@@ -23,18 +23,36 @@ static SORT: NativeSpec = NativeSpec {
 
 static JOIN: NativeSpec = NativeSpec {
     name: "join",
-    options: &[OptionSpec::choice("how", &["inner", "left", "outer"], "which rows without a partner stay")
-        .or("inner")],
+    options: &[OptionSpec::choice(
+        "how",
+        &["inner", "left", "outer"],
+        "which rows without a partner stay",
+    )
+    .or("inner")],
 };
 
 static CORRELATE: NativeSpec = NativeSpec {
     name: "correlate",
     options: &[
-        OptionSpec::choice("method", &["pearson", "spearman", "kendall"], "which correlation").or("pearson"),
+        OptionSpec::choice(
+            "method",
+            &["pearson", "spearman", "kendall"],
+            "which correlation",
+        )
+        .or("pearson"),
         OptionSpec::list("given", "columns held fixed (partial correlation)").or("[]"),
-        OptionSpec::text("within", "a column whose groups are centred first").otherwise("no centring"),
-        OptionSpec::text("cluster", "a column whose groups the bootstrap draws whole").otherwise("rows are drawn"),
-        OptionSpec::int("ci", 0, 1_000_000, "bootstrap draws for the 95 % interval; 0 for none").unit("draws").or("0"),
+        OptionSpec::text("within", "a column whose groups are centred first")
+            .otherwise("no centring"),
+        OptionSpec::text("cluster", "a column whose groups the bootstrap draws whole")
+            .otherwise("rows are drawn"),
+        OptionSpec::int(
+            "ci",
+            0,
+            1_000_000,
+            "bootstrap draws for the 95 % interval; 0 for none",
+        )
+        .unit("draws")
+        .or("0"),
         OptionSpec::int("seed", 0, i64::MAX, "moves the draws").otherwise("the study's seed"),
     ],
 };
@@ -42,7 +60,11 @@ static CORRELATE: NativeSpec = NativeSpec {
 static COMPARE: NativeSpec = NativeSpec {
     name: "compare",
     options: &[
-        OptionSpec::value("against", "a value of the column", "the level that the others are compared with"),
+        OptionSpec::value(
+            "against",
+            "a value of the column",
+            "the level that the others are compared with",
+        ),
         OptionSpec::list("pair", "the columns that make two rows a pair"),
         OptionSpec::choice("test", &["wilcoxon", "t"], "the paired test").or("wilcoxon"),
     ],
@@ -114,7 +136,11 @@ mod natives {
     /// The names of the columns, in order.
     #[rhai_fn(get = "columns", pure)]
     pub fn columns(table: &mut Table) -> Array {
-        table.columns().into_iter().map(|name| name.to_string().into()).collect()
+        table
+            .columns()
+            .into_iter()
+            .map(|name| name.to_string().into())
+            .collect()
     }
 
     /// The hash of the content.
@@ -139,8 +165,15 @@ mod natives {
     /// One row as a map.
     #[rhai_fn(index_get, pure, return_raw)]
     pub fn row(table: &mut Table, index: i64) -> Fallible<Map> {
-        let at = if index < 0 { index + table.len() as i64 } else { index };
-        Ok(map_of_row(table, usize::try_from(at).unwrap_or(usize::MAX))?)
+        let at = if index < 0 {
+            index + table.len() as i64
+        } else {
+            index
+        };
+        Ok(map_of_row(
+            table,
+            usize::try_from(at).unwrap_or(usize::MAX),
+        )?)
     }
 
     /// All rows as maps.
@@ -225,7 +258,10 @@ mod natives {
                 Err(_) => bail!("rename: {from} needs a name, got {}", describe(to)),
             }
         }
-        let pairs: Vec<(&str, &str)> = pairs.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+        let pairs: Vec<(&str, &str)> = pairs
+            .iter()
+            .map(|(a, b)| (a.as_str(), b.as_str()))
+            .collect();
         Ok(table.rename(&pairs)?)
     }
 
@@ -239,7 +275,11 @@ mod natives {
     #[rhai_fn(name = "sort", pure, return_raw)]
     pub fn sort_with(table: &mut Table, by: &str, options: Map) -> Fallible<Table> {
         let options = Options::read(&SORT, &options)?;
-        let order = if options.bool("descending")? { Order::Descending } else { Order::Ascending };
+        let order = if options.bool("descending")? {
+            Order::Descending
+        } else {
+            Order::Ascending
+        };
         Ok(table.sort(&[(by, order)])?)
     }
 
@@ -266,7 +306,12 @@ mod natives {
 
     /// The same with options.
     #[rhai_fn(name = "join", pure, return_raw)]
-    pub fn join_with(table: &mut Table, other: Table, keys: Array, options: Map) -> Fallible<Table> {
+    pub fn join_with(
+        table: &mut Table,
+        other: Table,
+        keys: Array,
+        options: Map,
+    ) -> Fallible<Table> {
         let how = match Options::read(&JOIN, &options)?.text("how")?.as_str() {
             "left" => How::Left,
             "outer" => How::Outer,
@@ -297,10 +342,16 @@ mod natives {
                 Ok(one) => vec![one],
                 Err(_) => match names.as_array_ref() {
                     Ok(several) => texts(&several, "agg")?,
-                    Err(_) => bail!("agg: {column} needs names of summaries, got {}", describe(names)),
+                    Err(_) => bail!(
+                        "agg: {column} needs names of summaries, got {}",
+                        describe(names)
+                    ),
                 },
             };
-            let parsed = names.iter().map(|n| n.parse()).collect::<Result<Vec<Aggregate>>>()?;
+            let parsed = names
+                .iter()
+                .map(|n| n.parse())
+                .collect::<Result<Vec<Aggregate>>>()?;
             wanted.push((column.as_str(), parsed));
         }
         Ok(groups.agg(&wanted)?)
@@ -416,7 +467,9 @@ fn correlation(
         within: options.maybe_text("within")?,
         cluster: options.maybe_text("cluster")?,
         ci: options.count("ci")?,
-        seed: options.maybe_int("seed")?.map_or(session.seed(), |s| s as u64),
+        seed: options
+            .maybe_int("seed")?
+            .map_or(session.seed(), |s| s as u64),
     };
     table.correlate(x, y, &settings, session.context())
 }
@@ -436,7 +489,9 @@ fn of_maps(rows: &Array, order: Option<Vec<String>>) -> Result<Table> {
     let order = match (order, cells.first()) {
         (Some(order), _) => order,
         (None, Some(first)) => first.iter().map(|(name, _)| name.clone()).collect(),
-        (None, None) => bail!("table: no rows, so no columns"; hint: "name them: table([], [\"a\"])"),
+        (None, None) => {
+            bail!("table: no rows, so no columns"; hint: "name them: table([], [\"a\"])")
+        }
     };
     Table::from_rows(&cells, &borrowed(&order))
 }
@@ -464,15 +519,19 @@ fn condition(value: &Dynamic) -> Result<Condition> {
         return Ok(Condition::between(range.start, range.end, false));
     }
     match value.as_array_ref() {
-        Ok(several) => {
-            Ok(Condition::OneOf(several.iter().map(to_value).collect::<Result<_>>()?))
-        }
+        Ok(several) => Ok(Condition::OneOf(
+            several.iter().map(to_value).collect::<Result<_>>()?,
+        )),
         Err(_) => Ok(Condition::Equals(to_value(value)?)),
     }
 }
 
 fn map_of_row(table: &Table, row: usize) -> Result<Map> {
-    Ok(table.row(row)?.into_iter().map(|(name, value)| (name.into(), to_dynamic(value))).collect())
+    Ok(table
+        .row(row)?
+        .into_iter()
+        .map(|(name, value)| (name.into(), to_dynamic(value)))
+        .collect())
 }
 
 /// A cell as a script's value.
@@ -505,7 +564,12 @@ pub(super) fn to_value(value: &Dynamic) -> Result<Value> {
         return Ok(Value::text(text));
     }
     if let Ok(items) = value.as_array_ref() {
-        return Ok(Value::List(items.iter().map(to_value).collect::<Result<_>>()?));
+        return Ok(Value::List(
+            items.iter().map(to_value).collect::<Result<_>>()?,
+        ));
     }
-    bail!("a Table's cell holds numbers, texts, true or false or lists, not {}", describe(value))
+    bail!(
+        "a Table's cell holds numbers, texts, true or false or lists, not {}",
+        describe(value)
+    )
 }

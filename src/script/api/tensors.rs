@@ -7,10 +7,10 @@ use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 
 use crate::model::read_safetensors;
+use crate::script::Session;
 use crate::script::error::Fallible;
 use crate::script::options::{NativeSpec, OptionSpec, Options};
 use crate::script::values::describe;
-use crate::script::Session;
 use crate::study::files::write_atomic;
 use crate::{Result, bail};
 
@@ -43,7 +43,9 @@ mod natives {
     /// ```
     #[rhai_fn(return_raw)]
     pub fn tensor(values: Array) -> Fallible<Tensor> {
-        Ok(to_tensor(&values.into())?.to_dtype(DType::F32).map_err(crate::Error::from)?)
+        Ok(to_tensor(&values.into())?
+            .to_dtype(DType::F32)
+            .map_err(crate::Error::from)?)
     }
 
     /// The tensors of a safetensors file: a map of Tensors by name.
@@ -51,7 +53,10 @@ mod natives {
     pub fn load_tensors(context: NativeCallContext, path: &str) -> Fallible<Map> {
         let file = Session::of(&context)?.read_path(path)?;
         let tensors = read_safetensors(&file)?;
-        Ok(tensors.into_iter().map(|(k, v)| (k.into(), Dynamic::from(v))).collect())
+        Ok(tensors
+            .into_iter()
+            .map(|(k, v)| (k.into(), Dynamic::from(v)))
+            .collect())
     }
 
     /// Saves a map of Tensors as a safetensors file, as f32.
@@ -206,7 +211,10 @@ mod natives {
         order.truncate(k as usize);
         let tops: Array = order.iter().map(|i| Dynamic::from(values[*i])).collect();
         let indices: Array = order.iter().map(|i| Dynamic::from(*i as i64)).collect();
-        Ok(map_of([("values", tops.into()), ("indices", indices.into())]))
+        Ok(map_of([
+            ("values", tops.into()),
+            ("indices", indices.into()),
+        ]))
     }
 
     /// Absolute values, entry by entry.
@@ -232,9 +240,18 @@ mod natives {
     pub fn choose(condition: Tensor, x: Dynamic, y: Dynamic) -> Fallible<Tensor> {
         let (x, y) = (like(&condition, &x)?, like(&condition, &y)?);
         if x.dims() != condition.dims() || y.dims() != condition.dims() {
-            bail!("choose: shapes {:?}, {:?} and {:?} differ", condition.dims(), x.dims(), y.dims());
+            bail!(
+                "choose: shapes {:?}, {:?} and {:?} differ",
+                condition.dims(),
+                x.dims(),
+                y.dims()
+            );
         }
-        let condition = done(condition.ne(0f64).or_else(|_| condition.to_dtype(DType::F64)?.ne(0f64)))?;
+        let condition = done(
+            condition
+                .ne(0f64)
+                .or_else(|_| condition.to_dtype(DType::F64)?.ne(0f64)),
+        )?;
         Ok(done(condition.where_cond(&x, &y))?)
     }
 }
@@ -270,7 +287,11 @@ type Binary = fn(&Tensor, &Tensor) -> candle_core::Result<Tensor>;
 
 fn binary(name: &str, a: &Tensor, b: &Tensor, op: Binary) -> Fallible<Tensor> {
     if a.dims() != b.dims() {
-        bail!("Tensors of shapes {:?} and {:?} have no {name}", a.dims(), b.dims());
+        bail!(
+            "Tensors of shapes {:?} and {:?} have no {name}",
+            a.dims(),
+            b.dims()
+        );
     }
     // Integers meet floats as f32; comparisons give u8, which is no number to go on with.
     let dtype = match (a.dtype().is_float(), b.dtype().is_float()) {
@@ -285,7 +306,11 @@ fn binary(name: &str, a: &Tensor, b: &Tensor, op: Binary) -> Fallible<Tensor> {
 }
 
 fn full(like: &Tensor, value: f64) -> Result<Tensor> {
-    let dtype = if like.dtype().is_float() { like.dtype() } else { DType::F32 };
+    let dtype = if like.dtype().is_float() {
+        like.dtype()
+    } else {
+        DType::F32
+    };
     Ok(Tensor::full(value, like.shape(), like.device())?.to_dtype(dtype)?)
 }
 
@@ -326,8 +351,12 @@ fn extreme(t: &Tensor, pick: fn(f64, f64) -> f64) -> Fallible<f64> {
 pub(super) fn integers(t: &Tensor, what: &str) -> Result<Vec<i64>> {
     values(t)?
         .into_iter()
-        .map(|v| if v.fract() == 0.0 && v.abs() < 9e15 { Ok(v as i64) } else {
-            bail!("{what} hold {v}, expected integers")
+        .map(|v| {
+            if v.fract() == 0.0 && v.abs() < 9e15 {
+                Ok(v as i64)
+            } else {
+                bail!("{what} hold {v}, expected integers")
+            }
         })
         .collect()
 }
@@ -362,7 +391,11 @@ fn collect(
             }
             shape.push(items.len());
         } else if shape[depth] != items.len() {
-            bail!("a Tensor's rows differ in length: {} and {}", shape[depth], items.len());
+            bail!(
+                "a Tensor's rows differ in length: {} and {}",
+                shape[depth],
+                items.len()
+            );
         }
         for item in items.iter() {
             collect(item, depth + 1, shape, numbers, whole)?;
@@ -378,7 +411,10 @@ fn collect(
             *whole = false;
             numbers.push(v);
         }
-        _ => bail!("expected a Tensor or numbers in arrays, got {}", describe(value)),
+        _ => bail!(
+            "expected a Tensor or numbers in arrays, got {}",
+            describe(value)
+        ),
     }
     Ok(())
 }
@@ -392,7 +428,10 @@ fn nested(values: &[f64], dims: &[usize], whole: bool) -> Dynamic {
             let rows: Array = if step == 0 {
                 Array::new()
             } else {
-                values.chunks(step).map(|c| nested(c, rest, whole)).collect()
+                values
+                    .chunks(step)
+                    .map(|c| nested(c, rest, whole))
+                    .collect()
             };
             rows.into()
         }
@@ -401,7 +440,11 @@ fn nested(values: &[f64], dims: &[usize], whole: bool) -> Dynamic {
 
 fn largest_difference(a: &Tensor, b: &Tensor, mask: Option<&Tensor>) -> Result<f64> {
     if a.dims() != b.dims() {
-        bail!("max_abs_diff: shapes {:?} and {:?} differ", a.dims(), b.dims());
+        bail!(
+            "max_abs_diff: shapes {:?} and {:?} differ",
+            a.dims(),
+            b.dims()
+        );
     }
     let (x, y) = (values(a)?, values(b)?);
     let kept = match mask {
@@ -409,7 +452,8 @@ fn largest_difference(a: &Tensor, b: &Tensor, mask: Option<&Tensor>) -> Result<f
         Some(mask) if a.dims().starts_with(mask.dims()) => values(mask)?,
         Some(mask) => bail!(
             "max_abs_diff: the mask's shape {:?} is not how {:?} begins",
-            mask.dims(), a.dims()
+            mask.dims(),
+            a.dims()
         ),
     };
     let width = (x.len() / kept.len().max(1)).max(1);
@@ -431,12 +475,18 @@ fn card_of(t: &Tensor) -> Result<String> {
     let values = values(t)?;
     let shape: Vec<String> = t.dims().iter().map(ToString::to_string).collect();
     let mut card = format!("Tensor [{}] {}", shape.join(", "), t.dtype().as_str());
-    if let (Some(low), Some(high)) =
-        (values.iter().copied().reduce(f64::min), values.iter().copied().reduce(f64::max))
-    {
+    if let (Some(low), Some(high)) = (
+        values.iter().copied().reduce(f64::min),
+        values.iter().copied().reduce(f64::max),
+    ) {
         let first: Vec<String> = values.iter().take(4).map(|v| short(*v)).collect();
         let more = if values.len() > 4 { ", ..." } else { "" };
-        card += &format!(", {} to {}: {}{more}", short(low), short(high), first.join(", "));
+        card += &format!(
+            ", {} to {}: {}{more}",
+            short(low),
+            short(high),
+            first.join(", ")
+        );
     }
     Ok(card)
 }

@@ -21,34 +21,93 @@ pub(super) static OPTIONS: &[NativeSpec] = &[TRAIN];
 static TRAIN: NativeSpec = NativeSpec {
     name: "train",
     options: &[
-        OptionSpec::choice("adapter", &["pfeiffer", "houlsby", "parallel", "lora"], "the kind of adapter")
-            .or("pfeiffer"),
-        OptionSpec::float("reduction", 1.0, 1e6, "bottleneck width = hidden size / this, at least 1")
-            .otherwise("16; parallel 2"),
+        OptionSpec::choice(
+            "adapter",
+            &["pfeiffer", "houlsby", "parallel", "lora"],
+            "the kind of adapter",
+        )
+        .or("pfeiffer"),
+        OptionSpec::float(
+            "reduction",
+            1.0,
+            1e6,
+            "bottleneck width = hidden size / this, at least 1",
+        )
+        .otherwise("16; parallel 2"),
         OptionSpec::int("r", 1, 4096, "rank of a LoRA").or("8"),
         OptionSpec::float("alpha", 1e-6, 1e6, "a LoRA's change is scaled by alpha / r").or("8"),
-        OptionSpec::list("targets", "the linear maps of a LoRA: query, key, value, intermediate, output")
-            .otherwise("query and value"),
+        OptionSpec::list(
+            "targets",
+            "the linear maps of a LoRA: query, key, value, intermediate, output",
+        )
+        .otherwise("query and value"),
         OptionSpec::int("epochs", 1, 10_000, "passes over the train split").or("3"),
-        OptionSpec::int("batch", 1, 65_536, "rows a step").unit("rows").or("32"),
+        OptionSpec::int("batch", 1, 65_536, "rows a step")
+            .unit("rows")
+            .or("32"),
         OptionSpec::float("lr", 1e-12, 10.0, "peak learning rate").otherwise("1e-3; 5e-4 for lora"),
-        OptionSpec::float("weight_decay", 0.0, 10.0, "AdamW's weight decay, on all trained tensors").or("0.01"),
-        OptionSpec::float("warmup", 0.0, 1.0, "share of all steps in which the learning rate rises").or("0.06"),
-        OptionSpec::float("max_norm", 1e-6, 1e9, "bound on the norm of all gradients together").or("1"),
+        OptionSpec::float(
+            "weight_decay",
+            0.0,
+            10.0,
+            "AdamW's weight decay, on all trained tensors",
+        )
+        .or("0.01"),
+        OptionSpec::float(
+            "warmup",
+            0.0,
+            1.0,
+            "share of all steps in which the learning rate rises",
+        )
+        .or("0.06"),
+        OptionSpec::float(
+            "max_norm",
+            1e-6,
+            1e9,
+            "bound on the norm of all gradients together",
+        )
+        .or("1"),
         OptionSpec::float("dropout", 0.0, 0.99, "share of states dropped in training")
             .otherwise("as the model's configuration says"),
-        OptionSpec::int("max_length", 2, 1 << 20, "the longest text").unit("tokens")
+        OptionSpec::int("max_length", 2, 1 << 20, "the longest text")
+            .unit("tokens")
             .otherwise("the model's own limit, at most 512"),
-        OptionSpec::int("patience", 1, 10_000, "epochs without a better validation score before training ends")
-            .unit("epochs").otherwise("all epochs are trained"),
-        OptionSpec::int("seed", 0, i64::MAX, "moves the order of rows and the dropout")
-            .otherwise("the study's seed"),
-        OptionSpec::int("init_seed", 0, i64::MAX, "moves the initial tensors; adapters to be mixed should share it")
-            .otherwise("the study's seed"),
-        OptionSpec::value("from", "an Adapter", "start from its tensors, mask and head")
-            .otherwise("a fresh adapter"),
-        OptionSpec::int("token_budget", 16, 1 << 30, "the most tokens computed at once; larger batches are split")
-            .unit("tokens").or("16384"),
+        OptionSpec::int(
+            "patience",
+            1,
+            10_000,
+            "epochs without a better validation score before training ends",
+        )
+        .unit("epochs")
+        .otherwise("all epochs are trained"),
+        OptionSpec::int(
+            "seed",
+            0,
+            i64::MAX,
+            "moves the order of rows and the dropout",
+        )
+        .otherwise("the study's seed"),
+        OptionSpec::int(
+            "init_seed",
+            0,
+            i64::MAX,
+            "moves the initial tensors; adapters to be mixed should share it",
+        )
+        .otherwise("the study's seed"),
+        OptionSpec::value(
+            "from",
+            "an Adapter",
+            "start from its tensors, mask and head",
+        )
+        .otherwise("a fresh adapter"),
+        OptionSpec::int(
+            "token_budget",
+            16,
+            1 << 30,
+            "the most tokens computed at once; larger batches are split",
+        )
+        .unit("tokens")
+        .or("16384"),
     ],
 };
 
@@ -171,7 +230,11 @@ fn settings(session: &Session, options: &Options) -> Result<TrainOptions> {
 
 fn kind(options: &Options) -> Result<Arc<dyn Kind>> {
     let name = options.text("adapter")?;
-    let unfit: &[&str] = if name == "lora" { &["reduction"] } else { &["r", "alpha", "targets"] };
+    let unfit: &[&str] = if name == "lora" {
+        &["reduction"]
+    } else {
+        &["r", "alpha", "targets"]
+    };
     if let Some(option) = unfit.iter().find(|o| options.given(o)) {
         return Err(options.error(option, format!("{name} has no such setting")));
     }
@@ -181,7 +244,10 @@ fn kind(options: &Options) -> Result<Arc<dyn Kind>> {
         "lora" => {
             let targets = match options.value::<Array>("targets")? {
                 None => Lora::default().targets,
-                Some(names) => names.iter().map(|n| target(options, n)).collect::<Result<_>>()?,
+                Some(names) => names
+                    .iter()
+                    .map(|n| target(options, n))
+                    .collect::<Result<_>>()?,
             };
             return Ok(Arc::new(Lora::new(
                 options.count("r")?,
@@ -206,7 +272,10 @@ fn target(options: &Options, name: &Dynamic) -> Result<LinearSite> {
         Ok("output") => Ok(LinearSite::Output),
         _ => Err(options.error(
             "targets",
-            format!("expected query, key, value, intermediate or output, got {}", describe(name)),
+            format!(
+                "expected query, key, value, intermediate or output, got {}",
+                describe(name)
+            ),
         )),
     }
 }
