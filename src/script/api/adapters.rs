@@ -8,8 +8,8 @@ use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 
 use super::tensors::{map_of, to_tensor};
 use crate::adapter::{Adapter, Head, Name, Tensors, formats};
+use crate::script::Fallible;
 use crate::script::Session;
-use crate::script::error::Fallible;
 use crate::study::Id;
 use crate::{Error, Result, bail};
 

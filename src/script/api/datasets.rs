@@ -7,10 +7,10 @@ use super::files::json;
 use super::tensors::map_of;
 use crate::data::{Columns, Dataset, Label, LoadOptions, Row, Split, bundled};
 use crate::report::table::{Table, Value};
+use crate::script::Fallible;
 use crate::script::Session;
-use crate::script::error::Fallible;
-use crate::script::options::{NativeSpec, OptionSpec, Options};
-use crate::script::values::describe;
+use crate::script::describe;
+use crate::script::{NativeSpec, OptionSpec, Options};
 use crate::{Error, Result, bail, nearest};
 
 /// The options of the natives here.

@@ -8,10 +8,10 @@ use crate::data::Dataset;
 use crate::evaluate::{Cell, EvaluateOptions, GridOptions, Score, evaluate, evaluate_all};
 use crate::model::Model;
 use crate::report::table::{Table, Value};
+use crate::script::Fallible;
 use crate::script::Session;
-use crate::script::error::Fallible;
-use crate::script::options::{NativeSpec, OptionSpec, Options};
-use crate::script::values::describe;
+use crate::script::describe;
+use crate::script::{NativeSpec, OptionSpec, Options};
 use crate::stats::mcnemar;
 use crate::{Result, bail};
 

@@ -10,10 +10,10 @@ use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 use super::tensors::{integers, map_of, to_tensor};
 use crate::adapter::{Adapter, Labels};
 use crate::model::{BUNDLED, Encoding, Frozen, Inputs, Model, Noise, tokenize::Text};
+use crate::script::Fallible;
 use crate::script::Session;
-use crate::script::error::Fallible;
-use crate::script::options::{NativeSpec, OptionSpec, Options};
-use crate::script::values::describe;
+use crate::script::describe;
+use crate::script::{NativeSpec, OptionSpec, Options};
 use crate::train::{gradients_of, targets};
 use crate::{Result, bail};
 

@@ -6,10 +6,10 @@ use rhai::{Array, Dynamic, Engine, FnPtr, Map, NativeCallContext};
 use crate::report::table::{
     Aggregate, CompareOptions, Condition, CorrelateOptions, Grouped, How, Order, Table, Value,
 };
+use crate::script::Fallible;
 use crate::script::Session;
-use crate::script::error::Fallible;
-use crate::script::options::{NativeSpec, OptionSpec, Options};
-use crate::script::values::describe;
+use crate::script::describe;
+use crate::script::{NativeSpec, OptionSpec, Options};
 use crate::stats::Correlation;
 use crate::{Error, Result, bail};
 

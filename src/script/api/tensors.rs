@@ -7,10 +7,10 @@ use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 
 use crate::model::read_safetensors;
+use crate::script::Fallible;
 use crate::script::Session;
-use crate::script::error::Fallible;
-use crate::script::options::{NativeSpec, OptionSpec, Options};
-use crate::script::values::describe;
+use crate::script::describe;
+use crate::script::{NativeSpec, OptionSpec, Options};
 use crate::study::files::write_atomic;
 use crate::{Result, bail};
 

@@ -8,10 +8,10 @@ use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 use crate::adapter::{Adapter, Bottleneck, Kind, Lora};
 use crate::data::Dataset;
 use crate::model::{LinearSite, Model};
+use crate::script::Fallible;
 use crate::script::Session;
-use crate::script::error::Fallible;
-use crate::script::options::{NativeSpec, OptionSpec, Options};
-use crate::script::values::describe;
+use crate::script::describe;
+use crate::script::{NativeSpec, OptionSpec, Options};
 use crate::train::{TrainOptions, train};
 use crate::{Result, bail};
 
