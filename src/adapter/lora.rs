@@ -11,6 +11,7 @@ use crate::{Result, bail};
 
 use super::kind::{Init, Kind, Mixing, Parameter};
 use super::tensors::{Name, Tensors};
+use super::value::Adapter;
 
 /// The settings of a LoRA.
 #[derive(Debug, Clone, PartialEq)]
@@ -205,6 +206,30 @@ impl Kind for Lora {
             scale: self.scale(),
         }
     }
+}
+
+/// The change that a LoRA makes to each weight matrix, scale B A [out, in], under the site's path
+/// with `delta` for a last part.
+pub fn deltas(adapter: &Adapter) -> Result<Tensors> {
+    let Mixing::Factors { scale } = adapter.kind().mixing() else {
+        bail!(
+            "{} is {}, not a LoRA",
+            adapter.name(),
+            adapter.kind().name()
+        );
+    };
+    let tensors = adapter.tensors()?;
+    let mut all = Tensors::new();
+    for (name, a) in tensors.iter() {
+        let Some(stem) = name.as_str().strip_suffix(".lora_A") else {
+            continue;
+        };
+        let Some(b) = tensors.get(&Name::new(format!("{stem}.lora_B"))) else {
+            bail!("the adapter has {name} but no {stem}.lora_B");
+        };
+        all.insert(Name::new(format!("{stem}.delta")), (b.matmul(a)? * scale)?);
+    }
+    Ok(all)
 }
 
 struct LoraSites {

@@ -6,12 +6,14 @@ pub mod formats;
 mod head;
 pub mod kind;
 mod lora;
+mod selection;
 mod tensors;
 mod value;
 
 pub use bottleneck::Bottleneck;
 pub use head::{Head, Labels, forward as head_forward};
 pub use kind::Kind;
-pub use lora::Lora;
+pub use lora::{Lora, deltas};
+pub use selection::Selection;
 pub use tensors::{Name, Tensors, matrices, natural, on_model};
 pub use value::{Adapter, Base, Epoch, Parts, Recipe, Training, content, head_id};

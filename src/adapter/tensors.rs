@@ -65,7 +65,7 @@ impl Name {
         let norm = self.0.contains("norm");
         match last {
             "weight" => !norm,
-            "lora_A" | "lora_B" => true,
+            "lora_A" | "lora_B" | "delta" => true,
             _ => false,
         }
     }

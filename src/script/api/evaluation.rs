@@ -66,6 +66,8 @@ pub(super) fn register(engine: &mut Engine, _: &Session) {
     engine.register_global_module(rhai::exported_module!(natives).into());
 }
 
+// The macro makes code that unwraps what it has just checked.
+#[allow(clippy::unwrap_used)]
 #[export_module]
 mod natives {
     /// How well an adapter with its head for a dataset does on the dataset's test split.

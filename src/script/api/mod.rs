@@ -15,7 +15,9 @@ mod files;
 mod lists;
 mod maths;
 mod models;
+mod pruning;
 mod sequences;
+mod signs;
 mod soups;
 mod tables;
 mod tensors;
@@ -39,6 +41,8 @@ pub static TOPICS: &[Topic] = &[
     topic("Training", training::register, training::OPTIONS),
     topic("Evaluation", evaluation::register, evaluation::OPTIONS),
     topic("Soups", soups::register, soups::OPTIONS),
+    topic("Signs", signs::register, signs::OPTIONS),
+    topic("Pruning", pruning::register, pruning::OPTIONS),
     topic("Tables", tables::register, tables::OPTIONS),
     topic("Tensors", tensors::register, tensors::OPTIONS),
     topic("Lists", lists::register, &[]),

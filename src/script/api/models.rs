@@ -60,6 +60,8 @@ pub(super) fn register(engine: &mut Engine, _: &Session) {
     engine.register_global_module(rhai::exported_module!(natives).into());
 }
 
+// The macro makes code that unwraps what it has just checked.
+#[allow(clippy::unwrap_used)]
 #[export_module]
 mod natives {
     /// A frozen base model: one that the binary carries ("mini") or a folder with `config.json`,

@@ -32,6 +32,8 @@ pub(super) fn register(engine: &mut Engine, _: &Session) {
     engine.register_global_module(rhai::exported_module!(natives).into());
 }
 
+// The macro makes code that unwraps what it has just checked.
+#[allow(clippy::unwrap_used)]
 #[export_module]
 mod natives {
     /// The uniform soup: the mean of the adapters' tensors. Its weights are made when needed; it

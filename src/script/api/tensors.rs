@@ -34,6 +34,8 @@ pub(super) fn register(engine: &mut Engine, _: &Session) {
     register_operators(engine);
 }
 
+// The macro makes code that unwraps what it has just checked.
+#[allow(clippy::unwrap_used)]
 #[export_module]
 mod natives {
     /// A Tensor of numbers nested in arrays, f32.

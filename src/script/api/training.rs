@@ -116,6 +116,8 @@ pub(super) fn register(engine: &mut Engine, _: &Session) {
     engine.register_global_module(rhai::exported_module!(natives).into());
 }
 
+// The macro makes code that unwraps what it has just checked.
+#[allow(clippy::unwrap_used)]
 #[export_module]
 mod natives {
     /// An adapter with its head, trained on a dataset's train split; the best epoch by its

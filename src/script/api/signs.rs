@@ -1,0 +1,315 @@
+//! Sign differences.
+
+use candle_core::Tensor;
+use rhai::plugin::*;
+use rhai::{Array, Dynamic, Engine, Map};
+
+use crate::adapter::{Adapter, Name, Selection, Tensors, deltas};
+use crate::report::table::{Table, Value};
+use crate::script::Session;
+use crate::script::{Fallible, NativeSpec, OptionSpec, Options};
+use crate::sign::{SignDiff, SignPlanes, TensorRow};
+use crate::{Result, bail};
+
+/// The options of the natives here.
+pub(super) static OPTIONS: &[NativeSpec] = &[SIGN_DIFF];
+
+static SIGN_DIFF: NativeSpec = NativeSpec {
+    name: "sign_diff",
+    options: &[
+        OptionSpec::choice(
+            "denominator",
+            &["all", "both_nonzero", "union_nonzero"],
+            "over which entries rates are taken",
+        )
+        .or("all"),
+        OptionSpec::choice(
+            "space",
+            &["factors", "delta"],
+            "for LoRA: the entries of A and B, or of the change B A",
+        )
+        .or("factors"),
+        OptionSpec::text(
+            "tensors",
+            "\"weights\", \"all\" or a pattern of names with *",
+        )
+        .or("weights"),
+    ],
+};
+
+/// Registers the topic.
+pub(super) fn register(engine: &mut Engine, _: &Session) {
+    engine.register_type_with_name::<SignDiff>("SignDiff");
+    engine.register_global_module(rhai::exported_module!(natives).into());
+}
+
+// The macro makes code that unwraps what it has just checked.
+#[allow(clippy::unwrap_used)]
+#[export_module]
+mod natives {
+    /// The signs of two adapters against each other.
+    ///
+    /// ```rhai,no_run
+    /// sign_diff(a, b).rate;
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn sign_diff(a: Adapter, b: Adapter) -> Fallible<SignDiff> {
+        Ok(of_adapters(&[a, b], &Map::new())?)
+    }
+
+    /// The same with options.
+    #[rhai_fn(name = "sign_diff", return_raw)]
+    pub fn sign_diff_with(a: Adapter, b: Adapter, options: Map) -> Fallible<SignDiff> {
+        Ok(of_adapters(&[a, b], &options)?)
+    }
+
+    /// The signs of two Tensors of one shape against each other.
+    ///
+    /// ```rhai
+    /// sign_diff(tensor([1.0, -1.0]), tensor([1.0, 1.0])).rate    // 0.5
+    /// ```
+    #[rhai_fn(name = "sign_diff", return_raw)]
+    pub fn sign_diff_tensors(a: Tensor, b: Tensor) -> Fallible<SignDiff> {
+        Ok(of_array(
+            &vec![Dynamic::from(a), Dynamic::from(b)],
+            &Map::new(),
+        )?)
+    }
+
+    /// The same with options.
+    #[rhai_fn(name = "sign_diff", return_raw)]
+    pub fn sign_diff_tensors_with(a: Tensor, b: Tensor, options: Map) -> Fallible<SignDiff> {
+        Ok(of_array(
+            &vec![Dynamic::from(a), Dynamic::from(b)],
+            &options,
+        )?)
+    }
+
+    /// The signs of several adapters, or Tensors, against each other.
+    #[rhai_fn(name = "sign_diff", return_raw)]
+    pub fn sign_diff_all(members: Array) -> Fallible<SignDiff> {
+        Ok(of_array(&members, &Map::new())?)
+    }
+
+    /// The same with options.
+    #[rhai_fn(name = "sign_diff", return_raw)]
+    pub fn sign_diff_all_with(members: Array, options: Map) -> Fallible<SignDiff> {
+        Ok(of_array(&members, &options)?)
+    }
+
+    /// The share of entries in conflict, for two members.
+    #[rhai_fn(get = "rate", pure, return_raw)]
+    pub fn rate(d: &mut SignDiff) -> Fallible<f64> {
+        Ok(d.rate()?)
+    }
+
+    /// Conflicts over the entries where neither is zero; among several members, where at least
+    /// two are not.
+    #[rhai_fn(get = "both_nonzero", pure, return_raw)]
+    pub fn both_nonzero(d: &mut SignDiff) -> Fallible<f64> {
+        Ok(d.mixture_both_nonzero())
+    }
+
+    /// Conflicts over the entries where at least one of two is not zero.
+    #[rhai_fn(get = "union_nonzero", pure, return_raw)]
+    pub fn union_nonzero(d: &mut SignDiff) -> Fallible<f64> {
+        let pair = d.pair()?;
+        Ok(ratio(pair.conflicts, pair.union_nonzero))
+    }
+
+    /// The share of entries whose signs differ, zero taken as a third sign, for two members.
+    #[rhai_fn(get = "tristate", pure, return_raw)]
+    pub fn tristate(d: &mut SignDiff) -> Fallible<f64> {
+        let pair = d.pair()?;
+        Ok(ratio(pair.tristate, pair.entries))
+    }
+
+    /// The number of entries in conflict.
+    #[rhai_fn(get = "conflicts", pure)]
+    pub fn conflicts(d: &mut SignDiff) -> i64 {
+        d.conflicts() as i64
+    }
+
+    /// The number of entries compared.
+    #[rhai_fn(get = "entries", pure)]
+    pub fn entries(d: &mut SignDiff) -> i64 {
+        d.entries() as i64
+    }
+
+    /// The share of entries with at least one positive and one negative member.
+    #[rhai_fn(get = "mixture", pure)]
+    pub fn mixture(d: &mut SignDiff) -> f64 {
+        d.mixture()
+    }
+
+    /// The mean of all pairs' rates.
+    #[rhai_fn(get = "mean_pairwise", pure)]
+    pub fn mean_pairwise(d: &mut SignDiff) -> f64 {
+        d.mean_pairwise()
+    }
+
+    /// The mean of min(#positive, #negative) over the number of members.
+    #[rhai_fn(get = "minority", pure)]
+    pub fn minority(d: &mut SignDiff) -> f64 {
+        d.minority()
+    }
+
+    /// The mixture's rate to be expected if signs were independent.
+    #[rhai_fn(get = "expected", pure)]
+    pub fn expected(d: &mut SignDiff) -> f64 {
+        d.expected()
+    }
+
+    /// What the entries are: "factors", "delta" or "weights".
+    #[rhai_fn(get = "space", pure)]
+    pub fn space(d: &mut SignDiff) -> String {
+        d.space().to_string()
+    }
+
+    /// Every pair: a Table with a, b, entries, conflicts, rate, both_nonzero, union_nonzero and
+    /// tristate.
+    #[rhai_fn(get = "pairs", pure, return_raw)]
+    pub fn pairs(d: &mut SignDiff) -> Fallible<Table> {
+        let rows = d.pairs();
+        let int = |of: &dyn Fn(usize) -> u64| {
+            (0..rows.len())
+                .map(|i| Value::Int(of(i) as i64))
+                .collect::<Vec<_>>()
+        };
+        let float = |of: &dyn Fn(usize) -> f64| {
+            (0..rows.len())
+                .map(|i| Value::Float(of(i)))
+                .collect::<Vec<_>>()
+        };
+        let counts = |i: usize| rows[i].counts;
+        Ok(Table::from_columns([
+            (
+                "a",
+                rows.iter().map(|r| Value::text(&r.a)).collect::<Vec<_>>(),
+            ),
+            ("b", rows.iter().map(|r| Value::text(&r.b)).collect()),
+            ("entries", int(&|i| counts(i).entries)),
+            ("conflicts", int(&|i| counts(i).conflicts)),
+            ("rate", float(&|i| rows[i].rate)),
+            (
+                "both_nonzero",
+                float(&|i| ratio(counts(i).conflicts, counts(i).both_nonzero)),
+            ),
+            (
+                "union_nonzero",
+                float(&|i| ratio(counts(i).conflicts, counts(i).union_nonzero)),
+            ),
+            (
+                "tristate",
+                float(&|i| ratio(counts(i).tristate, counts(i).entries)),
+            ),
+        ])?)
+    }
+
+    /// Every layer: a Table with layer, entries, conflicts, rate, both_nonzero and expected.
+    #[rhai_fn(get = "by_layer", pure, return_raw)]
+    pub fn by_layer(d: &mut SignDiff) -> Fallible<Table> {
+        Ok(rows(&d.by_layer(), false)?)
+    }
+
+    /// Every tensor: a Table with layer, site, tensor, entries, conflicts, rate, both_nonzero and
+    /// expected.
+    #[rhai_fn(get = "by_tensor", pure, return_raw)]
+    pub fn by_tensor(d: &mut SignDiff) -> Fallible<Table> {
+        Ok(rows(&d.by_tensor(), true)?)
+    }
+
+    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
+    pub fn card(d: &mut SignDiff) -> String {
+        d.to_string()
+    }
+}
+
+fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 {
+        0.0
+    } else {
+        part as f64 / whole as f64
+    }
+}
+
+fn rows(rows: &[TensorRow], each: bool) -> Result<Table> {
+    let column = |of: &dyn Fn(&TensorRow) -> Value| rows.iter().map(of).collect::<Vec<_>>();
+    let layer = |r: &TensorRow| r.layer.map_or(Value::Null, |l| Value::Int(l as i64));
+    let mut columns = vec![("layer", column(&layer))];
+    if each {
+        columns.push(("site", column(&|r| Value::text(&r.site))));
+        columns.push(("tensor", column(&|r| Value::text(&r.tensor))));
+    }
+    columns.push(("entries", column(&|r| Value::Int(r.entries as i64))));
+    columns.push(("conflicts", column(&|r| Value::Int(r.conflicts as i64))));
+    columns.push(("rate", column(&|r| Value::Float(r.rate))));
+    columns.push(("both_nonzero", column(&|r| Value::Float(r.both_nonzero))));
+    columns.push(("expected", column(&|r| Value::Float(r.expected))));
+    Table::from_columns(columns)
+}
+
+fn of_array(members: &Array, options: &Map) -> Result<SignDiff> {
+    if !members.iter().all(Dynamic::is::<Tensor>) || members.is_empty() {
+        return of_adapters(&super::soups::adapters(members, "sign_diff")?, options);
+    }
+    let options = Options::read(&SIGN_DIFF, options)?;
+    let named = members
+        .iter()
+        .enumerate()
+        .filter_map(|(i, m)| m.clone().try_cast::<Tensor>().map(|t| (i, t)))
+        .map(|(i, tensor)| {
+            let tensors: Tensors = [(Name::new("tensor"), tensor)].into();
+            Ok((format!("{i}"), SignPlanes::of(&tensors)?))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    SignDiff::of(&named, options.text("denominator")?.parse()?, "weights")
+}
+
+fn of_adapters(members: &[Adapter], options: &Map) -> Result<SignDiff> {
+    let options = Options::read(&SIGN_DIFF, options)?;
+    let selection = Selection::parse(&options.text("tensors")?);
+    let low_rank = members.iter().any(|m| m.kind().name() == "lora");
+    let delta = options.text("space")? == "delta";
+    if delta && !low_rank {
+        return Err(options.error("space", "only LoRA has a change B A apart from its weights"));
+    }
+    let space = match (low_rank, delta) {
+        (true, true) => "delta",
+        (true, false) => "factors",
+        _ => "weights",
+    };
+    let mut named = Vec::with_capacity(members.len());
+    for member in members {
+        let tensors = if delta {
+            deltas(member)?
+        } else {
+            member.tensors()?.as_ref().clone()
+        };
+        let planes =
+            SignPlanes::of(&selection.of(&tensors)?).map_err(|e| e.within(member.name()))?;
+        named.push((member.name().to_string(), planes));
+    }
+    let [first, ..] = members else {
+        bail!("the sign difference of no members");
+    };
+    if let Some(other) = members
+        .iter()
+        .find(|m| m.kind().name() != first.kind().name())
+    {
+        bail!(
+            "signs of {} and {}: one is {}, the other {}",
+            first.name(),
+            other.name(),
+            first.kind().name(),
+            other.kind().name()
+        );
+    }
+    SignDiff::of(&named, options.text("denominator")?.parse()?, space).map_err(|e| {
+        if low_rank && !delta {
+            e.hint("a LoRA soup's rank is the sum of its members': compare with space: \"delta\"")
+        } else {
+            e
+        }
+    })
+}
