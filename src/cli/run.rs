@@ -6,14 +6,16 @@ use clap::Args;
 
 use super::{Failure, Surroundings};
 use crate::Error;
+use crate::script::api::study::Study;
 use crate::script::{Diagnostic, Interpreter, Mode, Session};
+use crate::study::Record;
 
 /// Run a study.
 #[derive(Debug, Args)]
 pub(super) struct Run {
     /// The script.
     script: PathBuf,
-    /// The folder that what the script writes goes under (default: runs/NAME).
+    /// The folder that what the script writes goes under (default: runs/NAME-TIME-ID).
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -22,27 +24,54 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn main(self) -> Result<(), Failure> {
-        let name = self.script.file_stem().unwrap_or_default();
-        let folder = self.out.unwrap_or_else(|| Path::new("runs").join(name));
+        let source = self.script.display().to_string();
+        let text = std::fs::read_to_string(&self.script)
+            .map_err(|error| Diagnostic::of(&source, Error::new(error.to_string())))?;
         let mode = Mode::Script {
             path: self.script.clone(),
         };
         let session = self
             .surroundings
-            .session(mode, folder)
+            .session(mode, PathBuf::new())
             .map_err(Failure::Command)?;
-        execute(&self.script, session)?;
-        Ok(())
+        let mut record = Record::begin(&self.script, &text, session.setup().params.clone());
+        let folder = self.out.unwrap_or_else(|| record.folder());
+        session.set_write_folder(&folder);
+        let unsaved = |error: Error| Failure::Script(Diagnostic::of(&source, error));
+        record.save(&folder).map_err(unsaved)?;
+        let outcome = execute(&source, &text, &session);
+        describe(&mut record, &session);
+        record.end(outcome.as_ref().map(|_| ()).map_err(|d| &d.error));
+        record.save(&folder).map_err(unsaved)?;
+        session.notice(format!("the run is in {}", folder.display()));
+        Ok(outcome?)
     }
 }
 
-/// Runs the script at `path` in `session`.
-pub fn execute(path: &Path, session: Session) -> Result<(), Diagnostic> {
-    let source = path.display().to_string();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Diagnostic::of(&source, Error::new(error.to_string())))?;
-    let _value = Interpreter::new(session.clone()).run(&source, &text)?;
+/// Runs the text of the script at `source` in `session`.
+pub fn execute(source: &str, text: &str, session: &Session) -> Result<(), Diagnostic> {
+    let _value = Interpreter::new(session.clone()).run(source, text)?;
     session
         .check_params()
-        .map_err(|error| Diagnostic::of(&source, error))
+        .map_err(|error| Diagnostic::of(source, error))
+}
+
+/// Takes what the script said of itself into its record.
+fn describe(record: &mut Record, session: &Session) {
+    let said = session.extension::<Study>().said();
+    if let Some(name) = said.name {
+        record.name = name;
+    }
+    record.question = said.question;
+    record.recorded = said.recorded;
+    record.seed = session.seed();
+    record.imports = session
+        .imports()
+        .into_iter()
+        .map(|import| (display(&import.path), import.hash))
+        .collect();
+}
+
+fn display(path: &Path) -> String {
+    path.display().to_string()
 }

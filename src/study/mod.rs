@@ -2,7 +2,9 @@
 
 pub mod files;
 mod id;
+mod run;
 mod store;
 
 pub use id::Id;
+pub use run::{Record, Status};
 pub use store::Store;

@@ -273,7 +273,7 @@ fn to_table(cells: &[Cell]) -> Result<Table> {
         ("soup", column(&|c| Value::text(&c.soup))),
         (
             "members",
-            column(&|c| Value::list(c.members.iter().map(|m| Value::text(m)))),
+            column(&|c| Value::list(c.members.iter().map(Value::text))),
         ),
         ("size", column(&|c| Value::Int(c.members.len() as i64))),
         ("dataset", column(&|c| Value::text(&c.dataset))),

@@ -19,6 +19,7 @@ mod pruning;
 mod sequences;
 mod signs;
 mod soups;
+pub mod study;
 mod tables;
 mod tensors;
 mod training;
@@ -48,6 +49,7 @@ pub static TOPICS: &[Topic] = &[
     topic("Lists", lists::register, &[]),
     topic("Numbers", maths::register, &[]),
     topic("Sequences", sequences::register, &[]),
+    topic("Studies", study::register, study::OPTIONS),
     topic("Files and parameters", files::register, &[]),
 ];
 

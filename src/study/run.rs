@@ -1,0 +1,149 @@
+//! The record of a run: what was run, with what, and what it found.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::files::write_atomic;
+use super::id::Id;
+use crate::{Error, Result};
+
+/// How a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Begun, or ended without a word.
+    Running,
+    /// Ended as it should.
+    Done,
+    /// Ended by an error.
+    Failed,
+    /// Stopped by the user.
+    Interrupted,
+}
+
+/// What `run.json` holds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Record {
+    /// How the run stands.
+    pub status: Status,
+    /// The study's name: the script's, unless the script gives one.
+    pub name: String,
+    /// The question the study asks, if it says.
+    pub question: Option<String>,
+    /// The script's path as it was given.
+    pub script: String,
+    /// The hash of the script's text.
+    pub script_hash: String,
+    /// Hashes of imported modules, by path.
+    pub imports: BTreeMap<String, String>,
+    /// Parameters given with `--set`.
+    pub parameters: BTreeMap<String, String>,
+    /// The study's seed.
+    pub seed: u64,
+    /// What the script recorded, by name.
+    pub recorded: BTreeMap<String, Value>,
+    /// The version of the program.
+    pub version: String,
+    /// The class of kernels that computed.
+    pub class: String,
+    /// Threads that computed.
+    pub threads: usize,
+    /// When it began and, once it has, ended; UTC.
+    pub started: String,
+    /// When it ended.
+    pub ended: Option<String>,
+    /// The error that ended it.
+    pub error: Option<String>,
+}
+
+impl Record {
+    /// The record of a run of this script that begins now.
+    pub fn begin(script: &Path, text: &str, parameters: BTreeMap<String, String>) -> Self {
+        Self {
+            status: Status::Running,
+            name: stem(script),
+            question: None,
+            script: script.display().to_string(),
+            script_hash: Id::of_content("script", text.as_bytes())
+                .as_str()
+                .to_string(),
+            imports: BTreeMap::new(),
+            parameters,
+            seed: 0,
+            recorded: BTreeMap::new(),
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            class: crate::compute::class().to_string(),
+            threads: rayon::current_num_threads(),
+            started: now(),
+            ended: None,
+            error: None,
+        }
+    }
+
+    /// Ends the run; an interruption is an end of its own kind.
+    pub fn end(&mut self, outcome: std::result::Result<(), &Error>) {
+        self.ended = Some(now());
+        (self.status, self.error) = match outcome {
+            Ok(()) => (Status::Done, None),
+            Err(error) if error.kind() == crate::Kind::Interrupted => (Status::Interrupted, None),
+            Err(error) => (Status::Failed, Some(error.to_string())),
+        };
+    }
+
+    /// Writes `run.json` to the run's folder.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        let mut text = serde_json::to_string_pretty(self).map_err(|e| Error::new(e.to_string()))?;
+        text.push('\n');
+        write_atomic(&folder.join("run.json"), text.as_bytes())
+    }
+
+    /// The folder of a run by default: `runs/NAME-TIME-ID`.
+    pub fn folder(&self) -> PathBuf {
+        let time: String = self
+            .started
+            .chars()
+            .filter(char::is_ascii_digit)
+            .take(14)
+            .collect();
+        let key = serde_json::json!([self.script_hash, self.started, std::process::id()]);
+        let id = Id::of_recipe("run/1", &key);
+        Path::new("runs").join(format!("{}-{time}-{}", self.name, &id.as_str()[..6]))
+    }
+}
+
+fn stem(script: &Path) -> String {
+    script
+        .file_stem()
+        .map_or("study".into(), |s| s.to_string_lossy().into_owned())
+}
+
+fn now() -> String {
+    Timestamp::now()
+        .round(jiff::Unit::Second)
+        .unwrap_or_else(|_| Timestamp::now())
+        .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_written_and_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut record = Record::begin(Path::new("a/study.rhai"), "1 + 1", BTreeMap::new());
+        assert!(record.folder().to_string_lossy().contains("study-20"));
+        record.end(Err(&Error::interrupted()));
+        record.save(folder.path()).unwrap();
+        let text = std::fs::read_to_string(folder.path().join("run.json")).unwrap();
+        let back: Record = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            (back.status, back.name.as_str()),
+            (Status::Interrupted, "study")
+        );
+    }
+}
