@@ -3,5 +3,6 @@
 
 mod bundle;
 mod common;
+mod domains;
 mod script;
 mod signs;
