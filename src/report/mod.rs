@@ -1,3 +1,4 @@
 //! Tables and figures.
 
+pub mod figure;
 pub mod table;

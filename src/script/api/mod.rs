@@ -11,6 +11,7 @@ use super::{NativeSpec, Session};
 mod adapters;
 mod datasets;
 mod evaluation;
+mod figures;
 mod files;
 mod lists;
 mod maths;
@@ -45,6 +46,7 @@ pub static TOPICS: &[Topic] = &[
     topic("Signs", signs::register, signs::OPTIONS),
     topic("Pruning", pruning::register, pruning::OPTIONS),
     topic("Tables", tables::register, tables::OPTIONS),
+    topic("Figures", figures::register, figures::OPTIONS),
     topic("Tensors", tensors::register, tensors::OPTIONS),
     topic("Lists", lists::register, &[]),
     topic("Numbers", maths::register, &[]),

@@ -1,0 +1,120 @@
+//! Line figures, with bands over repetitions.
+
+use std::str::FromStr;
+
+use kuva::prelude::LinePlot;
+use kuva::render::plots::Plot;
+
+use super::{Figure, draw};
+use crate::report::table::{Aggregate, Order, Table, Value};
+use crate::{Error, Result, bail};
+
+/// What a band around a line shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Band {
+    /// The mean's 95 % interval by Student's t.
+    Ci95,
+    /// One standard deviation either way.
+    Sd,
+}
+
+impl FromStr for Band {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "ci95" => Ok(Self::Ci95),
+            "sd" => Ok(Self::Sd),
+            other => bail!("band {other:?}: expected ci95 or sd"),
+        }
+    }
+}
+
+/// How to draw lines.
+#[derive(Debug, Clone, Default)]
+pub struct LineOptions {
+    /// A column whose values get lines of their own.
+    pub color: Option<String>,
+    /// A column whose values are repetitions: the line is their mean.
+    pub over: Option<String>,
+    /// A band around the mean.
+    pub band: Option<Band>,
+    /// The title.
+    pub title: Option<String>,
+}
+
+impl Table {
+    /// One column along another: the mean of the rows at each place, a line for each group.
+    pub fn line(&self, x: &str, y: &str, options: &LineOptions) -> Result<Figure> {
+        draw::filled(self, "line")?;
+        if let Some(over) = &options.over {
+            self.column(over)?;
+        }
+        let mut keys: Vec<&str> = options.color.as_deref().into_iter().collect();
+        keys.push(x);
+        let spread = match options.band {
+            Some(Band::Sd) => Aggregate::Sd,
+            Some(Band::Ci95) | None => Aggregate::Ci95,
+        };
+        let means = self
+            .group(&keys)?
+            .agg(&[(y, vec![Aggregate::Mean, spread, Aggregate::N])])?
+            .sort(&[(x, Order::Ascending)])?;
+        if options.over.is_none() && options.band.is_none() && means.len() < self.len() {
+            return Err(Error::new(format!(
+                "line: several rows have one {x}{}",
+                options
+                    .color
+                    .as_ref()
+                    .map_or(String::new(), |c| format!(" and one {c}"))
+            ))
+            .hint("say what repeats: #{ over: \"seed\" }"));
+        }
+        let xs = means.numbers(x)?;
+        let middle = means.numbers(&format!("{y}_mean"))?;
+        let half: Vec<f64> = means
+            .column(&format!("{y}_{}", spread.name()))?
+            .iter()
+            .map(|cell| Value::number(cell).unwrap_or(0.0))
+            .collect();
+        let lines: Vec<(String, Vec<[f64; 3]>)> = draw::groups(&means, options.color.as_deref())?
+            .into_iter()
+            .map(|(name, rows)| {
+                (
+                    name,
+                    rows.iter()
+                        .map(|r| [xs[*r], middle[*r], half[*r]])
+                        .collect(),
+                )
+            })
+            .collect();
+        let card = format!(
+            "lines of {y} by {x}: {} lines, {} points",
+            lines.len(),
+            means.len()
+        );
+        let (x, y, options) = (x.to_string(), y.to_string(), options.clone());
+        Ok(Figure::single(card, means, move || {
+            let mut plots: Vec<Plot> = Vec::new();
+            for (i, (name, points)) in lines.iter().enumerate() {
+                let mut plot = LinePlot::new()
+                    .with_data(points.iter().map(|[x, y, _]| (*x, *y)))
+                    .with_color(draw::colour(i))
+                    .with_line_style(draw::dash(i))
+                    .with_stroke_width(2.0);
+                if options.band.is_some() {
+                    plot = plot.with_band(
+                        points.iter().map(|[_, y, h]| y - h),
+                        points.iter().map(|[_, y, h]| y + h),
+                    );
+                }
+                if options.color.is_some() {
+                    plot = plot.with_legend(draw::short(name));
+                }
+                plots.push(plot.into());
+            }
+            let layout = draw::layout(&plots, &x, &y, options.title.as_deref());
+            (plots, draw::legend(layout, options.color.as_deref()))
+        }))
+    }
+}

@@ -1,0 +1,249 @@
+//! Figures of tables.
+
+use std::io::IsTerminal;
+
+use rhai::plugin::*;
+use rhai::{Array, Engine, Map, NativeCallContext};
+
+use crate::Result;
+use crate::bail;
+use crate::report::figure::{
+    BarOptions, BoxOptions, Figure, HeatmapOptions, LineOptions, ScatterOptions,
+};
+use crate::report::table::Table;
+use crate::script::{Fallible, NativeSpec, OptionSpec, Options, Session, describe};
+
+/// The options of the natives here.
+pub(super) static OPTIONS: &[NativeSpec] = &[SCATTER, LINE, BAR, BOX, HEATMAP, SUBPLOTS];
+
+const TITLE: OptionSpec = OptionSpec::text("title", "the title").otherwise("none");
+const COLOR: OptionSpec =
+    OptionSpec::text("color", "a column whose values are told apart").otherwise("none");
+
+static SCATTER: NativeSpec = NativeSpec {
+    name: "scatter",
+    options: &[
+        COLOR,
+        TITLE,
+        OptionSpec::bool("trend", "a least-squares line through all points").or("false"),
+    ],
+};
+static LINE: NativeSpec = NativeSpec {
+    name: "line",
+    options: &[
+        COLOR,
+        OptionSpec::text("over", "a column of repetitions: the line is their mean")
+            .otherwise("none"),
+        OptionSpec::choice("band", &["ci95", "sd"], "a band around the mean").otherwise("none"),
+        TITLE,
+    ],
+};
+static BAR: NativeSpec = NativeSpec {
+    name: "bar",
+    options: &[COLOR, TITLE],
+};
+static BOX: NativeSpec = NativeSpec {
+    name: "box",
+    options: &[TITLE],
+};
+static HEATMAP: NativeSpec = NativeSpec {
+    name: "heatmap",
+    options: &[
+        TITLE,
+        OptionSpec::bool("annotate", "whether values are written into the cells")
+            .otherwise("yes up to 12 columns"),
+    ],
+};
+static SUBPLOTS: NativeSpec = NativeSpec {
+    name: "subplots",
+    options: &[OptionSpec::int("columns", 1, 20, "figures in a row").or("2")],
+};
+
+/// Registers the topic.
+pub(super) fn register(engine: &mut Engine, _: &Session) {
+    engine.register_type_with_name::<Figure>("Figure");
+    engine.register_global_module(rhai::exported_module!(natives).into());
+}
+
+// The macro makes code that unwraps what it has just checked.
+#[allow(clippy::unwrap_used)]
+#[export_module]
+mod natives {
+    /// Two columns against each other, a point a row.
+    ///
+    /// ```rhai
+    /// table([#{ x: 1, y: 2 }, #{ x: 2, y: 3 }]).scatter("x", "y");
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub fn scatter(table: &mut Table, x: &str, y: &str) -> Fallible<Figure> {
+        Ok(table.scatter(x, y, &ScatterOptions::default())?)
+    }
+
+    /// The same with options.
+    #[rhai_fn(name = "scatter", pure, return_raw)]
+    pub fn scatter_with(table: &mut Table, x: &str, y: &str, options: Map) -> Fallible<Figure> {
+        let options = Options::read(&SCATTER, &options)?;
+        let settings = ScatterOptions {
+            color: options.maybe_text("color")?,
+            title: options.maybe_text("title")?,
+            trend: options.bool("trend")?,
+        };
+        Ok(table.scatter(x, y, &settings)?)
+    }
+
+    /// One column along another.
+    #[rhai_fn(pure, return_raw)]
+    pub fn line(table: &mut Table, x: &str, y: &str) -> Fallible<Figure> {
+        Ok(table.line(x, y, &LineOptions::default())?)
+    }
+
+    /// The same with options: a line for each `color`, the mean `over` repetitions, a `band`.
+    #[rhai_fn(name = "line", pure, return_raw)]
+    pub fn line_with(table: &mut Table, x: &str, y: &str, options: Map) -> Fallible<Figure> {
+        let options = Options::read(&LINE, &options)?;
+        let settings = LineOptions {
+            color: options.maybe_text("color")?,
+            over: options.maybe_text("over")?,
+            band: options.maybe_text("band")?.map(|b| b.parse()).transpose()?,
+            title: options.maybe_text("title")?,
+        };
+        Ok(table.line(x, y, &settings)?)
+    }
+
+    /// The mean of a column for each category of another.
+    #[rhai_fn(pure, return_raw)]
+    pub fn bar(table: &mut Table, category: &str, value: &str) -> Fallible<Figure> {
+        Ok(table.bar(category, value, &BarOptions::default())?)
+    }
+
+    /// The same with options.
+    #[rhai_fn(name = "bar", pure, return_raw)]
+    pub fn bar_with(
+        table: &mut Table,
+        category: &str,
+        value: &str,
+        options: Map,
+    ) -> Fallible<Figure> {
+        let options = Options::read(&BAR, &options)?;
+        let settings = BarOptions {
+            color: options.maybe_text("color")?,
+            title: options.maybe_text("title")?,
+        };
+        Ok(table.bar(category, value, &settings)?)
+    }
+
+    /// The spread of a column for each category of another.
+    #[rhai_fn(name = "box", pure, return_raw)]
+    pub fn box_plain(table: &mut Table, category: &str, value: &str) -> Fallible<Figure> {
+        Ok(table.box_plot(category, value, &BoxOptions::default())?)
+    }
+
+    /// The same with options.
+    #[rhai_fn(name = "box", pure, return_raw)]
+    pub fn box_with(
+        table: &mut Table,
+        category: &str,
+        value: &str,
+        options: Map,
+    ) -> Fallible<Figure> {
+        let options = Options::read(&BOX, &options)?;
+        Ok(table.box_plot(
+            category,
+            value,
+            &BoxOptions {
+                title: options.maybe_text("title")?,
+            },
+        )?)
+    }
+
+    /// A Table whose first column names the rows and whose others are numbers, in colours.
+    #[rhai_fn(pure, return_raw)]
+    pub fn heatmap(table: &mut Table) -> Fallible<Figure> {
+        Ok(table.heatmap(&HeatmapOptions::default())?)
+    }
+
+    /// The same with options.
+    #[rhai_fn(name = "heatmap", pure, return_raw)]
+    pub fn heatmap_with(table: &mut Table, options: Map) -> Fallible<Figure> {
+        Ok(table.heatmap(&heatmap_options(&options)?)?)
+    }
+
+    /// A column's values in colours, by two others.
+    #[rhai_fn(name = "heatmap", pure, return_raw)]
+    pub fn heatmap_of(
+        table: &mut Table,
+        rows: &str,
+        columns: &str,
+        values: &str,
+    ) -> Fallible<Figure> {
+        Ok(table.heatmap_of(rows, columns, values, &HeatmapOptions::default())?)
+    }
+
+    /// The same with options.
+    #[rhai_fn(name = "heatmap", pure, return_raw)]
+    pub fn heatmap_of_with(
+        table: &mut Table,
+        rows: &str,
+        columns: &str,
+        values: &str,
+        options: Map,
+    ) -> Fallible<Figure> {
+        Ok(table.heatmap_of(rows, columns, values, &heatmap_options(&options)?)?)
+    }
+
+    /// Figures side by side, two in a row.
+    #[rhai_fn(return_raw)]
+    pub fn subplots(figures: Array) -> Fallible<Figure> {
+        Ok(Figure::subplots(&figures_of(&figures)?, 2)?)
+    }
+
+    /// The same with options.
+    #[rhai_fn(name = "subplots", return_raw)]
+    pub fn subplots_with(figures: Array, options: Map) -> Fallible<Figure> {
+        let columns = Options::read(&SUBPLOTS, &options)?.count("columns")?;
+        Ok(Figure::subplots(&figures_of(&figures)?, columns)?)
+    }
+
+    /// Draws the figure in the terminal.
+    #[rhai_fn(pure, return_raw)]
+    pub fn show(context: NativeCallContext, figure: &mut Figure) -> Fallible<()> {
+        let session = Session::of(&context)?;
+        session.print(&figure.to_terminal(80, 24, std::io::stdout().is_terminal()));
+        Ok(())
+    }
+
+    /// Saves the figure as .svg or .png, and its rows beside it as .csv.
+    #[rhai_fn(pure, return_raw)]
+    pub fn save(context: NativeCallContext, figure: &mut Figure, path: &str) -> Fallible<()> {
+        Ok(figure.save(&Session::of(&context)?.write_path(path)?)?)
+    }
+
+    /// The rows it was drawn from.
+    #[rhai_fn(get = "data", pure)]
+    pub fn data(figure: &mut Figure) -> Table {
+        figure.data().clone()
+    }
+
+    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
+    pub fn card(figure: &mut Figure) -> String {
+        figure.to_string()
+    }
+}
+
+fn heatmap_options(options: &Map) -> Result<HeatmapOptions> {
+    let options = Options::read(&HEATMAP, options)?;
+    Ok(HeatmapOptions {
+        title: options.maybe_text("title")?,
+        annotate: options.value("annotate")?,
+    })
+}
+
+fn figures_of(items: &Array) -> Result<Vec<Figure>> {
+    items
+        .iter()
+        .map(|item| match item.clone().try_cast::<Figure>() {
+            Some(figure) => Ok(figure),
+            None => bail!("subplots: expected figures, got {}", describe(item)),
+        })
+        .collect()
+}
