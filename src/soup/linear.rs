@@ -11,10 +11,11 @@ use candle_core::Tensor;
 use serde_json::{Value, json};
 
 use crate::adapter::kind::Mixing;
-use crate::adapter::{Adapter, Kind, Lora, Name, Parts, Recipe, Tensors};
+use crate::adapter::{Adapter, Kind, Parts, Recipe, Tensors};
 use crate::study::Id;
 use crate::{Result, bail};
 
+use super::lora::LoraMixing;
 use super::members::{compatible, heads};
 
 /// The recipe of a linear soup.
@@ -22,12 +23,14 @@ use super::members::{compatible, heads};
 pub struct Linear {
     members: Vec<Adapter>,
     weights: Vec<f64>,
+    lora: LoraMixing,
 }
 
 /// The linear soup of `members` with these weights, by default 1/N each. Heads are kept, by
 /// dataset. Errors on incompatible members, a wrong number of weights, and weights that are all
-/// zero or not finite.
-pub fn soup(members: &[Adapter], weights: Option<&[f64]>) -> Result<Adapter> {
+/// zero or not finite. `lora` says how low-rank factors are mixed, and is an error for other kinds
+/// unless it is the default.
+pub fn soup(members: &[Adapter], weights: Option<&[f64]>, lora: LoraMixing) -> Result<Adapter> {
     compatible(members)?;
     let n = members.len();
     let weights = match weights {
@@ -45,9 +48,17 @@ pub fn soup(members: &[Adapter], weights: Option<&[f64]>) -> Result<Adapter> {
         return Err(crate::Error::new("all weights of the soup are zero")
             .hint("1/3 is 0 in integers: write 1.0/3"));
     }
+    if lora != LoraMixing::Delta && members[0].kind().mixing() == Mixing::Entries {
+        bail!(
+            "{} is {}, which has no low-rank factors to mix",
+            members[0].name(),
+            members[0].kind().name()
+        );
+    }
     let recipe = Linear {
         members: members.to_vec(),
         weights,
+        lora,
     };
     let base = members
         .iter()
@@ -89,12 +100,13 @@ pub fn combine(terms: &[(f64, Adapter)]) -> Result<Adapter> {
             }
         }
     }
-    soup(&members, Some(&weights))
+    soup(&members, Some(&weights), LoraMixing::Delta)
 }
 
 fn linear_weights(recipe: &dyn Recipe) -> Option<Vec<f64>> {
     let description = recipe.describe();
-    (description.get("method").and_then(Value::as_str) == Some("linear"))
+    let exact = description.get("lora").is_none_or(|l| l == "delta");
+    (exact && description.get("method").and_then(Value::as_str) == Some("linear"))
         .then(|| {
             description
                 .get("weights")?
@@ -109,28 +121,10 @@ fn linear_weights(recipe: &dyn Recipe) -> Option<Vec<f64>> {
 impl Linear {
     fn kind(&self) -> Result<Arc<dyn Kind>> {
         let first = self.members[0].kind();
-        match first.mixing() {
-            Mixing::Entries => Ok(first.clone()),
-            Mixing::Factors { .. } => {
-                // The joined factors carry their scales, so alpha = r, the sum of the ranks.
-                let mut joined = Lora {
-                    r: 0,
-                    alpha: 0.0,
-                    targets: Vec::new(),
-                };
-                for member in &self.members {
-                    let Some(Ok(lora)) = Lora::read(&member.kind().config()) else {
-                        bail!("{} has no low-rank factors to join", member.name());
-                    };
-                    joined.r += lora.r;
-                    joined.targets.extend(lora.targets);
-                }
-                joined.alpha = joined.r as f64;
-                joined.targets.sort_unstable();
-                joined.targets.dedup();
-                Ok(Arc::new(joined))
-            }
+        if first.mixing() == Mixing::Entries {
+            return Ok(first.clone());
         }
+        self.lora.kind(&self.members)
     }
 
     fn entries(&self) -> Result<Tensors> {
@@ -190,37 +184,13 @@ impl Linear {
         }
         Ok(mixed)
     }
-
-    fn factors(&self) -> Result<Tensors> {
-        let mut joined: std::collections::BTreeMap<Name, Vec<Tensor>> = Default::default();
-        for (member, weight) in self.members.iter().zip(&self.weights) {
-            let Mixing::Factors { scale } = member.kind().mixing() else {
-                bail!("{} has no low-rank factors to join", member.name());
-            };
-            for (name, tensor) in member.tensors()?.iter() {
-                let part = if name.as_str().ends_with("lora_A") {
-                    (tensor * (weight * scale))?
-                } else {
-                    tensor.clone()
-                };
-                joined.entry(name.clone()).or_default().push(part);
-            }
-        }
-        joined
-            .into_iter()
-            .map(|(name, parts)| {
-                let dim = usize::from(name.as_str().ends_with("lora_B"));
-                Ok((name, Tensor::cat(&parts, dim)?))
-            })
-            .collect()
-    }
 }
 
 impl Recipe for Linear {
     fn tensors(&self) -> Result<Tensors> {
         match self.members[0].kind().mixing() {
             Mixing::Entries => self.entries(),
-            Mixing::Factors { .. } => self.factors(),
+            Mixing::Factors { .. } => self.lora.mix(&self.members, &self.weights),
         }
     }
 
@@ -230,13 +200,17 @@ impl Recipe for Linear {
 
     fn describe(&self) -> Value {
         let members: Vec<&str> = self.members.iter().map(|m| m.id().as_str()).collect();
-        json!({"method": "linear", "weights": self.weights, "members": members})
+        let mut recipe = json!({"method": "linear", "weights": self.weights, "members": members});
+        if self.members[0].kind().mixing() != Mixing::Entries {
+            recipe["lora"] = self.lora.describe();
+        }
+        recipe
     }
 
     fn parameter_count(&self) -> Result<usize> {
         match self.members[0].kind().mixing() {
             Mixing::Entries => self.members[0].parameter_count(),
-            Mixing::Factors { .. } => self.members.iter().map(Adapter::parameter_count).sum(),
+            Mixing::Factors { .. } => self.lora.parameter_count(&self.members),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::script::Session;
 use crate::script::describe;
 use crate::script::{NativeSpec, OptionSpec, Options};
 use crate::sign::{SignPlanes, mixture_rates};
-use crate::soup;
+use crate::soup::{self, LoraMixing};
 use crate::{Result, bail};
 
 /// The options of the natives here.
@@ -23,6 +23,13 @@ static SOUP: NativeSpec = NativeSpec {
     name: "soup",
     options: &[
         OptionSpec::choice("method", &["linear"], "how the members are mixed").or("linear"),
+        OptionSpec::choice(
+            "lora",
+            &["delta", "svd", "factors", "sqrt_factors", "negate_b"],
+            "how low-rank factors are mixed; delta is exact and adds ranks up, svd cuts it to `rank`, the others have cross terms",
+        )
+        .or("delta"),
+        OptionSpec::int("rank", 1, 4096, "the rank that lora: \"svd\" keeps").otherwise("the largest of the members' ranks"),
         OptionSpec::list("weights", "one weight a member, used as given").otherwise("1/N each"),
     ],
 };
@@ -181,7 +188,34 @@ fn mix(members: &Array, options: &Map) -> Result<Adapter> {
                     .collect::<Result<Vec<f64>>>()?,
             ),
         };
-    soup::soup(&adapters(members, "soup")?, weights.as_deref())
+    let members = adapters(members, "soup")?;
+    soup::soup(
+        &members,
+        weights.as_deref(),
+        lora_mixing(&options, &members)?,
+    )
+}
+
+fn lora_mixing(options: &Options, members: &[Adapter]) -> Result<LoraMixing> {
+    let how = options.text("lora")?;
+    if options.given("rank") && how != "svd" {
+        return Err(options.error("rank", format!("lora: \"{how}\" has no such setting")));
+    }
+    Ok(match how.as_str() {
+        "svd" => {
+            let ranks = members
+                .iter()
+                .filter_map(|m| m.kind().config()["r"].as_u64());
+            let widest = ranks.max().unwrap_or(8) as i64;
+            LoraMixing::Svd {
+                rank: options.maybe_int("rank")?.unwrap_or(widest) as usize,
+            }
+        }
+        "factors" => LoraMixing::Factors,
+        "sqrt_factors" => LoraMixing::SqrtFactors,
+        "negate_b" => LoraMixing::NegateB,
+        _ => LoraMixing::Delta,
+    })
 }
 
 fn mix_all(sets: &Array, options: &Map) -> Result<Array> {
