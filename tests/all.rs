@@ -3,6 +3,9 @@
 
 mod bundle;
 mod common;
+mod conformance;
 mod domains;
+mod gradients;
+mod oracle;
 mod script;
 mod signs;

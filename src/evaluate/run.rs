@@ -150,7 +150,7 @@ pub fn evaluate_rows(
     for batch in evaluation_batches(&lengths, BATCH) {
         context.check()?;
         let members: Vec<&Encoding> = batch.iter().map(|&i| &rows.encodings[i]).collect();
-        let hidden = model.forward(&model.pad(&members)?, sites, &Noise::default())?;
+        let hidden = model.forward_first(&model.pad(&members)?, sites, &Noise::default())?;
         let logits = head.forward(&hidden, &Noise::default())?;
         let logits = logits.to_dtype(DType::F64)?.to_vec2::<f64>()?;
         for (&row, outputs) in batch.iter().zip(&logits) {

@@ -5,12 +5,12 @@ use candle_core::{DType, IndexOp, Tensor};
 use crate::Result;
 use crate::compute::{Activation, Attention, FrozenLinear, dropout};
 
-use super::Encoder;
 use super::config::Config;
 use super::inputs::{Inputs, Noise};
 use super::norm::Norm;
 use super::sites::{LinearSite, Sites, SublayerSite};
 use super::weights::Weights;
+use super::{Encoder, Tokens};
 
 /// The prefix of the weights' names in task models.
 pub const PREFIX: &str = "bert.";
@@ -73,12 +73,27 @@ impl Bert {
 }
 
 impl Encoder for Bert {
-    fn forward(&self, inputs: &Inputs, sites: &dyn Sites, noise: &Noise) -> Result<Tensor> {
+    fn forward(
+        &self,
+        inputs: &Inputs,
+        sites: &dyn Sites,
+        noise: &Noise,
+        tokens: Tokens,
+    ) -> Result<Tensor> {
         let mut x = self.embed(inputs, noise)?;
         for (l, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(l, &x, inputs, self.heads, sites, noise)?;
+            let mut context = layer.attend(l, &x, inputs, self.heads, sites, noise)?;
+            // After the last attention no token needs another.
+            if tokens == Tokens::First && l + 1 == self.layers.len() {
+                context = context.narrow(1, 0, 1)?.contiguous()?;
+                x = x.narrow(1, 0, 1)?.contiguous()?;
+            }
+            x = layer.transform(l, &x, &context, sites, noise)?;
         }
-        Ok(x)
+        match (tokens, self.layers.is_empty()) {
+            (Tokens::First, true) => Ok(x.narrow(1, 0, 1)?),
+            _ => Ok(x),
+        }
     }
 
     fn dtype(&self) -> DType {
@@ -115,7 +130,8 @@ impl Layer {
         })
     }
 
-    fn forward(
+    /// What every token of `x` gathers from the others.
+    fn attend(
         &self,
         l: usize,
         x: &Tensor,
@@ -125,8 +141,6 @@ impl Layer {
         noise: &Noise,
     ) -> Result<Tensor> {
         use LinearSite as Lin;
-        // Each layer draws from dropout sites of its own; 0 is the embedding's.
-        let draw = 4 * l as u64;
         let qkv = sites.linear(
             l,
             &[Lin::Query, Lin::Key, Lin::Value],
@@ -137,12 +151,24 @@ impl Layer {
             heads,
             mask: inputs.mask.clone(),
             causal: false,
-            dropout: noise.attention.as_ref().map(|d| (d.clone(), draw + 1)),
+            dropout: noise.attention.as_ref().map(|d| (d.clone(), draws(l))),
         };
-        let context = attention.apply(&qkv)?;
-        let f = self.attention_output.forward(&context)?;
-        let f = sites.linear(l, &[Lin::AttentionOutput], &context, f)?;
-        let f = drop_hidden(f, noise, draw + 2)?;
+        attention.apply(&qkv)
+    }
+
+    /// The rest of the layer, token by token.
+    fn transform(
+        &self,
+        l: usize,
+        x: &Tensor,
+        context: &Tensor,
+        sites: &dyn Sites,
+        noise: &Noise,
+    ) -> Result<Tensor> {
+        use LinearSite as Lin;
+        let f = self.attention_output.forward(context)?;
+        let f = sites.linear(l, &[Lin::AttentionOutput], context, f)?;
+        let f = drop_hidden(f, noise, draws(l) + 1)?;
         let h = sites.sublayer(l, SublayerSite::Attention, &f, x, &self.attention_norm)?;
 
         let inner = self.intermediate.forward(&h)?;
@@ -150,9 +176,14 @@ impl Layer {
         let inner = self.activation.apply(&inner)?;
         let f = self.output.forward(&inner)?;
         let f = sites.linear(l, &[Lin::Output], &inner, f)?;
-        let f = drop_hidden(f, noise, draw + 3)?;
+        let f = drop_hidden(f, noise, draws(l) + 2)?;
         sites.sublayer(l, SublayerSite::FeedForward, &f, &h, &self.output_norm)
     }
+}
+
+/// The first of a layer's own dropout sites; 0 is the embeddings'.
+fn draws(l: usize) -> u64 {
+    4 * l as u64 + 1
 }
 
 fn drop_hidden(x: Tensor, noise: &Noise, site: u64) -> Result<Tensor> {

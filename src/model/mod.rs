@@ -32,11 +32,27 @@ pub const ARCHITECTURES: &[&str] = &["bert"];
 /// The longest text a model reads unless asked for more, in tokens.
 pub const MAX_LENGTH: usize = 512;
 
+/// Which tokens' last hidden states are asked for. What only the first token's needs of the last
+/// layer is a fraction of the whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tokens {
+    /// Every token's.
+    All,
+    /// The first token's, which is all that a classification head reads.
+    First,
+}
+
 /// A frozen encoder: token ids to hidden states.
 pub trait Encoder: Send + Sync {
-    /// The last hidden state [batch, seq, hidden], with an adapter acting at `sites`. `noise` is
-    /// empty in evaluation.
-    fn forward(&self, inputs: &Inputs, sites: &dyn Sites, noise: &Noise) -> Result<Tensor>;
+    /// The last hidden state [batch, seq, hidden], with an adapter acting at `sites`; seq is 1
+    /// where only the first token's is asked for. `noise` is empty in evaluation.
+    fn forward(
+        &self,
+        inputs: &Inputs,
+        sites: &dyn Sites,
+        noise: &Noise,
+        tokens: Tokens,
+    ) -> Result<Tensor>;
 
     /// The type of its weights and states.
     fn dtype(&self) -> DType;
@@ -104,7 +120,17 @@ impl Model {
 
     /// The last hidden state [batch, seq, hidden].
     pub fn forward(&self, inputs: &Inputs, sites: &dyn Sites, noise: &Noise) -> Result<Tensor> {
-        self.0.encoder.forward(inputs, sites, noise)
+        self.0.encoder.forward(inputs, sites, noise, Tokens::All)
+    }
+
+    /// The first token's last hidden state [batch, 1, hidden], at less cost than all of them.
+    pub fn forward_first(
+        &self,
+        inputs: &Inputs,
+        sites: &dyn Sites,
+        noise: &Noise,
+    ) -> Result<Tensor> {
+        self.0.encoder.forward(inputs, sites, noise, Tokens::First)
     }
 
     /// Sentence embeddings [texts, hidden]: the mean of the unmasked last hidden states,

@@ -31,7 +31,7 @@ pub fn gradients_of(
     let of_head = track(&head.tensors, model)?;
     let noise = Noise::default();
     let sites = adapter.kind().sites(&tracked(&own))?;
-    let hidden = model.forward(inputs, sites.as_ref(), &noise)?;
+    let hidden = model.forward_first(inputs, sites.as_ref(), &noise)?;
     let logits = head_forward(&tracked(&of_head), &hidden, &noise)?;
     if let Targets::Classes(classes) = targets {
         let (rows, outputs) = logits.dims2()?;

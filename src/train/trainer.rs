@@ -342,7 +342,7 @@ impl<'a> Run<'a> {
             let inputs = self.model.pad(&members)?;
             let hidden = {
                 let sites = self.options.kind.sites(&tracked(&self.adapter))?;
-                self.model.forward(&inputs, sites.as_ref(), &noise)?
+                self.model.forward_first(&inputs, sites.as_ref(), &noise)?
             };
             let logits = head_forward(&tracked(&self.head), &hidden, &noise)?;
             let gold: Vec<f64> = rows.iter().map(|&i| self.rows.gold[i]).collect();
