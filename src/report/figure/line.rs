@@ -47,20 +47,18 @@ impl Table {
     /// One column along another: the mean of the rows at each place, a line for each group.
     pub fn line(&self, x: &str, y: &str, options: &LineOptions) -> Result<Figure> {
         draw::filled(self, "line")?;
-        if let Some(over) = &options.over {
-            self.column(over)?;
-        }
         let mut keys: Vec<&str> = options.color.as_deref().into_iter().collect();
         keys.push(x);
         let spread = match options.band {
             Some(Band::Sd) => Aggregate::Sd,
             Some(Band::Ci95) | None => Aggregate::Ci95,
         };
-        let means = self
+        let once = self.repetitions(&keys, y, options)?;
+        let means = once
             .group(&keys)?
             .agg(&[(y, vec![Aggregate::Mean, spread, Aggregate::N])])?
             .sort(&[(x, Order::Ascending)])?;
-        if options.over.is_none() && options.band.is_none() && means.len() < self.len() {
+        if options.over.is_none() && options.band.is_none() && means.len() < once.len() {
             return Err(Error::new(format!(
                 "line: several rows have one {x}{}",
                 options
@@ -116,5 +114,18 @@ impl Table {
             let layout = draw::layout(&plots, &x, &y, options.title.as_deref());
             (plots, draw::legend(layout, options.color.as_deref()))
         }))
+    }
+
+    /// One row for each place, group and repetition, so that repetitions count alike however many
+    /// rows they have.
+    fn repetitions(&self, keys: &[&str], y: &str, options: &LineOptions) -> Result<Self> {
+        let Some(over) = options.over.as_deref() else {
+            return Ok(self.clone());
+        };
+        let mut all = keys.to_vec();
+        all.push(over);
+        let mean = format!("{y}_mean");
+        let once = self.group(&all)?.agg(&[(y, vec![Aggregate::Mean])])?;
+        once.rename(&[(&mean, y)])
     }
 }

@@ -1,0 +1,240 @@
+//! Bad input: one line that says what is wrong, where and what to do; exit code 1; nothing left.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::common::reference;
+
+/// A folder with awkward files, and the program to run in it.
+struct Bench {
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        let two = b"{\"text\": \"a b\", \"label\": \"x\"}\n{\"text\": \"c d\", \"label\": \"y\"}\n";
+        write("two.jsonl", two);
+        write("empty.jsonl", b"");
+        write(
+            "broken.jsonl",
+            b"{\"text\": \"a\", \"label\": \"x\"}\n{\"text\": \n",
+        );
+        write("nocolumn.csv", b"sentences,class\na,x\n");
+        write("unseen/train.jsonl", two);
+        write(
+            "unseen/test.jsonl",
+            b"{\"text\": \"a\", \"label\": \"z\"}\n",
+        );
+        let long = format!(
+            "{{\"text\": \"{}\", \"label\": \"x\"}}\n",
+            "word ".repeat(10_000)
+        );
+        write("long.jsonl", [long.as_bytes(), two].concat().as_slice());
+        write("nomodel/readme.txt", b"no model here");
+        write(
+            "cut/config.json",
+            tureen::model::bundled::mini().config.as_bytes(),
+        );
+        write("cut/model.safetensors", &[255; 100]);
+        write("cut/vocab.txt", b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n");
+        Self { folder }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn run(&self, script: &str) -> Output {
+        std::fs::write(self.path().join("s.rhai"), script).unwrap();
+        Command::new(env!("CARGO_BIN_EXE_tureen"))
+            .args(["run", "s.rhai", "--out", "out"])
+            .current_dir(self.path())
+            .env("TUREEN_STORE", self.path().join("store"))
+            .output()
+            .unwrap()
+    }
+
+    /// The one line that a failing script leaves on standard error, notices aside.
+    fn error(&self, script: &str) -> String {
+        let output = self.run(script);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{script}: {text}");
+        assert!(!text.contains("panicked"), "{text}");
+        let lines: Vec<&str> = text.lines().filter(|l| !l.starts_with("note: ")).collect();
+        assert_eq!(lines.len(), 1, "{script}: {text}");
+        lines[0].to_string()
+    }
+}
+
+/// An adapter of two rows, trained in a moment.
+const TRAINED: &str = "let base = model(\"mini\"); let two = dataset(\"two.jsonl\");\nlet a = train(base, two, #{ epochs: 1 });\n";
+
+#[test]
+fn bad_input_is_told_in_one_line() {
+    let bench = Bench::new();
+    let cases = [
+        (
+            "dataset(\"missing.jsonl\")",
+            "s.rhai:1:1: error: no dataset \"missing.jsonl\": no such file or folder; the binary carries films, products, news, tweets, subjectivity, reviews, spam, glosses",
+        ),
+        (
+            "dataset(\"filsm\")",
+            "s.rhai:1:1: error: no dataset \"filsm\": no such file or folder; did you mean \"films\"?",
+        ),
+        (
+            "dataset(\"empty.jsonl\")",
+            "s.rhai:1:1: error: ./empty.jsonl: the dataset is empty, expected at least one row",
+        ),
+        (
+            "dataset(\"unseen\")",
+            "s.rhai:1:1: error: ./unseen/test.jsonl: line 1: label \"z\" is not among the labels of train: x, y",
+        ),
+        (
+            "model(\"minni\")",
+            "s.rhai:1:1: error: no model \"minni\"; expected a folder with config.json, or one the binary carries: mini",
+        ),
+        (
+            "soup([])",
+            "s.rhai:1:1: error: a soup of no adapters; give at least one",
+        ),
+        (
+            "table([#{ loss: 1 }]).column(\"lass\")",
+            "s.rhai:1:23: error: there is no column `lass`; did you mean `loss`? the columns are loss",
+        ),
+    ];
+    for (script, expected) in cases {
+        assert_eq!(bench.error(script), expected);
+    }
+    let starts = [
+        (
+            "dataset(\"broken.jsonl\")",
+            "s.rhai:1:1: error: ./broken.jsonl: line 2",
+        ),
+        (
+            "dataset(\"nocolumn.csv\")",
+            "s.rhai:1:1: error: ./nocolumn.csv",
+        ),
+        (
+            "model(\"nomodel\")",
+            "s.rhai:1:1: error: ./nomodel/config.json: ",
+        ),
+        (
+            "model(\"cut\")",
+            "s.rhai:1:1: error: ./cut/model.safetensors: not a safetensors file",
+        ),
+    ];
+    for (script, expected) in starts {
+        let error = bench.error(script);
+        assert!(error.starts_with(expected), "{error}");
+    }
+}
+
+#[test]
+fn wrong_calls_are_told_in_one_line() {
+    let bench = Bench::new();
+    let cases = [
+        (
+            "train(base, two, #{ epochz: 3 })",
+            "s.rhai:3:1: error: train: unknown option epochz; did you mean epochs?",
+        ),
+        (
+            "a.prune(1.5)",
+            "s.rhai:3:3: error: sparsity 1.5: expected a share from 0 to 1; 0.015 means 1.5 %",
+        ),
+        (
+            "a.prune(90)",
+            "s.rhai:3:3: error: sparsity 90: expected a share from 0 to 1; 0.9 means 90 %",
+        ),
+        (
+            "soup([a, a], #{ weights: [0, 0] })",
+            "s.rhai:3:1: error: all weights of the soup are zero; 1/3 is 0 in integers: write 1.0/3",
+        ),
+        (
+            "soup([a, a], #{ weights: [0.5] })",
+            "s.rhai:3:1: error: 1 weights for 2 adapters; give one weight an adapter",
+        ),
+        (
+            "soup([a, train(base, two, #{ adapter: \"lora\", epochs: 1 })])",
+            "s.rhai:3:1: error: two and two cannot be mixed: one is pfeiffer, the other lora",
+        ),
+        (
+            "evaluate(base, a, dataset(\"films\"))",
+            "s.rhai:3:1: error: label \"negative\" of films is not among the head's: x, y",
+        ),
+        (
+            "a.tensor(\"encoder.layer.0.output.adapter_dwn.weight\")",
+            "s.rhai:3:3: error: adapter two has no tensor encoder.layer.0.output.adapter_dwn.weight; did you mean encoder.layer.0.output.adapter_down.weight?",
+        ),
+        (
+            "sign_diff([a])",
+            "s.rhai:3:1: error: the sign difference of two alone; give at least two",
+        ),
+    ];
+    for (call, expected) in cases {
+        assert_eq!(bench.error(&format!("{TRAINED}{call}")), expected);
+    }
+    let error = bench.error(&format!("{TRAINED}train(base, \"films\")"));
+    assert!(
+        error.starts_with("s.rhai:3:1: error: train does not take (Model, text)"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_long_text_is_cut_and_a_misfit_adapter_is_refused() {
+    let bench = Bench::new();
+    let script = "let base = model(\"mini\"); let d = dataset(\"long.jsonl\");\nlet a = train(base, d, #{ epochs: 1 }); print(evaluate(base, a, d).n);";
+    let output = bench.run(script);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "3\n");
+    assert!(output.status.success());
+    if let Some(folder) = reference("adapter/bert/seq_bn/a") {
+        let script = format!(
+            "{TRAINED}evaluate(base, load_adapter(\"{}\"), two)",
+            folder.display()
+        );
+        assert_eq!(
+            bench.error(&script),
+            "s.rhai:3:1: error: adapter a is for bert of width 32 (models/bert), but mini is bert of width 384"
+        );
+    }
+}
+
+#[test]
+fn nan_in_a_file_is_named_and_nothing_is_left_behind() {
+    let bench = Bench::new();
+    let script = format!("{TRAINED}a.save(\"saved\");");
+    assert!(bench.run(&script).status.success());
+    let file = bench.path().join("out/saved/adapter.safetensors");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let end = bytes.len();
+    bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+    std::fs::write(&file, bytes).unwrap();
+    let error = bench.error("load_adapter(\"out/saved\").save(\"again\")");
+    assert!(
+        error.starts_with("s.rhai:1:1: error: ./out/saved/adapter.safetensors: saved: tensor "),
+        "{error}"
+    );
+    assert!(error.contains("holds NaN at entry "), "{error}");
+    assert!(!bench.path().join("out/again").exists());
+    let left: Vec<_> = walk(bench.path());
+    assert!(left.iter().all(|f| !f.starts_with(".tmp")), "{left:?}");
+}
+
+fn walk(folder: &Path) -> Vec<String> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(walk(&path));
+        } else {
+            files.push(path.file_name().unwrap().display().to_string());
+        }
+    }
+    files
+}
