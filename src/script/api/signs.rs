@@ -5,6 +5,7 @@ use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, Map};
 
 use crate::adapter::{Adapter, Name, Selection, Tensors, deltas};
+use crate::report::figure::{Figure, HeatmapOptions};
 use crate::report::table::{Table, Value};
 use crate::script::Session;
 use crate::script::{Fallible, NativeSpec, OptionSpec, Options};
@@ -219,10 +220,50 @@ mod natives {
         Ok(rows(&d.by_tensor(), true)?)
     }
 
+    /// Every member against every other, in colours: the pairs' rates.
+    #[rhai_fn(pure, return_raw)]
+    pub fn heatmap(d: &mut SignDiff) -> Fallible<Figure> {
+        Ok(matrix(d)?.heatmap(&HeatmapOptions {
+            title: Some("Share of weights whose signs differ".into()),
+            annotate: None,
+        })?)
+    }
+
+    /// Every member against every other: a Table with a row and a column a member.
+    #[rhai_fn(get = "matrix", pure, return_raw)]
+    pub fn matrix_of(d: &mut SignDiff) -> Fallible<Table> {
+        Ok(matrix(d)?)
+    }
+
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]
     pub fn card(d: &mut SignDiff) -> String {
         d.to_string()
     }
+}
+
+/// The pairs' rates as a square. Members of one name are numbered.
+fn matrix(d: &SignDiff) -> Result<Table> {
+    let members = d.members();
+    let l = members.len();
+    let names: Vec<String> = members
+        .iter()
+        .enumerate()
+        .map(
+            |(i, name)| match members.iter().filter(|m| *m == name).count() {
+                1 => name.clone(),
+                _ => format!("{name} ({})", i + 1),
+            },
+        )
+        .collect();
+    let mut rates = vec![vec![Value::Float(0.0); l]; l];
+    let at = (0..l).flat_map(|i| (i + 1..l).map(move |j| (i, j)));
+    for ((i, j), row) in at.zip(d.pairs()) {
+        rates[i][j] = Value::Float(row.rate);
+        rates[j][i] = Value::Float(row.rate);
+    }
+    let mut columns = vec![("member", names.iter().map(Value::text).collect())];
+    columns.extend(names.iter().map(String::as_str).zip(rates));
+    Table::from_columns(columns)
 }
 
 fn ratio(part: u64, whole: u64) -> f64 {
