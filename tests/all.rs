@@ -9,5 +9,4 @@ mod errors;
 mod gradients;
 mod oracle;
 mod script;
-mod signs;
 mod training;

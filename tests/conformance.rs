@@ -5,7 +5,9 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor, Var};
 use serde_json::Value;
-use tureen::adapter::{Adapter, Head, Labels, Name, Tensors, formats, head_forward, on_model};
+use tureen::adapter::{
+    Adapter, Head, Labels, Name, Selection, Tensors, formats, head_forward, on_model,
+};
 use tureen::model::{Frozen, Inputs, Model, Noise, read_safetensors};
 use tureen::soup::{LoraMixing, soup};
 use tureen::train::{AdamW, AdamWOptions, Targets, gradients, gradients_of, loss, track, tracked};
@@ -248,5 +250,37 @@ fn saved_adapters_come_back_and_look_like_the_librarys() {
         let back = formats::load(&ours).unwrap();
         assert_eq!(back.id(), a.id(), "{arch}");
         assert_eq!(back.heads()[0].labels, Labels::Counted(3));
+    }
+}
+
+/// SNIP's and Fisher's scores on one batch, by the gradients found here.
+#[test]
+fn scores_are_the_reference_ones() {
+    let (Some(folder), Some(model)) = (reference("scores"), base()) else {
+        return;
+    };
+    let a = formats::load(&folder.join("a")).unwrap();
+    let io = read_safetensors(&folder.join("io.safetensors")).unwrap();
+    let targets = Targets::Classes(io["labels"].to_dtype(DType::U32).unwrap());
+    let found = gradients_of(&model, &a, &a.heads()[0], &inputs(&model, &io), &targets).unwrap();
+    let needs = tureen::prune::Inputs {
+        gradients: Some(&found.grads),
+        seed: 0,
+    };
+    for name in ["snip", "fisher"] {
+        let by = tureen::prune::criterion(name).unwrap();
+        let tensors = a.tensors().unwrap();
+        let scores = tureen::prune::scores(&tensors, by, &needs, &Selection::Matrices).unwrap();
+        let expected = read_safetensors(&folder.join("scores.safetensors")).unwrap();
+        let mut seen = 0;
+        for (full, tensor) in &expected {
+            let Some(full) = full.strip_prefix(&format!("{name}.")) else {
+                continue;
+            };
+            let off = difference(&scores[&canonical(full)], tensor);
+            assert!(off < 1e-6, "{name} {full}: {off}");
+            seen += 1;
+        }
+        assert_eq!(seen, scores.len());
     }
 }

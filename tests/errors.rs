@@ -145,11 +145,11 @@ fn wrong_calls_are_told_in_one_line() {
         ),
         (
             "a.prune(1.5)",
-            "s.rhai:3:3: error: sparsity 1.5: expected a share from 0 to 1; 0.015 means 1.5 %",
+            "s.rhai:3:3: error: sparsity is the share of weights set to zero, from 0 to 1, got 1.5; 0.9 means 90 %",
         ),
         (
             "a.prune(90)",
-            "s.rhai:3:3: error: sparsity 90: expected a share from 0 to 1; 0.9 means 90 %",
+            "s.rhai:3:3: error: sparsity is the share of weights set to zero, from 0 to 1, got 90; 0.9 means 90 %",
         ),
         (
             "soup([a, a], #{ weights: [0, 0] })",
@@ -173,7 +173,7 @@ fn wrong_calls_are_told_in_one_line() {
         ),
         (
             "sign_diff([a])",
-            "s.rhai:3:1: error: the sign difference of two alone; give at least two",
+            "s.rhai:3:1: error: a sign difference needs at least two members, got 1",
         ),
     ];
     for (call, expected) in cases {

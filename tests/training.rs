@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device};
 use tureen::Context;
-use tureen::adapter::{Adapter, Bottleneck, Kind, Lora, matrices};
+use tureen::adapter::{Adapter, Bottleneck, Kind, Lora, Selection};
 use tureen::data::{Dataset, bundled};
 use tureen::evaluate::{EvaluateOptions, GridOptions, evaluate, evaluate_all};
 use tureen::model::{LinearSite, Model};
-use tureen::prune::{Mask, PruneOptions, criterion, prune};
+use tureen::prune::{Inputs, Mask, Scope, criterion, prune};
 use tureen::soup::{LoraMixing, combine, soup};
 use tureen::study::Store;
 use tureen::train::{TrainOptions, train};
@@ -143,7 +143,15 @@ fn a_mask_stays_exact_through_training() {
         let start = trained(&model, &data, kind.clone());
         let tensors = start.tensors().unwrap();
         let by = criterion("magnitude").unwrap();
-        let mask = prune(&tensors, by, 0.9, &PruneOptions::default()).unwrap();
+        let mask = prune(
+            &tensors,
+            by,
+            &Inputs::default(),
+            0.9,
+            Scope::Layerwise,
+            &Selection::Matrices,
+        );
+        let mask = mask.unwrap();
         let mut parts = start.parts().clone();
         parts.mask = Some(Arc::new(mask.clone()));
         let pruned = Adapter::new(parts, mask.apply(&tensors).unwrap()).unwrap();
@@ -155,7 +163,7 @@ fn a_mask_stays_exact_through_training() {
             ..quick(kind)
         };
         let after = train(&model, &data, &options, &Context::silent()).unwrap();
-        let kept = Mask::of(&matrices(&after.tensors().unwrap())).unwrap();
+        let kept = Mask::of(&after.tensors().unwrap(), &Selection::Matrices).unwrap();
         // Nothing pruned came back, and what was kept did move.
         assert_eq!(kept.and(&mask.not()).unwrap().kept(), 0);
         let flat = |a: &Adapter| -> Vec<f32> {

@@ -1,5 +1,6 @@
 //! The Adapter value and its kinds.
 
+mod alignment;
 mod bottleneck;
 mod check;
 pub mod formats;
@@ -9,7 +10,9 @@ mod lora;
 mod selection;
 mod tensors;
 mod value;
+mod values;
 
+pub use alignment::check_aligned;
 pub use bottleneck::Bottleneck;
 pub use head::{Head, Labels, forward as head_forward};
 pub use kind::Kind;
@@ -17,3 +20,4 @@ pub use lora::{Lora, deltas};
 pub use selection::Selection;
 pub use tensors::{Name, Tensors, matrices, natural, on_model};
 pub use value::{Adapter, Base, Epoch, Parts, Recipe, Training, content, head_id};
+pub use values::with_values;

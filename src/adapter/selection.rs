@@ -1,33 +1,26 @@
-//! Which tensors of an adapter an operation is about.
+//! Which of an adapter's tensors an operation looks at.
 
-use crate::Result;
-use crate::bail;
+use std::collections::BTreeMap;
+use std::fmt;
 
-use super::tensors::{Name, Tensors};
+use super::Name;
+use super::alignment::shortened;
+use crate::{Error, Result};
 
-/// A choice of tensors by name.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// Which of an adapter's tensors an operation looks at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Selection {
-    /// Weight matrices: no biases, norms or scales.
+    /// The weight matrices: no biases, norms or scales.
     #[default]
     Matrices,
     /// Every tensor.
     All,
-    /// Names that match a pattern, in which `*` stands for any run of characters.
+    /// The tensors whose whole name matches; `*` stands for any text, dots included.
     Pattern(String),
 }
 
 impl Selection {
-    /// `weights` (or `matrices`), `all`, or a pattern.
-    pub fn parse(text: &str) -> Self {
-        match text {
-            "weights" | "matrices" => Self::Matrices,
-            "all" => Self::All,
-            pattern => Self::Pattern(pattern.to_string()),
-        }
-    }
-
-    /// Whether it takes in this tensor.
+    /// Whether the tensor of this name is selected.
     pub fn matches(&self, name: &Name) -> bool {
         match self {
             Self::Matrices => name.is_matrix(),
@@ -36,48 +29,121 @@ impl Selection {
         }
     }
 
-    /// The chosen tensors; an error that shows some names where there are none.
-    pub fn of(&self, tensors: &Tensors) -> Result<Tensors> {
-        let chosen: Tensors = tensors
+    /// The selected tensors in name order; an error that lists some names if there are none.
+    pub fn pick<'a, V>(&self, tensors: &'a BTreeMap<Name, V>) -> Result<Vec<(&'a Name, &'a V)>> {
+        let picked: Vec<_> = tensors
             .iter()
             .filter(|(name, _)| self.matches(name))
-            .map(|(name, tensor)| (name.clone(), tensor.clone()))
             .collect();
-        if chosen.is_empty() {
-            let some: Vec<&str> = tensors.keys().take(2).map(Name::as_str).collect();
-            let what = match self {
-                Self::Matrices => "is a weight matrix".to_string(),
-                Self::All => "is there".to_string(),
-                Self::Pattern(pattern) => format!("matches {pattern:?}"),
-            };
-            bail!(
-                "no tensor {what}; there are {} tensors, such as {}",
-                tensors.len(),
-                some.join(", ")
-            );
+        if !picked.is_empty() {
+            return Ok(picked);
         }
-        Ok(chosen)
+        if tensors.is_empty() {
+            return Err(Error::new("there are no tensors to select from"));
+        }
+        let names: Vec<String> = tensors.keys().map(Name::to_string).collect();
+        let error = Error::new(format!(
+            "`{self}` selects none of the {} tensors: {}",
+            names.len(),
+            shortened(&names)
+        ));
+        Err(error.hint("use \"weights\", \"all\" or a pattern such as \"*layer.0.*\""))
     }
 }
 
-/// Whether `text` is of the form `pattern`, in which `*` stands for any run of characters.
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
-    match pattern.split_first() {
-        None => text.is_empty(),
-        Some((b'*', rest)) => (0..=text.len()).any(|skip| glob(rest, &text[skip..])),
-        Some((c, rest)) => text.first() == Some(c) && glob(rest, &text[1..]),
+/// `weights` or `matrices`, `all`, or else a pattern.
+impl From<&str> for Selection {
+    fn from(text: &str) -> Self {
+        match text {
+            "weights" | "matrices" => Self::Matrices,
+            "all" => Self::All,
+            pattern => Self::Pattern(pattern.to_string()),
+        }
     }
+}
+
+/// The text that reads back as this selection.
+impl fmt::Display for Selection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Matrices => "weights",
+            Self::All => "all",
+            Self::Pattern(pattern) => pattern,
+        })
+    }
+}
+
+/// Whether `text` matches `pattern` from end to end, without backtracking past the last star.
+fn glob(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut p, mut t) = (0, 0);
+    // After a mismatch only the last star needs to take one byte more: an earlier one could
+    // reach no match that this one cannot.
+    let mut star: Option<(usize, usize)> = None;
+    while t < text.len() {
+        if pattern.get(p) == Some(&b'*') {
+            star = Some((p + 1, t));
+            p += 1;
+        } else if pattern.get(p) == Some(&text[t]) {
+            p += 1;
+            t += 1;
+        } else if let Some((after, taken)) = star {
+            (p, t) = (after, taken + 1);
+            star = Some((after, t));
+        } else {
+            return false;
+        }
+    }
+    pattern[p..].iter().all(|byte| *byte == b'*')
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn parse(text: &str) -> Selection {
+        text.into()
+    }
+
     #[test]
-    fn patterns_match_whole_names() {
-        let name = Name::new("encoder.layer.0.output.adapter_down.weight");
-        let matches = |text: &str| Selection::parse(text).matches(&name);
-        assert!(matches("*adapter_down*") && matches("encoder.*.weight") && matches("weights"));
-        assert!(!matches("adapter_down") && !matches("*.bias"));
+    fn texts_parse_and_print_back() {
+        assert_eq!(parse("weights"), Selection::Matrices);
+        assert_eq!(parse("matrices"), Selection::default());
+        assert_eq!(parse("all"), Selection::All);
+        assert_eq!(parse("*.bias").to_string(), "*.bias");
+    }
+
+    #[test]
+    fn a_pattern_matches_the_whole_name() {
+        let name = Name::new("encoder.layer.1.output.adapter_down.weight");
+        for yes in [
+            "*",
+            "*weight",
+            "encoder*",
+            "*.1.*down*",
+            "**layer*t",
+            name.as_str(),
+        ] {
+            assert!(parse(yes).matches(&name), "{yes}");
+        }
+        for no in ["", "layer", "*layer", "encoder.*.bias", "*.2.*", "*weight?"] {
+            assert!(!parse(no).matches(&name), "{no}");
+        }
+        assert!(parse("*ab").matches(&Name::new("aab")));
+    }
+
+    #[test]
+    fn selecting_nothing_lists_what_there_is() {
+        let tensors: BTreeMap<Name, ()> = ["layer.0.weight", "layer.0.bias"]
+            .map(|name| (Name::new(name), ()))
+            .into();
+        assert_eq!(parse("weights").pick(&tensors).unwrap().len(), 1);
+        assert_eq!(parse("all").pick(&tensors).unwrap().len(), 2);
+        let error = parse("*down*").pick(&tensors).unwrap_err().to_string();
+        assert!(
+            error.starts_with(
+                "`*down*` selects none of the 2 tensors: layer.0.bias, layer.0.weight;"
+            ),
+            "{error}"
+        );
     }
 }

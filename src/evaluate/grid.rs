@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::adapter::{Adapter, Name, matrices, on_model};
+use crate::adapter::{Adapter, Name, Selection, on_model};
 use crate::data::{Dataset, Split};
 use crate::model::Model;
-use crate::sign::{MixtureRates, SignPlanes, mixture_rates};
+use crate::sign::{Denominator, MixtureIndex, SignPlanes};
 use crate::{Context, Error, Result};
 
 use super::encoded::Encoded;
@@ -25,6 +25,28 @@ pub struct GridOptions {
     pub max_length: Option<usize>,
 }
 
+/// The sign difference of a mixture in two numbers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SignRates {
+    /// Share of all entries at which the members are not unanimous.
+    pub all: f64,
+    /// Share of the entries at which at least two members are not zero; none where there are none.
+    pub both_nonzero: Option<f64>,
+}
+
+impl SignRates {
+    /// Of all members together; their tensors must have the same names and shapes.
+    pub fn of(members: &[(&str, &SignPlanes)]) -> Result<Self> {
+        let all: Vec<usize> = (0..members.len()).collect();
+        let counts = MixtureIndex::new(members)?.counts(&all)?;
+        let both = counts.rate(Denominator::BothNonzero);
+        Ok(Self {
+            all: counts.rate(Denominator::All),
+            both_nonzero: both.is_finite().then_some(both),
+        })
+    }
+}
+
 /// One row of a grid: one soup on one dataset.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cell {
@@ -40,7 +62,7 @@ pub struct Cell {
     pub alone: Option<f64>,
     /// The mixture's sign difference over all entries, and over those that count; none where the
     /// members' tensors have different shapes.
-    pub signs: Option<MixtureRates>,
+    pub signs: Option<SignRates>,
     /// Rows.
     pub n: usize,
 }
@@ -87,7 +109,7 @@ pub fn evaluate_all(
                 dataset: dataset.name().to_string(),
                 accuracy: score.accuracy()?,
                 alone,
-                signs: signs.clone(),
+                signs,
                 n: score.n(),
             });
             done += 1;
@@ -177,22 +199,22 @@ impl Grid<'_> {
 
     /// The sign difference among a soup's members; none for one member or for members whose
     /// tensors cannot be compared entry by entry.
-    fn signs(&mut self, soup: &Adapter) -> Result<Option<MixtureRates>> {
+    fn signs(&mut self, soup: &Adapter) -> Result<Option<SignRates>> {
         let members = soup.members();
         if members.len() < 2 || !same_shapes(members)? {
             return Ok(None);
         }
         for member in members {
             if !self.planes.contains_key(member.id().as_str()) {
-                let planes = SignPlanes::of(&matrices(&*member.tensors()?))?;
+                let planes = SignPlanes::new(&*member.tensors()?, &Selection::Matrices)?;
                 self.planes.insert(member.id().as_str().to_string(), planes);
             }
         }
-        let planes: Vec<&SignPlanes> = members
+        let planes: Vec<(&str, &SignPlanes)> = members
             .iter()
-            .map(|m| &self.planes[m.id().as_str()])
+            .map(|m| (m.name(), &self.planes[m.id().as_str()]))
             .collect();
-        Ok(Some(mixture_rates(&planes)?))
+        Ok(Some(SignRates::of(&planes)?))
     }
 }
 

@@ -7,6 +7,6 @@ mod run;
 mod score;
 
 pub use encoded::{Encoded, labels_of};
-pub use grid::{Cell, GridOptions, evaluate_all};
+pub use grid::{Cell, GridOptions, SignRates, evaluate_all};
 pub use run::{BATCH, EvaluateOptions, choose_split, evaluate, evaluate_rows};
 pub use score::Score;

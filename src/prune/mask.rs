@@ -1,241 +1,273 @@
-//! Masks: which entries of an adapter's tensors are kept.
+//! Which entries of a set of tensors are kept: one bit an entry.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 
-use crate::adapter::{Name, Tensors, content};
-use crate::study::Id;
-use crate::{Result, bail};
+use crate::adapter::{Name, Selection, Tensors, check_aligned, with_values};
+use crate::{Error, Result};
 
-/// Which entries are kept, tensor by tensor. Entries of tensors that it does not cover are kept.
+/// The kept entries of one tensor, in row-major order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mask {
-    tensors: BTreeMap<Name, Bits>,
-}
-
-/// One tensor's mask: `true` is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Bits {
-    shape: Vec<usize>,
-    kept: Vec<bool>,
-}
-
-/// How much of a layer is kept.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LayerDensity {
-    /// The layer; none for tensors outside of layers.
-    pub layer: Option<usize>,
-    /// Entries.
-    pub entries: u64,
-    /// Kept entries.
-    pub kept: u64,
-}
-
-impl Mask {
-    /// The mask with these entries kept, by tensor with its shape.
-    pub(super) fn new(tensors: BTreeMap<Name, (Vec<usize>, Vec<bool>)>) -> Self {
-        let tensors = tensors
-            .into_iter()
-            .map(|(name, (shape, kept))| (name, Bits { shape, kept }))
-            .collect();
-        Self { tensors }
-    }
-
-    /// The mask that keeps what is not zero in `tensors`.
-    pub fn of(tensors: &Tensors) -> Result<Self> {
-        let mut bits = BTreeMap::new();
-        for (name, tensor) in tensors {
-            let values = tensor
-                .to_dtype(DType::F32)?
-                .flatten_all()?
-                .to_vec1::<f32>()?;
-            let kept = values.into_iter().map(|v| v != 0.0).collect();
-            bits.insert(name.clone(), (tensor.dims().to_vec(), kept));
-        }
-        Ok(Self::new(bits))
-    }
-
-    /// Whether it says anything of this tensor.
-    pub fn covers(&self, name: &Name) -> bool {
-        self.tensors.contains_key(name)
-    }
-
-    /// The tensors it covers.
-    pub fn names(&self) -> impl Iterator<Item = &Name> {
-        self.tensors.keys()
-    }
-
-    /// Entries it covers.
-    pub fn entries(&self) -> u64 {
-        self.tensors.values().map(|b| b.kept.len() as u64).sum()
-    }
-
-    /// Entries it keeps.
-    pub fn kept(&self) -> u64 {
-        self.tensors.values().map(Bits::count).sum()
-    }
-
-    /// Share of the covered entries that are kept; 1 where it covers none.
-    pub fn density(&self) -> f64 {
-        match self.entries() {
-            0 => 1.0,
-            n => self.kept() as f64 / n as f64,
-        }
-    }
-
-    /// Share of the covered entries that are not kept.
-    pub fn sparsity(&self) -> f64 {
-        1.0 - self.density()
-    }
-
-    /// The tensors with what is not kept set to exactly zero, all else as it was.
-    pub fn apply(&self, tensors: &Tensors) -> Result<Tensors> {
-        for name in self.tensors.keys() {
-            if !tensors.contains_key(name) {
-                bail!("the mask covers tensor {name}, which the adapter has not");
-            }
-        }
-        tensors
-            .iter()
-            .map(|(name, tensor)| {
-                let Some(bits) = self.tensors.get(name) else {
-                    return Ok((name.clone(), tensor.clone()));
-                };
-                if bits.shape != tensor.dims() {
-                    bail!(
-                        "the mask of tensor {name} has shape {:?}, the tensor {:?}",
-                        bits.shape,
-                        tensor.dims()
-                    );
-                }
-                let mut values = tensor
-                    .to_dtype(DType::F32)?
-                    .flatten_all()?
-                    .to_vec1::<f32>()?;
-                for (value, kept) in values.iter_mut().zip(&bits.kept) {
-                    if !kept {
-                        *value = 0.0;
-                    }
-                }
-                let masked = Tensor::from_vec(values, tensor.shape(), tensor.device())?
-                    .to_dtype(tensor.dtype())?;
-                Ok((name.clone(), masked))
-            })
-            .collect()
-    }
-
-    /// Kept in both.
-    pub fn and(&self, other: &Self) -> Result<Self> {
-        self.combine(other, |a, b| a && b)
-    }
-
-    /// Kept in either.
-    pub fn or(&self, other: &Self) -> Result<Self> {
-        self.combine(other, |a, b| a || b)
-    }
-
-    /// Kept in one alone.
-    pub fn xor(&self, other: &Self) -> Result<Self> {
-        self.combine(other, |a, b| a != b)
-    }
-
-    /// Kept where this one does not keep.
-    #[must_use]
-    pub fn not(&self) -> Self {
-        let flip = |bits: &Bits| Bits {
-            shape: bits.shape.clone(),
-            kept: bits.kept.iter().map(|k| !k).collect(),
-        };
-        Self {
-            tensors: self
-                .tensors
-                .iter()
-                .map(|(n, b)| (n.clone(), flip(b)))
-                .collect(),
-        }
-    }
-
-    /// Jaccard's index of the kept entries: those kept in both over those kept in either; 1 where
-    /// neither keeps any.
-    pub fn overlap(&self, other: &Self) -> Result<f64> {
-        let (both, either) = (self.and(other)?.kept(), self.or(other)?.kept());
-        Ok(if either == 0 {
-            1.0
-        } else {
-            both as f64 / either as f64
-        })
-    }
-
-    /// How much of each layer is kept.
-    pub fn by_layer(&self) -> Vec<LayerDensity> {
-        let mut layers: BTreeMap<Option<usize>, (u64, u64)> = BTreeMap::new();
-        for (name, bits) in &self.tensors {
-            let sum = layers.entry(name.layer()).or_default();
-            sum.0 += bits.kept.len() as u64;
-            sum.1 += bits.count();
-        }
-        layers
-            .into_iter()
-            .map(|(layer, (entries, kept))| LayerDensity {
-                layer,
-                entries,
-                kept,
-            })
-            .collect()
-    }
-
-    /// The masks as tensors of zeros and ones.
-    pub fn tensors(&self) -> Result<Tensors> {
-        self.tensors
-            .iter()
-            .map(|(name, bits)| {
-                let values: Vec<f32> = bits.kept.iter().map(|k| f32::from(u8::from(*k))).collect();
-                let tensor =
-                    Tensor::from_vec(values, bits.shape.as_slice(), &candle_core::Device::Cpu)?;
-                Ok((name.clone(), tensor))
-            })
-            .collect()
-    }
-
-    /// The hash of the content.
-    pub fn id(&self) -> Result<Id> {
-        Ok(Id::of_content("mask", &content(&self.tensors()?)))
-    }
-
-    fn combine(&self, other: &Self, op: fn(bool, bool) -> bool) -> Result<Self> {
-        let mut tensors = BTreeMap::new();
-        for (name, a) in &self.tensors {
-            let Some(b) = other.tensors.get(name) else {
-                bail!("one mask covers tensor {name}, the other does not");
-            };
-            if a.shape != b.shape {
-                bail!(
-                    "the masks of tensor {name} have shapes {:?} and {:?}",
-                    a.shape,
-                    b.shape
-                );
-            }
-            let kept = a
-                .kept
-                .iter()
-                .zip(&b.kept)
-                .map(|(a, b)| op(*a, *b))
-                .collect();
-            tensors.insert(name.clone(), (a.shape.clone(), kept));
-        }
-        match other.tensors.keys().find(|name| !self.covers(name)) {
-            Some(name) => bail!("one mask covers tensor {name}, the other does not"),
-            None => Ok(Self::new(tensors)),
-        }
-    }
+pub(super) struct Bits {
+    dims: Vec<usize>,
+    /// The first entry in the lowest bit; bits past the last entry are clear.
+    words: Vec<u64>,
 }
 
 impl Bits {
-    fn count(&self) -> u64 {
-        self.kept.iter().filter(|kept| **kept).count() as u64
+    /// One bit a value, set where `keep` says so.
+    pub(super) fn new<T: Copy>(
+        dims: &[usize],
+        values: &[T],
+        mut keep: impl FnMut(T) -> bool,
+    ) -> Self {
+        let pack = |values: &[T]| {
+            let bits = values.iter().enumerate();
+            bits.fold(0, |word, (bit, value)| {
+                word | u64::from(keep(*value)) << bit
+            })
+        };
+        Self {
+            dims: dims.to_vec(),
+            words: values.chunks(64).map(pack).collect(),
+        }
     }
+
+    pub(super) fn dims(&self) -> &[usize] {
+        &self.dims
+    }
+
+    pub(super) fn entries(&self) -> u64 {
+        self.dims.iter().map(|&d| d as u64).product()
+    }
+
+    fn kept(&self) -> u64 {
+        self.words.iter().map(|w| u64::from(w.count_ones())).sum()
+    }
+
+    /// Whether each entry is kept, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = bool> + '_ {
+        let entries = self.dims.iter().product();
+        (0..entries).map(|i| self.words[i / 64] >> (i % 64) & 1 == 1)
+    }
+
+    fn zip_with(&self, other: &Self, f: impl Fn(u64, u64) -> u64) -> Self {
+        let words = self.words.iter().zip(&other.words);
+        Self {
+            dims: self.dims.clone(),
+            words: words.map(|(a, b)| f(*a, *b)).collect(),
+        }
+    }
+
+    fn not(&self) -> Self {
+        let mut words: Vec<u64> = self.words.iter().map(|word| !word).collect();
+        let used = self.entries() % 64;
+        if let Some(last) = words.last_mut()
+            && used != 0
+        {
+            *last &= (1 << used) - 1;
+        }
+        Self {
+            dims: self.dims.clone(),
+            words,
+        }
+    }
+}
+
+/// Which entries of a set of tensors are kept; the others are pruned, that is exactly zero.
+///
+/// A mask may name fewer tensors than an adapter has: the others are left as they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mask(BTreeMap<Name, Bits>);
+
+/// The kept entries of a layer, all its masked tensors together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MaskRow {
+    /// The layer's number; none for the tensors outside a layer, which come last.
+    pub layer: Option<usize>,
+    /// Entries.
+    pub entries: u64,
+    /// Entries that are kept.
+    pub kept: u64,
+    /// Kept entries as a share of all.
+    pub density: f64,
+    /// Pruned entries as a share of all.
+    pub sparsity: f64,
+}
+
+impl Mask {
+    pub(super) fn from_bits(bits: impl IntoIterator<Item = (Name, Bits)>) -> Self {
+        Self(bits.into_iter().collect())
+    }
+
+    pub(super) fn bits(&self) -> &BTreeMap<Name, Bits> {
+        &self.0
+    }
+
+    /// The mask that keeps what is not zero (-0.0 is zero) in the selected tensors.
+    pub fn of(tensors: &Tensors, selection: &Selection) -> Result<Self> {
+        let bits = selection
+            .pick(tensors)?
+            .into_iter()
+            .map(|(name, tensor)| {
+                let bits = with_values(tensor, |values| {
+                    Bits::new(tensor.dims(), values, |value| value != 0.0)
+                });
+                Ok((name.clone(), bits?))
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self(bits))
+    }
+
+    /// The masked tensors' names and shapes, in name order.
+    pub fn shapes(&self) -> impl Iterator<Item = (&Name, &[usize])> {
+        self.0.iter().map(|(name, bits)| (name, bits.dims()))
+    }
+
+    /// Whether this tensor is under the mask.
+    pub fn covers(&self, name: &Name) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// The mask as tensors of zeros and ones.
+    pub fn tensors(&self) -> Result<Tensors> {
+        let ones = self
+            .shapes()
+            .map(|(name, dims)| {
+                let ones = Tensor::ones(dims, DType::F32, &Device::Cpu)?;
+                Ok((name.clone(), ones))
+            })
+            .collect::<Result<_>>()?;
+        self.apply(&ones)
+    }
+
+    /// Entries under the mask.
+    pub fn entries(&self) -> u64 {
+        self.0.values().map(Bits::entries).sum()
+    }
+
+    /// Entries that are kept.
+    pub fn kept(&self) -> u64 {
+        self.0.values().map(Bits::kept).sum()
+    }
+
+    /// Kept entries as a share of all; 1 for a mask of no entries, which prunes nothing.
+    pub fn density(&self) -> f64 {
+        density(self.kept(), self.entries())
+    }
+
+    /// Pruned entries as a share of all.
+    pub fn sparsity(&self) -> f64 {
+        sparsity(self.kept(), self.entries())
+    }
+
+    /// Keeps what both keep. The masks must have the same tensors, as in every such operation.
+    pub fn and(&self, other: &Self) -> Result<Self> {
+        self.zip_with(other, |a, b| a & b)
+    }
+
+    /// Keeps what either keeps.
+    pub fn or(&self, other: &Self) -> Result<Self> {
+        self.zip_with(other, |a, b| a | b)
+    }
+
+    /// Keeps what exactly one of the two keeps.
+    pub fn xor(&self, other: &Self) -> Result<Self> {
+        self.zip_with(other, |a, b| a ^ b)
+    }
+
+    /// Keeps what this mask prunes.
+    #[must_use]
+    pub fn not(&self) -> Self {
+        let bits = self.0.iter();
+        Self(
+            bits.map(|(name, bits)| (name.clone(), bits.not()))
+                .collect(),
+        )
+    }
+
+    /// Jaccard overlap: entries that both keep, as a share of those that either keeps; 1 where
+    /// neither keeps any.
+    pub fn overlap(&self, other: &Self) -> Result<f64> {
+        Ok(density(self.and(other)?.kept(), self.or(other)?.kept()))
+    }
+
+    /// Every layer, in order.
+    pub fn by_layer(&self) -> Vec<MaskRow> {
+        let mut layers: BTreeMap<(bool, Option<usize>), (u64, u64)> = BTreeMap::new();
+        for (name, bits) in &self.0 {
+            let layer = name.layer();
+            let (entries, kept) = layers.entry((layer.is_none(), layer)).or_default();
+            *entries += bits.entries();
+            *kept += bits.kept();
+        }
+        layers
+            .into_iter()
+            .map(|((_, layer), (entries, kept))| MaskRow {
+                layer,
+                entries,
+                kept,
+                density: density(kept, entries),
+                sparsity: sparsity(kept, entries),
+            })
+            .collect()
+    }
+
+    /// The tensors with pruned entries exactly 0.0 and every other bit as it was.
+    ///
+    /// Tensors that the mask does not name are the same tensors; one that it names must be there
+    /// with the mask's shape. Masked tensors come back contiguous, f32, on the CPU.
+    pub fn apply(&self, tensors: &Tensors) -> Result<Tensors> {
+        let mut pruned = tensors.clone();
+        for (name, bits) in &self.0 {
+            let Some(tensor) = pruned.get_mut(name) else {
+                return Err(Error::new(format!(
+                    "the mask has `{name}`, the tensors do not"
+                )));
+            };
+            if tensor.dims() != bits.dims() {
+                return Err(Error::new(format!(
+                    "`{name}` is {:?} in the mask and {:?} in the tensors",
+                    bits.dims(),
+                    tensor.dims()
+                )));
+            }
+            let values = with_values(tensor, |values| -> Vec<f32> {
+                let kept = values.iter().zip(bits.iter());
+                kept.map(|(value, kept)| if kept { *value } else { 0.0 })
+                    .collect()
+            })?;
+            *tensor = Tensor::from_vec(values, bits.dims(), &Device::Cpu)?;
+        }
+        Ok(pruned)
+    }
+
+    fn zip_with(&self, other: &Self, f: impl Fn(u64, u64) -> u64) -> Result<Self> {
+        check_aligned(
+            ("the first mask", &self.0),
+            ("the second mask", &other.0),
+            Bits::dims,
+        )?;
+        let bits = self.0.iter().zip(other.0.values());
+        Ok(Self(
+            bits.map(|((name, a), b)| (name.clone(), a.zip_with(b, &f)))
+                .collect(),
+        ))
+    }
+}
+
+fn density(kept: u64, entries: u64) -> f64 {
+    if entries == 0 {
+        1.0
+    } else {
+        kept as f64 / entries as f64
+    }
+}
+
+fn sparsity(kept: u64, entries: u64) -> f64 {
+    1.0 - density(kept, entries)
 }
 
 impl fmt::Display for Mask {
@@ -245,8 +277,113 @@ impl fmt::Display for Mask {
             "Mask: keeps {} of {} entries in {} tensors (sparsity {:.4})",
             self.kept(),
             self.entries(),
-            self.tensors.len(),
+            self.0.len(),
             self.sparsity()
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn mask(tensors: &[(&str, &[bool])]) -> Mask {
+        let bits = tensors
+            .iter()
+            .map(|(name, kept)| (Name::new(name), Bits::new(&[kept.len()], kept, |kept| kept)));
+        Mask::from_bits(bits)
+    }
+
+    #[test]
+    fn applying_zeroes_what_is_pruned_and_nothing_else() {
+        let odd_nan = f32::from_bits(0x7fc0_1234);
+        let values = [-0.0, odd_nan, -3.0, f32::NAN, f32::INFINITY];
+        let w = Tensor::new(&values, &Device::Cpu).unwrap();
+        let tensors: Tensors = [(Name::new("w"), w.clone()), (Name::new("b"), w)].into();
+        let mask = mask(&[("w", &[true, true, false, false, false])]);
+        let pruned = mask.apply(&tensors).unwrap();
+        let bits = |name: &str| {
+            with_values(&pruned[&Name::new(name)], |v| {
+                v.iter().map(|v| v.to_bits()).collect::<Vec<_>>()
+            })
+            .unwrap()
+        };
+        assert_eq!(bits("w"), [1 << 31, 0x7fc0_1234, 0, 0, 0]);
+        assert_eq!(bits("b"), values.map(f32::to_bits));
+    }
+
+    #[test]
+    fn a_mask_of_other_tensors_is_refused() {
+        let w = Tensor::new(&[1f32, 0.0], &Device::Cpu).unwrap();
+        let tensors: Tensors = [(Name::new("w"), w)].into();
+        let error = mask(&[("v", &[true])]).apply(&tensors).unwrap_err();
+        assert_eq!(error.to_string(), "the mask has `v`, the tensors do not");
+        let error = mask(&[("w", &[true])]).apply(&tensors).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`w` is [1] in the mask and [2] in the tensors"
+        );
+        let error = mask(&[("v", &[true])])
+            .and(&mask(&[("w", &[true])]))
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the first mask and the second mask do not have the same tensors: \
+             only the first mask has v; only the second mask has w"
+        );
+    }
+
+    #[test]
+    fn shares_and_layers_by_hand() {
+        let a = mask(&[
+            ("pooler", &[true]),
+            ("h.10.w", &[true, false]),
+            ("h.2.w", &[true, true, false, false, false]),
+        ]);
+        assert_eq!(
+            (a.entries(), a.kept(), a.density(), a.sparsity()),
+            (8, 4, 0.5, 0.5)
+        );
+        let rows: Vec<_> = a
+            .by_layer()
+            .iter()
+            .map(|r| (r.layer, r.entries, r.kept))
+            .collect();
+        assert_eq!(rows, [(Some(2), 5, 2), (Some(10), 2, 1), (None, 1, 1)]);
+        assert_eq!(a.overlap(&a.not()), Ok(0.0));
+        let none = a.and(&a.not()).unwrap();
+        assert_eq!((none.kept(), none.overlap(&none)), (0, Ok(1.0)));
+    }
+
+    #[test]
+    fn zeros_of_either_sign_are_pruned_entries() {
+        let w = Tensor::new(&[[0f32, -0.0], [1e-45, -2.0]], &Device::Cpu).unwrap();
+        let tensors: Tensors = [(Name::new("w.weight"), w)].into();
+        let mask = Mask::of(&tensors, &Selection::Matrices).unwrap();
+        let kept: Vec<bool> = mask.bits()[&Name::new("w.weight")].iter().collect();
+        assert_eq!(kept, [false, false, true, true]);
+    }
+
+    proptest! {
+        #[test]
+        fn masks_are_a_boolean_algebra(
+            entries in proptest::collection::vec((any::<bool>(), any::<bool>(), any::<bool>()), 0..200)
+        ) {
+            let [a, b, c] = [0, 1, 2].map(|m| {
+                let kept: Vec<bool> = entries.iter().map(|e| [e.0, e.1, e.2][m]).collect();
+                mask(&[("w", &kept)])
+            });
+            let and = |x: &Mask, y: &Mask| x.and(y).unwrap();
+            let or = |x: &Mask, y: &Mask| x.or(y).unwrap();
+            prop_assert_eq!(and(&a, &b).not(), or(&a.not(), &b.not()));
+            prop_assert_eq!(and(&a, &or(&b, &c)), or(&and(&a, &b), &and(&a, &c)));
+            prop_assert_eq!(a.xor(&b).unwrap(), and(&or(&a, &b), &and(&a, &b).not()));
+            prop_assert_eq!(a.not().not(), a.clone());
+            prop_assert_eq!(a.kept() + a.not().kept(), a.entries());
+            prop_assert_eq!(and(&a, &b).kept() + or(&a, &b).kept(), a.kept() + b.kept());
+            let both = entries.iter().filter(|e| e.0 && e.1).count() as u64;
+            prop_assert_eq!(and(&a, &b).kept(), both);
+        }
     }
 }

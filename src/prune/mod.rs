@@ -1,180 +1,222 @@
-//! Pruning criteria and masks.
+//! Pruning: which of an adapter's weights are set to zero, and the masks that say so.
 //!
-//! Sparsity is the share of entries set to zero. As in torch.nn.utils.prune, round(s n) entries
-//! go, half to even; among equal scores the lowest index goes first.
+//! A criterion is one file here and one line in [`CRITERIA`].
 
-mod criteria;
+mod criterion;
+mod cut;
+mod file;
+mod fisher;
+mod magnitude;
 mod mask;
+mod random;
+mod snip;
+#[cfg(test)]
+mod tests;
 
-use std::collections::BTreeMap;
 use std::str::FromStr;
 
-pub use criteria::{CRITERIA, Criterion, criterion};
-pub use mask::{LayerDensity, Mask};
+use candle_core::{Device, Tensor};
+use rayon::prelude::*;
 
-use crate::adapter::{Selection, Tensors};
+use crate::adapter::{Name, Selection, Tensors, with_values};
 use crate::{Error, Result, bail};
 
-/// Over what a threshold is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub use criterion::{CRITERIA, Criterion, Target, criterion};
+pub use fisher::Fisher;
+pub use magnitude::Magnitude;
+pub use mask::{Mask, MaskRow};
+pub use random::Random;
+pub use snip::Snip;
+
+use cut::{Cut, ranks};
+use mask::Bits;
+
+/// What is ranked together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Scope {
-    /// Every tensor has its own.
+    /// Each tensor by itself: all come to the same sparsity.
     #[default]
     Layerwise,
-    /// One for all tensors together.
+    /// All tensors together: each comes to a sparsity of its own.
     Global,
 }
 
 impl FromStr for Scope {
     type Err = Error;
 
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
             "layerwise" => Ok(Self::Layerwise),
             "global" => Ok(Self::Global),
-            other => bail!("scope {other:?}: expected layerwise or global"),
+            _ => bail!("unknown scope `{text}`: expected `layerwise` or `global`"),
         }
     }
 }
 
-/// How to prune.
-#[derive(Debug, Clone, Default)]
-pub struct PruneOptions {
-    /// Over what the threshold is taken.
-    pub scope: Scope,
-    /// Which tensors are pruned; by default the weight matrices.
-    pub tensors: Selection,
-    /// Moves random scores.
+/// What scoring may need beside the weights.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Inputs<'a> {
+    /// The loss's gradients by tensor name, in the weights' shapes; criteria such as SNIP need them.
+    pub gradients: Option<&'a Tensors>,
+    /// The seed of random criteria; 0 by default.
     pub seed: u64,
 }
 
-/// The mask that keeps the highest scores of `tensors` at this sparsity.
+/// The mask that prunes the share `sparsity` (0 to 1) of the lowest scored entries.
+///
+/// The number pruned is `sparsity` times the number of entries (of each tensor, or of all in
+/// [`Scope::Global`]), rounded half to even as torch.nn.utils.prune does. Among equal scores the
+/// lowest index goes first; across tensors, the first in name order. Only tensors in `include`
+/// are under the mask.
 pub fn prune(
     tensors: &Tensors,
-    criterion: &Criterion,
+    criterion: &dyn Criterion,
+    inputs: &Inputs<'_>,
     sparsity: f64,
-    options: &PruneOptions,
+    scope: Scope,
+    include: &Selection,
 ) -> Result<Mask> {
     check_sparsity(sparsity)?;
-    let scores = criterion.scores(&options.tensors.of(tensors)?, options.seed)?;
-    let entries: Vec<(usize, usize, f64)> = scores
-        .iter()
-        .enumerate()
-        .flat_map(|(t, (.., scores))| scores.iter().enumerate().map(move |(i, s)| (t, i, *s)))
-        .collect();
-    let mut kept: Vec<Vec<bool>> = scores.iter().map(|(.., s)| vec![true; s.len()]).collect();
-    match options.scope {
-        Scope::Global => drop_lowest(entries, sparsity, &mut kept),
-        Scope::Layerwise => {
-            for (t, (.., scores)) in scores.iter().enumerate() {
-                let own = scores.iter().enumerate().map(|(i, s)| (t, i, *s)).collect();
-                drop_lowest(own, sparsity, &mut kept);
-            }
-        }
-    }
-    let masks: BTreeMap<_, _> = scores
-        .into_iter()
-        .zip(kept)
-        .map(|((name, shape, _), kept)| (name, (shape, kept)))
-        .collect();
-    Ok(Mask::new(masks))
+    prune_by_scores(
+        &scores(tensors, criterion, inputs, include)?,
+        sparsity,
+        scope,
+    )
 }
 
-/// An error unless the sparsity is a share.
-pub fn check_sparsity(sparsity: f64) -> Result<()> {
-    if (0.0..=1.0).contains(&sparsity) {
-        return Ok(());
-    }
-    let error = Error::new(format!("sparsity {sparsity}: expected a share from 0 to 1"));
-    Err(if (1.0..=100.0).contains(&sparsity) {
-        error.hint(format!("{} means {sparsity} %", sparsity / 100.0))
-    } else {
-        error
+/// [`prune`] by scores made elsewhere: all their tensors are under the mask, in their shapes.
+pub fn prune_by_scores(scores: &Tensors, sparsity: f64, scope: Scope) -> Result<Mask> {
+    check_sparsity(sparsity)?;
+    let ranked: Vec<(&Name, &Tensor, Vec<u32>)> =
+        in_parallel(scores.iter().collect(), |(name, scores)| {
+            Ok((
+                name,
+                scores,
+                with_values(scores, |scores| ranks(name, scores))??,
+            ))
+        })?;
+    let count = |entries: usize| (sparsity * entries as f64).round_ties_even() as usize;
+    let bits = |tensor: &Tensor, ranks: &[u32], cut: &mut Cut| {
+        Bits::new(tensor.dims(), ranks, |rank| cut.keeps(rank))
+    };
+    Ok(match scope {
+        Scope::Layerwise => Mask::from_bits(in_parallel(ranked, |(name, tensor, ranks)| {
+            let mut cut = Cut::new(&mut ranks.clone(), count(ranks.len()));
+            Ok((name.clone(), bits(tensor, &ranks, &mut cut)))
+        })?),
+        Scope::Global => {
+            let mut all: Vec<u32> = ranked
+                .iter()
+                .flat_map(|(_, _, ranks)| ranks)
+                .copied()
+                .collect();
+            let entries = all.len();
+            let mut cut = Cut::new(&mut all, count(entries));
+            Mask::from_bits(
+                ranked
+                    .iter()
+                    .map(|(name, tensor, ranks)| ((*name).clone(), bits(tensor, ranks, &mut cut))),
+            )
+        }
     })
 }
 
-/// Marks round(s n) of the entries (tensor, index, score) as dropped: the lowest scores, of
-/// equals those of the first tensor and lowest index.
-fn drop_lowest(mut entries: Vec<(usize, usize, f64)>, sparsity: f64, kept: &mut [Vec<bool>]) {
-    let count = ((sparsity * entries.len() as f64).round_ties_even() as usize).min(entries.len());
-    if count == 0 {
-        return;
+/// The criterion's score of every entry of the tensors in `include`, in the tensors' shapes.
+///
+/// Matrices that start at zero (LoRA's B, a bottleneck's up-projection) and are all zero still are
+/// an error where the criterion could not tell their entries apart.
+pub fn scores(
+    tensors: &Tensors,
+    criterion: &dyn Criterion,
+    inputs: &Inputs<'_>,
+    include: &Selection,
+) -> Result<Tensors> {
+    let targets = include.pick(tensors)?;
+    if criterion.vanishes_with_weight() {
+        check_trained(criterion, &targets)?;
     }
-    let order = |a: &(usize, usize, f64), b: &(usize, usize, f64)| {
-        a.2.total_cmp(&b.2).then((a.0, a.1).cmp(&(b.0, b.1)))
+    let score = |(name, weights): (&Name, &Tensor)| -> Result<(Name, Tensor)> {
+        let values = |gradients: &[f32]| {
+            with_values(weights, |weights| {
+                criterion.scores(&Target {
+                    name,
+                    weights,
+                    gradients,
+                    seed: inputs.seed,
+                })
+            })
+        };
+        let values = if criterion.needs_gradients() {
+            with_values(gradient(criterion, inputs, name, weights)?, values)??
+        } else {
+            values(&[])?
+        };
+        Ok((
+            name.clone(),
+            Tensor::from_vec(values, weights.dims(), &Device::Cpu)?,
+        ))
     };
-    entries.select_nth_unstable_by(count - 1, order);
-    for (t, i, _) in &entries[..count] {
-        kept[*t][*i] = false;
-    }
+    Ok(in_parallel(targets, score)?.into_iter().collect())
 }
 
-#[cfg(test)]
-mod tests {
-    use candle_core::{Device, Tensor};
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::adapter::Name;
-
-    fn one(values: &[f32]) -> Tensors {
-        let tensor = Tensor::from_slice(values, values.len(), &Device::Cpu).unwrap();
-        [(Name::new("layer.0.down.weight"), tensor)].into()
+fn check_sparsity(sparsity: f64) -> Result<()> {
+    if (0.0..=1.0).contains(&sparsity) {
+        return Ok(());
     }
+    bail!("sparsity is the share of weights set to zero, from 0 to 1, got {sparsity}"; hint: "0.9 means 90 %")
+}
 
-    fn magnitude(tensors: &Tensors, sparsity: f64) -> Mask {
-        let by = criterion("magnitude").unwrap();
-        prune(tensors, by, sparsity, &PruneOptions::default()).unwrap()
+fn gradient<'a>(
+    criterion: &dyn Criterion,
+    inputs: &Inputs<'a>,
+    name: &Name,
+    weights: &Tensor,
+) -> Result<&'a Tensor> {
+    let by = criterion.name();
+    let Some(gradients) = inputs.gradients else {
+        bail!("pruning by {by} needs gradients"; hint: "give the model and the data to take them on");
+    };
+    let Some(gradient) = gradients.get(name) else {
+        bail!("pruning by {by} needs the gradient of `{name}`, and there is none");
+    };
+    if gradient.dims() != weights.dims() {
+        bail!(
+            "the gradient of `{name}` is {:?}, the tensor {:?}",
+            gradient.dims(),
+            weights.dims()
+        );
     }
+    Ok(gradient)
+}
 
-    #[test]
-    fn counts_are_rounded_half_to_even_and_ties_go_by_index() {
-        let five = one(&[1.0; 5]);
-        for (sparsity, dropped) in [(0.1, 0), (0.3, 2), (0.5, 2), (0.7, 4), (1.0, 5)] {
-            let mask = magnitude(&five, sparsity);
-            assert_eq!(mask.entries() - mask.kept(), dropped, "{sparsity}");
-            let kept = mask.tensors().unwrap();
-            let values = kept.values().next().unwrap().to_vec1::<f32>().unwrap();
-            let expected: Vec<f32> = (0..5)
-                .map(|i| if i < dropped { 0.0 } else { 1.0 })
-                .collect();
-            assert_eq!(values, expected);
+/// An error if the second matrices of an adapter are all zero, as they are before training.
+fn check_trained(criterion: &dyn Criterion, targets: &[(&Name, &Tensor)]) -> Result<()> {
+    let second: Vec<_> = targets
+        .iter()
+        .filter(|(name, _)| {
+            let name = name.as_str();
+            name.ends_with("lora_B") || name.ends_with("adapter_up.weight")
+        })
+        .collect();
+    let Some((first, _)) = second.first() else {
+        return Ok(());
+    };
+    for (_, tensor) in &second {
+        if with_values(tensor, |values| values.iter().any(|value| *value != 0.0))? {
+            return Ok(());
         }
     }
+    bail!(
+        "`{first}` and all like it are zero, as before training: {} cannot rank their entries", criterion.name();
+        hint: "train a few steps first, or prune by random or fisher"
+    )
+}
 
-    #[test]
-    fn a_percentage_is_refused_with_its_meaning() {
-        for (sparsity, hint) in [(90.0, "0.9 means 90 %"), (1.5, "0.015 means 1.5 %")] {
-            let error = check_sparsity(sparsity).unwrap_err().to_string();
-            assert!(error.ends_with(hint), "{error}");
-        }
-        assert!(check_sparsity(-0.1).is_err() && check_sparsity(f64::NAN).is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn masks_obey_the_laws_of_sets(
-            values in prop::collection::vec(-2.0f32..2.0, 1..80),
-            other in prop::collection::vec(-2.0f32..2.0, 80),
-            s in 0.0f64..=1.0, t in 0.0f64..=1.0,
-        ) {
-            let a = magnitude(&one(&values), s);
-            let b = magnitude(&one(&other[..values.len()]), t);
-            let not = |m: &Mask| m.not();
-            prop_assert_eq!(not(&a.and(&b).unwrap()), not(&a).or(&not(&b)).unwrap());
-            prop_assert_eq!(a.xor(&a).unwrap().kept(), 0);
-            prop_assert_eq!(not(&not(&a)), a.clone());
-            prop_assert_eq!(a.overlap(&a).unwrap(), 1.0);
-            prop_assert_eq!(
-                a.or(&b).unwrap().kept() + a.and(&b).unwrap().kept(),
-                a.kept() + b.kept()
-            );
-            // Applied, the mask is what is left, and applying it again changes nothing.
-            let pruned = a.apply(&one(&values)).unwrap();
-            let again = a.apply(&pruned).unwrap();
-            for (x, y) in pruned.values().zip(again.values()) {
-                prop_assert_eq!(x.to_vec1::<f32>().unwrap(), y.to_vec1::<f32>().unwrap());
-            }
-        }
-    }
+/// `f` of each item, in their order; of several errors the first.
+fn in_parallel<T: Send, R: Send>(
+    items: Vec<T>,
+    f: impl Fn(T) -> Result<R> + Sync + Send,
+) -> Result<Vec<R>> {
+    let results: Vec<Result<R>> = items.into_par_iter().map(f).collect();
+    results.into_iter().collect()
 }

@@ -1,146 +1,190 @@
-//! Signs as bits: one plane for positive entries, one for negative ones.
+//! Signs as bits: which entries of a tensor are positive, which are negative.
 
 use std::collections::BTreeMap;
 
-use candle_core::DType;
+use candle_core::Tensor;
+use multiversion::multiversion;
 use rayon::prelude::*;
 
-use crate::adapter::{Name, Tensors};
-use crate::{Result, bail};
+use crate::adapter::{Name, Selection, Tensors, with_values};
+use crate::{Error, Result};
 
-/// The signs of a run of numbers, 64 entries a word. A zero, also -0.0, is in neither plane; bits
-/// past the end are zero.
+/// Words packed by one task: enough work for a thread, and a cut that is the same for all.
+const BLOCK: usize = 4096;
+
+/// The signs of one tensor: two bits an entry, in row-major order.
+///
+/// An entry is in neither plane if it is zero; -0.0 is zero, an infinity has its sign. Bits past
+/// the last entry are clear in both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planes {
+    dims: Vec<usize>,
     positive: Vec<u64>,
     negative: Vec<u64>,
-    entries: usize,
 }
 
 impl Planes {
-    /// The signs of `values`, or the index of the first NaN.
-    pub fn of(values: &[f32]) -> std::result::Result<Self, usize> {
-        if let Some(at) = values.iter().position(|v| v.is_nan()) {
-            return Err(at);
+    /// The signs of `values` as a tensor of shape `dims`; `name` is the tensor's in an error.
+    ///
+    /// A NaN is an error with its index, and so are `dims` of another number of entries.
+    pub fn new(name: &Name, values: &[f32], dims: &[usize]) -> Result<Self> {
+        if dims.iter().product::<usize>() != values.len() {
+            crate::bail!(
+                "`{name}`: {} values do not fill the shape {dims:?}",
+                values.len()
+            );
         }
-        let (positive, negative) = values
-            .par_chunks(64)
-            .map(|word| {
-                let (mut p, mut n) = (0u64, 0u64);
-                for (bit, v) in word.iter().enumerate() {
-                    p |= u64::from(*v > 0.0) << bit;
-                    n |= u64::from(*v < 0.0) << bit;
-                }
-                (p, n)
-            })
-            .unzip();
+        let words = values.len().div_ceil(64);
+        let (mut positive, mut negative) = (vec![0; words], vec![0; words]);
+        let finite = positive
+            .par_chunks_mut(BLOCK)
+            .zip(negative.par_chunks_mut(BLOCK))
+            .zip(values.par_chunks(BLOCK * 64))
+            .map(|((positive, negative), values)| pack(values, positive, negative))
+            .reduce(|| true, |a, b| a & b);
+        if !finite && let Some(index) = values.iter().position(|value| value.is_nan()) {
+            return Err(Error::new(format!(
+                "`{name}` is NaN at entry {index}: it has no sign"
+            )));
+        }
         Ok(Self {
+            dims: dims.to_vec(),
             positive,
             negative,
-            entries: values.len(),
         })
     }
 
-    /// Positive entries, 64 a word.
+    /// The signs of a tensor; `name` is the tensor's in an error.
+    pub fn of(name: &Name, tensor: &Tensor) -> Result<Self> {
+        with_values(tensor, |values| Self::new(name, values, tensor.dims()))?
+    }
+
+    /// The tensor's shape.
+    pub fn dims(&self) -> &[usize] {
+        &self.dims
+    }
+
+    /// The number of entries.
+    pub fn entries(&self) -> u64 {
+        self.dims.iter().map(|&d| d as u64).product()
+    }
+
+    /// One bit an entry, the first in the lowest bit: set where the entry is above zero.
     pub fn positive(&self) -> &[u64] {
         &self.positive
     }
 
-    /// Negative entries, 64 a word.
+    /// One bit an entry, the first in the lowest bit: set where the entry is below zero.
     pub fn negative(&self) -> &[u64] {
         &self.negative
     }
+}
 
-    /// Number of entries.
-    pub fn entries(&self) -> usize {
-        self.entries
+/// Packs 64 values into a word of each plane; false if there is a NaN.
+#[multiversion(targets(
+    "x86_64+avx512f+avx512bw+avx512dq+avx512vl",
+    "x86_64+avx2+bmi1+bmi2+popcnt"
+))]
+fn pack(values: &[f32], positive: &mut [u64], negative: &mut [u64]) -> bool {
+    let mut ordered = true;
+    for ((values, positive), negative) in values.chunks(64).zip(positive).zip(negative) {
+        let (mut p, mut n, mut nan) = (0u64, 0u64, false);
+        for (bit, value) in values.iter().enumerate() {
+            p |= u64::from(*value > 0.0) << bit;
+            n |= u64::from(*value < 0.0) << bit;
+            nan |= value.is_nan();
+        }
+        (*positive, *negative) = (p, n);
+        ordered &= !nan;
     }
+    ordered
 }
 
-/// The signs of named tensors.
+/// The signs of a set of tensors, by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SignPlanes {
-    tensors: BTreeMap<Name, (Vec<usize>, Planes)>,
-}
+pub struct SignPlanes(BTreeMap<Name, Planes>);
 
 impl SignPlanes {
-    /// The signs of every tensor given. NaN is an error that names tensor and entry.
-    pub fn of(tensors: &Tensors) -> Result<Self> {
-        let mut planes = BTreeMap::new();
-        for (name, tensor) in tensors {
-            let values = tensor
-                .to_dtype(DType::F32)?
-                .flatten_all()?
-                .to_vec1::<f32>()?;
-            match Planes::of(&values) {
-                Ok(plane) => planes.insert(name.clone(), (tensor.dims().to_vec(), plane)),
-                Err(at) => bail!("tensor {name} holds NaN at entry {at}: it has no sign"),
-            };
-        }
-        if planes.values().all(|(_, p)| p.entries == 0) {
-            bail!("there are no entries to take signs of");
-        }
-        Ok(Self { tensors: planes })
+    /// The signs of the selected tensors. It is an error if none is selected, or at a NaN.
+    pub fn new(tensors: &Tensors, selection: &Selection) -> Result<Self> {
+        let planes: Vec<(Name, Planes)> = selection
+            .pick(tensors)?
+            .into_par_iter()
+            .map(|(name, tensor)| Ok((name.clone(), Planes::of(name, tensor)?)))
+            .collect::<Vec<Result<_>>>()
+            .into_iter()
+            .collect::<Result<_>>()?;
+        Ok(Self(planes.into_iter().collect()))
     }
 
-    /// The planes by tensor, in natural order of names.
-    pub fn tensors(&self) -> impl Iterator<Item = (&Name, &Planes)> {
-        self.tensors
-            .iter()
-            .map(|(name, (_, planes))| (name, planes))
+    /// The signs of each tensor, in name order.
+    pub fn tensors(&self) -> &BTreeMap<Name, Planes> {
+        &self.0
     }
+}
 
-    /// The planes of one tensor.
-    pub fn get(&self, name: &Name) -> Option<&Planes> {
-        self.tensors.get(name).map(|(_, planes)| planes)
-    }
-
-    /// An error that says what differs unless `other` has the same tensors in the same shapes.
-    pub fn same_shapes(&self, other: &Self) -> Result<()> {
-        for (name, (shape, _)) in &self.tensors {
-            match other.tensors.get(name) {
-                None => bail!("tensor {name} is in one and not in the other"),
-                Some((theirs, _)) if theirs != shape => {
-                    bail!("tensor {name} has shape {shape:?} in one and {theirs:?} in the other")
-                }
-                Some(_) => {}
-            }
-        }
-        match other
-            .tensors
-            .keys()
-            .find(|name| !self.tensors.contains_key(*name))
-        {
-            Some(name) => bail!("tensor {name} is in one and not in the other"),
-            None => Ok(()),
-        }
+impl FromIterator<(Name, Planes)> for SignPlanes {
+    fn from_iter<I: IntoIterator<Item = (Name, Planes)>>(planes: I) -> Self {
+        Self(planes.into_iter().collect())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use candle_core::Device;
+    use proptest::prelude::*;
 
-    #[test]
-    fn zeros_have_no_sign_and_nan_is_found() {
-        let planes = Planes::of(&[
-            1.0,
-            -0.0,
-            -2.0,
-            0.0,
-            f32::MIN_POSITIVE / 2.0,
-            f32::NEG_INFINITY,
-        ])
-        .unwrap();
-        assert_eq!(planes.positive(), [0b01_0001]);
-        assert_eq!(planes.negative(), [0b10_0100]);
-        assert_eq!(Planes::of(&[1.0, f32::NAN]), Err(1));
+    fn planes(values: &[f32]) -> Result<Planes> {
+        Planes::new(&Name::new("w"), values, &[values.len()])
     }
 
     #[test]
-    fn bits_past_the_end_are_zero() {
-        let planes = Planes::of(&[-1.0; 65]).unwrap();
-        assert_eq!(planes.negative(), [u64::MAX, 1]);
-        assert_eq!(planes.positive(), [0, 0]);
+    fn special_values_have_the_sign_they_should() {
+        let smallest = f32::from_bits(1);
+        let p = planes(&[
+            0.0,
+            -0.0,
+            smallest,
+            -smallest,
+            f32::INFINITY,
+            f32::NEG_INFINITY,
+        ])
+        .unwrap();
+        assert_eq!(p.positive(), [0b01_0100]);
+        assert_eq!(p.negative(), [0b10_1000]);
+    }
+
+    #[test]
+    fn a_nan_is_an_error_that_says_where() {
+        let mut values = vec![1.0; 64 * BLOCK + 70];
+        values[64 * BLOCK + 66] = f32::NAN;
+        let tensor = Tensor::from_vec(values, 64 * BLOCK + 70, &Device::Cpu).unwrap();
+        let tensors: Tensors = [(Name::new("layer.0.weight"), tensor)].into();
+        let error = SignPlanes::new(&tensors, &Selection::Matrices).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`layer.0.weight` is NaN at entry 262210: it has no sign"
+        );
+    }
+
+    #[test]
+    fn a_shape_of_another_size_is_refused() {
+        assert!(Planes::new(&Name::new("w"), &[1.0, 2.0], &[3]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn every_bit_is_the_sign_of_its_entry(values in proptest::collection::vec(
+            prop_oneof![Just(0f32), Just(-0f32), any::<f32>().prop_filter("a number", |v| !v.is_nan())], 0..300)
+        ) {
+            let p = planes(&values).unwrap();
+            for i in 0..p.positive().len() * 64 {
+                let bit = |plane: &[u64]| plane[i / 64] >> (i % 64) & 1 == 1;
+                let value = values.get(i).copied().unwrap_or(0.0);
+                prop_assert_eq!(bit(p.positive()), value > 0.0);
+                prop_assert_eq!(bit(p.negative()), value < 0.0);
+            }
+        }
     }
 }

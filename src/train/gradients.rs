@@ -3,10 +3,13 @@
 use candle_core::DType;
 
 use crate::adapter::{Adapter, Head, Tensors, head_forward};
-use crate::model::{Inputs, Model, Noise};
-use crate::{Result, bail};
+use crate::data::batch::training_batches;
+use crate::data::{Dataset, Split};
+use crate::evaluate::Encoded;
+use crate::model::{Encoding, Inputs, Model, Noise};
+use crate::{Context, Result, bail};
 
-use super::loss::{Targets, loss};
+use super::loss::{Targets, loss, targets};
 use super::trainer::{track, tracked};
 
 /// A loss and what it does to every tensor of an adapter and its head.
@@ -57,4 +60,54 @@ pub fn gradients_of(
         loss: mean.to_dtype(DType::F64)?.to_scalar()?,
         grads,
     })
+}
+
+/// Rows of a batch of [`gradients_over`].
+const BATCH: usize = 32;
+
+/// The gradients of an adapter's own tensors, summed over the first `batches` batches of 32 rows
+/// of a dataset's train split in the order of `seed`. No dropout.
+pub fn gradients_over(
+    model: &Model,
+    adapter: &Adapter,
+    data: &Dataset,
+    batches: usize,
+    seed: u64,
+    context: &Context,
+) -> Result<Tensors> {
+    let head = adapter.head_for(data)?;
+    let rows = Encoded::of(model, data, Split::Train, &head.labels, model.max_length())?;
+    let lengths: Vec<usize> = rows.encodings.iter().map(|e| e.ids.len()).collect();
+    let mut sum = Tensors::new();
+    for batch in training_batches(&lengths, BATCH, seed, 1)
+        .iter()
+        .take(batches)
+    {
+        context.check()?;
+        let members: Vec<&Encoding> = batch.iter().map(|&i| &rows.encodings[i]).collect();
+        // The head's outputs stand in its own order of labels.
+        let gold: Vec<f64> = batch
+            .iter()
+            .map(|&i| match rows.labels {
+                crate::adapter::Labels::Number => rows.gold[i],
+                _ => rows.outputs[rows.gold[i] as usize] as f64,
+            })
+            .collect();
+        let targets = targets(&gold, &head.labels, model.dtype(), model.device())?;
+        let found = gradients_of(model, adapter, head, &model.pad(&members)?, &targets)?;
+        for (name, gradient) in found.grads {
+            if name.as_str().starts_with("heads.") {
+                continue;
+            }
+            let total = match sum.remove(&name) {
+                Some(before) => (before + gradient)?,
+                None => gradient,
+            };
+            sum.insert(name, total);
+        }
+    }
+    if sum.is_empty() {
+        bail!("{}: the train split has no rows", data.name());
+    }
+    Ok(sum)
 }

@@ -6,7 +6,7 @@ mod optimizer;
 mod schedule;
 mod trainer;
 
-pub use gradients::{Gradients, gradients_of};
+pub use gradients::{Gradients, gradients_of, gradients_over};
 pub use loss::{Targets, loss, targets};
 pub use optimizer::{AdamW, AdamWOptions, gradients};
 pub use schedule::linear_warmup;

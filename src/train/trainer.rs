@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use candle_core::{DType, Tensor, Var};
+use candle_core::{DType, Var};
 use serde_json::{Value, json};
 
 use crate::adapter::{
@@ -15,7 +15,6 @@ use crate::data::batch::{micro_batches, training_batches};
 use crate::data::{Dataset, Split};
 use crate::evaluate::{Encoded, Score, evaluate_rows, labels_of};
 use crate::model::{Encoding, Model, Noise};
-use crate::prune::Mask;
 use crate::study::Id;
 use crate::{Context, Error, Result, bail};
 
@@ -315,7 +314,7 @@ impl<'a> Run<'a> {
         let vars = self.adapter.iter().chain(&self.head);
         let vars: BTreeMap<Name, Var> = vars.map(|(n, v)| (n.clone(), v.clone())).collect();
         let kept = match self.options.from.as_ref().and_then(|a| a.mask()) {
-            Some(mask) => mask_tensors(mask, &self.adapter)?,
+            Some(mask) => mask.tensors()?,
             None => Tensors::new(),
         };
         let options = AdamWOptions {
@@ -428,19 +427,4 @@ fn freeze(vars: &BTreeMap<Name, Var>) -> Result<Tensors> {
             ))
         })
         .collect()
-}
-
-/// The mask as zeros and ones for the tensors it covers.
-fn mask_tensors(mask: &Mask, vars: &BTreeMap<Name, Var>) -> Result<Tensors> {
-    let ones: Tensors = vars
-        .iter()
-        .filter(|(name, _)| mask.covers(name))
-        .map(|(name, v)| {
-            Ok((
-                name.clone(),
-                Tensor::ones(v.shape(), DType::F32, &candle_core::Device::Cpu)?,
-            ))
-        })
-        .collect::<Result<_>>()?;
-    mask.apply(&ones)
 }

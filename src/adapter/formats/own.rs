@@ -1,7 +1,7 @@
 //! One adapter with its heads as one run of bytes: how the store keeps it.
 //!
-//! A safetensors file; tensors under `adapter/NAME` and `head/I/NAME`, the rest as JSON under
-//! the metadata key `tureen`.
+//! A safetensors file; tensors under `adapter/NAME`, `head/I/NAME` and, of zeros and ones,
+//! `mask/NAME`, the rest as JSON under the metadata key `tureen`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,9 @@ use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::adapter::{Adapter, Base, Head, Labels, Name, Parts, Tensors, Training, kind};
+use crate::adapter::{
+    Adapter, Base, Head, Labels, Name, Parts, Selection, Tensors, Training, kind,
+};
 use crate::data::Dataset;
 use crate::prune::Mask;
 use crate::study::Id;
@@ -24,7 +26,6 @@ struct Header {
     name: String,
     config: Value,
     base: Base,
-    masked: bool,
     training: Option<Training>,
     heads: Vec<HeadHeader>,
 }
@@ -48,11 +49,15 @@ pub fn encode(adapter: &Adapter) -> Result<Vec<u8>> {
             tensors.insert(format!("head/{i}/{name}"), tensor.clone());
         }
     }
+    if let Some(mask) = &parts.mask {
+        for (name, tensor) in mask.tensors()? {
+            tensors.insert(format!("mask/{name}"), tensor);
+        }
+    }
     let header = Header {
         name: parts.name.clone(),
         config: parts.kind.config(),
         base: parts.base.clone(),
-        masked: parts.mask.is_some(),
         training: parts.training.clone(),
         heads: parts
             .heads
@@ -81,22 +86,23 @@ pub fn decode(bytes: &[u8], id: Id, domain: Option<Dataset>) -> Result<Adapter> 
         .ok_or_else(|| broken(&"no header"))?;
     let header: Header = serde_json::from_str(header).map_err(|e| broken(&e))?;
     let file = safetensors::SafeTensors::deserialize(bytes).map_err(|e| broken(&e))?;
-    let mut own = Tensors::new();
+    let (mut own, mut masked) = (Tensors::new(), Tensors::new());
     let mut heads: Vec<Tensors> = header.heads.iter().map(|_| Tensors::new()).collect();
     for (name, view) in file.tensors() {
         let tensor: Tensor = view.load(&Device::Cpu)?;
         if let Some(name) = name.strip_prefix("adapter/") {
             own.insert(Name::new(name), tensor);
+        } else if let Some(name) = name.strip_prefix("mask/") {
+            masked.insert(Name::new(name), tensor);
         } else if let Some((i, name)) = name.strip_prefix("head/").and_then(|n| n.split_once('/'))
             && let Some(head) = i.parse::<usize>().ok().and_then(|i| heads.get_mut(i))
         {
             head.insert(Name::new(name), tensor);
         }
     }
-    let mask = if header.masked {
-        Some(Arc::new(Mask::of(&own)?))
-    } else {
-        None
+    let mask = match masked.is_empty() {
+        true => None,
+        false => Some(Arc::new(Mask::of(&masked, &Selection::All)?)),
     };
     let parts = Parts {
         name: header.name,

@@ -7,7 +7,7 @@ use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 
 use super::tensors::{map_of, to_tensor};
-use crate::adapter::{Adapter, Head, Name, Tensors, formats};
+use crate::adapter::{Adapter, Head, Name, Selection, Tensors, formats};
 use crate::script::Fallible;
 use crate::script::Session;
 use crate::study::Id;
@@ -234,7 +234,10 @@ fn like(adapter: &Adapter, map: &Map) -> Result<Adapter> {
     parts.id = Id::of_content("adapter", &bytes);
     parts.training = None;
     parts.mask = match parts.mask {
-        Some(_) => Some(Arc::new(crate::prune::Mask::of(&tensors)?)),
+        Some(_) => Some(Arc::new(crate::prune::Mask::of(
+            &tensors,
+            &Selection::Matrices,
+        )?)),
         None => None,
     };
     Adapter::new(parts, tensors)

@@ -280,13 +280,10 @@ fn to_table(cells: &[Cell]) -> Result<Table> {
         ("accuracy", column(&|c| Value::Float(c.accuracy))),
         ("alone", column(&|c| number(c.alone))),
         ("drop", column(&|c| number(c.alone.map(|a| a - c.accuracy)))),
-        (
-            "sign_diff",
-            column(&|c| number(c.signs.as_ref().map(|s| s.all))),
-        ),
+        ("sign_diff", column(&|c| number(c.signs.map(|s| s.all)))),
         (
             "both_nonzero",
-            column(&|c| number(c.signs.as_ref().map(|s| s.both_nonzero))),
+            column(&|c| number(c.signs.and_then(|s| s.both_nonzero))),
         ),
         ("n", column(&|c| Value::Int(c.n as i64))),
     ])

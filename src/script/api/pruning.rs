@@ -5,12 +5,15 @@ use std::sync::Arc;
 use rhai::plugin::*;
 use rhai::{Engine, Map, NativeCallContext};
 
-use crate::adapter::{Adapter, Selection};
-use crate::prune::{Mask, PruneOptions, criterion, prune};
+use crate::Result;
+use crate::adapter::{Adapter, Selection, Tensors};
+use crate::data::Dataset;
+use crate::model::Model;
+use crate::prune::{Inputs, Mask, criterion, prune};
 use crate::report::table::{Table, Value};
 use crate::script::{Fallible, NativeSpec, OptionSpec, Options, Session};
 use crate::study::Id;
-use crate::{Result, bail};
+use crate::train::gradients_over;
 
 /// The options of the natives here.
 pub(super) static OPTIONS: &[NativeSpec] = &[PRUNE];
@@ -20,7 +23,7 @@ static PRUNE: NativeSpec = NativeSpec {
     options: &[
         OptionSpec::choice(
             "by",
-            &["magnitude", "random"],
+            &["magnitude", "random", "snip", "fisher"],
             "what decides which entries stay",
         )
         .or("magnitude"),
@@ -107,7 +110,8 @@ mod natives {
         match adapter.mask() {
             Some(mask) => Ok(mask.clone()),
             None => Ok(Arc::new(Mask::of(
-                &Selection::Matrices.of(&*adapter.tensors()?)?,
+                &*adapter.tensors()?,
+                &Selection::Matrices,
             )?)),
         }
     }
@@ -117,15 +121,15 @@ mod natives {
     #[rhai_fn(get = "sparsity", pure, return_raw)]
     pub fn sparsity(adapter: &mut Adapter) -> Fallible<f64> {
         let tensors = adapter.tensors()?;
-        let covered = match adapter.mask() {
-            Some(mask) => tensors
-                .iter()
-                .filter(|(name, _)| mask.covers(name))
-                .map(|(n, t)| (n.clone(), t.clone()))
-                .collect(),
-            None => Selection::Matrices.of(&tensors)?,
+        let zeros = match adapter.mask() {
+            None => Mask::of(&tensors, &Selection::Matrices)?,
+            Some(mask) => {
+                let covered = tensors.iter().filter(|(name, _)| mask.covers(name));
+                let covered = covered.map(|(n, t)| (n.clone(), t.clone())).collect();
+                Mask::of(&covered, &Selection::All)?
+            }
         };
-        Ok(Mask::of(&covered)?.sparsity())
+        Ok(zeros.sparsity())
     }
 
     /// The share of entries that a mask keeps.
@@ -210,6 +214,20 @@ mod natives {
         a == b
     }
 
+    /// Saves a mask: a safetensors file of zeros and ones.
+    #[rhai_fn(name = "save", pure, return_raw)]
+    pub fn save_mask(context: NativeCallContext, mask: &mut Arc<Mask>, path: &str) -> Fallible<()> {
+        Ok(mask.save(&Session::of(&context)?.write_path(path)?)?)
+    }
+
+    /// The mask in a file that a mask's `save` wrote.
+    #[rhai_fn(return_raw)]
+    pub fn load_mask(context: NativeCallContext, path: &str) -> Fallible<Arc<Mask>> {
+        Ok(Arc::new(Mask::load(
+            &Session::of(&context)?.read_path(path)?,
+        )?))
+    }
+
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]
     pub fn card(mask: &mut Arc<Mask>) -> String {
         mask.to_string()
@@ -225,34 +243,67 @@ fn pruned(
     let session = Session::of(context)?;
     let options = Options::read(&PRUNE, options)?;
     let by = criterion(&options.text("by")?)?;
-    let settings = PruneOptions {
-        scope: options.text("scope")?.parse()?,
-        tensors: Selection::parse(&options.text("tensors")?),
-        seed: options
-            .maybe_int("seed")?
-            .map_or(session.seed(), |s| s as u64),
+    let seed = options
+        .maybe_int("seed")?
+        .map_or(session.seed(), |s| s as u64);
+    let gradients = match by.needs_gradients() {
+        true => Some(gradients(&session, adapter, &options, seed)?),
+        false => {
+            let idle = ["model", "data", "batches"];
+            if let Some(name) = idle.iter().find(|n| options.given(n)) {
+                return Err(options.error(name, format!("{} needs no gradients", by.name())));
+            }
+            None
+        }
     };
-    let tensors = adapter.tensors()?;
-    let all_zero = |part: &str| {
-        tensors
-            .iter()
-            .any(|(name, _)| name.as_str().ends_with(part))
-            && tensors
-                .iter()
-                .filter(|(name, _)| name.as_str().ends_with(part))
-                .all(|(_, t)| {
-                    t.abs()
-                        .and_then(|t| t.sum_all()?.to_scalar::<f32>())
-                        .is_ok_and(|s| s == 0.0)
-                })
+    let inputs = Inputs {
+        gradients: gradients.as_ref(),
+        seed,
     };
-    if by.name == "magnitude" && all_zero("lora_B") {
-        bail!(
-            "prune: the LoRA's B is zero, as at its initialisation, so magnitudes say nothing";
-            hint: "train it for a few steps first"
-        );
-    }
-    masked(adapter, Arc::new(prune(&tensors, by, sparsity, &settings)?))
+    let mask = prune(
+        &*adapter.tensors()?,
+        by,
+        &inputs,
+        sparsity,
+        options.text("scope")?.parse()?,
+        &Selection::from(options.text("tensors")?.as_str()),
+    )?;
+    masked(adapter, Arc::new(mask))
+}
+
+fn gradients(
+    session: &Session,
+    adapter: &Adapter,
+    options: &Options,
+    seed: u64,
+) -> Result<Tensors> {
+    let by = options.text("by")?;
+    let Some(model) = options.value::<Model>("model")? else {
+        return Err(options.error(
+            "model",
+            format!("{by} needs it: #{{ by: \"{by}\", model: base }}"),
+        ));
+    };
+    let data = match options.value::<Dataset>("data")? {
+        Some(data) => data,
+        None => match adapter.domain() {
+            Some(data) => data.clone(),
+            None => {
+                return Err(options.error(
+                    "data",
+                    format!("{by} needs it: the adapter's own is not known"),
+                ));
+            }
+        },
+    };
+    gradients_over(
+        &model,
+        adapter,
+        &data,
+        options.count("batches")?,
+        seed,
+        session.context(),
+    )
 }
 
 fn masked(adapter: &Adapter, mask: Arc<Mask>) -> Result<Adapter> {
@@ -260,11 +311,11 @@ fn masked(adapter: &Adapter, mask: Arc<Mask>) -> Result<Adapter> {
     let mut parts = adapter.parts().clone();
     parts.id = Id::of_recipe(
         "mask/1",
-        &serde_json::json!({"adapter": adapter.id().as_str(), "mask": mask.id()?.as_str()}),
+        &serde_json::json!({"adapter": adapter.id().as_str(), "mask": Id::of_content("mask", &mask.to_bytes()?).as_str()}),
     );
     // What was pruned before stays pruned.
     let mask = match &parts.mask {
-        Some(before) if before.names().eq(mask.names()) => Arc::new(before.and(&mask)?),
+        Some(before) if before.shapes().eq(mask.shapes()) => Arc::new(before.and(&mask)?),
         _ => mask,
     };
     parts.mask = Some(mask);

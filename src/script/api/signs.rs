@@ -4,12 +4,15 @@ use candle_core::Tensor;
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, Map};
 
-use crate::adapter::{Adapter, Name, Selection, Tensors, deltas};
+use crate::adapter::{Adapter, Selection, deltas};
 use crate::report::figure::{Figure, HeatmapOptions};
 use crate::report::table::{Table, Value};
 use crate::script::Session;
 use crate::script::{Fallible, NativeSpec, OptionSpec, Options};
-use crate::sign::{SignDiff, SignPlanes, TensorRow};
+use crate::sign::{
+    LayerRow, PairRow, SignDiff, SignPlanes, TensorRow, sign_diff as differ,
+    sign_diff_tensors as differ_tensors,
+};
 use crate::{Result, bail};
 
 /// The options of the natives here.
@@ -101,28 +104,26 @@ mod natives {
     /// The share of entries in conflict, for two members.
     #[rhai_fn(get = "rate", pure, return_raw)]
     pub fn rate(d: &mut SignDiff) -> Fallible<f64> {
-        Ok(d.rate()?)
+        told(d.rate())
     }
 
     /// Conflicts over the entries where neither is zero; among several members, where at least
     /// two are not.
     #[rhai_fn(get = "both_nonzero", pure, return_raw)]
     pub fn both_nonzero(d: &mut SignDiff) -> Fallible<f64> {
-        Ok(d.mixture_both_nonzero())
+        told(d.both_nonzero())
     }
 
     /// Conflicts over the entries where at least one of two is not zero.
     #[rhai_fn(get = "union_nonzero", pure, return_raw)]
     pub fn union_nonzero(d: &mut SignDiff) -> Fallible<f64> {
-        let pair = d.pair()?;
-        Ok(ratio(pair.conflicts, pair.union_nonzero))
+        told(d.union_nonzero())
     }
 
     /// The share of entries whose signs differ, zero taken as a third sign, for two members.
     #[rhai_fn(get = "tristate", pure, return_raw)]
     pub fn tristate(d: &mut SignDiff) -> Fallible<f64> {
-        let pair = d.pair()?;
-        Ok(ratio(pair.tristate, pair.entries))
+        told(d.tristate())
     }
 
     /// The number of entries in conflict.
@@ -161,63 +162,55 @@ mod natives {
         d.expected()
     }
 
-    /// What the entries are: "factors", "delta" or "weights".
-    #[rhai_fn(get = "space", pure)]
-    pub fn space(d: &mut SignDiff) -> String {
-        d.space().to_string()
-    }
-
     /// Every pair: a Table with a, b, entries, conflicts, rate, both_nonzero, union_nonzero and
     /// tristate.
     #[rhai_fn(get = "pairs", pure, return_raw)]
     pub fn pairs(d: &mut SignDiff) -> Fallible<Table> {
         let rows = d.pairs();
-        let int = |of: &dyn Fn(usize) -> u64| {
-            (0..rows.len())
-                .map(|i| Value::Int(of(i) as i64))
-                .collect::<Vec<_>>()
-        };
-        let float = |of: &dyn Fn(usize) -> f64| {
-            (0..rows.len())
-                .map(|i| Value::Float(of(i)))
-                .collect::<Vec<_>>()
-        };
-        let counts = |i: usize| rows[i].counts;
+        let column = |of: &dyn Fn(&PairRow) -> Value| rows.iter().map(of).collect::<Vec<_>>();
         Ok(Table::from_columns([
-            (
-                "a",
-                rows.iter().map(|r| Value::text(&r.a)).collect::<Vec<_>>(),
-            ),
-            ("b", rows.iter().map(|r| Value::text(&r.b)).collect()),
-            ("entries", int(&|i| counts(i).entries)),
-            ("conflicts", int(&|i| counts(i).conflicts)),
-            ("rate", float(&|i| rows[i].rate)),
-            (
-                "both_nonzero",
-                float(&|i| ratio(counts(i).conflicts, counts(i).both_nonzero)),
-            ),
-            (
-                "union_nonzero",
-                float(&|i| ratio(counts(i).conflicts, counts(i).union_nonzero)),
-            ),
-            (
-                "tristate",
-                float(&|i| ratio(counts(i).tristate, counts(i).entries)),
-            ),
+            ("a", column(&|r| Value::text(&r.a))),
+            ("b", column(&|r| Value::text(&r.b))),
+            ("entries", column(&|r| Value::Int(r.entries as i64))),
+            ("conflicts", column(&|r| Value::Int(r.conflicts as i64))),
+            ("rate", column(&|r| share(r.rate))),
+            ("both_nonzero", column(&|r| share(r.both_nonzero))),
+            ("union_nonzero", column(&|r| share(r.union_nonzero))),
+            ("tristate", column(&|r| share(r.tristate))),
         ])?)
     }
 
     /// Every layer: a Table with layer, entries, conflicts, rate, both_nonzero and expected.
     #[rhai_fn(get = "by_layer", pure, return_raw)]
     pub fn by_layer(d: &mut SignDiff) -> Fallible<Table> {
-        Ok(rows(&d.by_layer(), false)?)
+        let rows = d.by_layer();
+        let column = |of: &dyn Fn(&LayerRow) -> Value| rows.iter().map(of).collect::<Vec<_>>();
+        Ok(Table::from_columns([
+            ("layer", column(&|r| layer(r.layer))),
+            ("entries", column(&|r| Value::Int(r.entries as i64))),
+            ("conflicts", column(&|r| Value::Int(r.conflicts as i64))),
+            ("rate", column(&|r| share(r.rate))),
+            ("both_nonzero", column(&|r| share(r.both_nonzero))),
+            ("expected", column(&|r| share(r.expected))),
+        ])?)
     }
 
     /// Every tensor: a Table with layer, site, tensor, entries, conflicts, rate, both_nonzero and
     /// expected.
     #[rhai_fn(get = "by_tensor", pure, return_raw)]
     pub fn by_tensor(d: &mut SignDiff) -> Fallible<Table> {
-        Ok(rows(&d.by_tensor(), true)?)
+        let rows = d.by_tensor();
+        let column = |of: &dyn Fn(&TensorRow) -> Value| rows.iter().map(of).collect::<Vec<_>>();
+        Ok(Table::from_columns([
+            ("layer", column(&|r| layer(r.layer))),
+            ("site", column(&|r| Value::text(&r.site))),
+            ("tensor", column(&|r| Value::text(&r.tensor))),
+            ("entries", column(&|r| Value::Int(r.entries as i64))),
+            ("conflicts", column(&|r| Value::Int(r.conflicts as i64))),
+            ("rate", column(&|r| share(r.rate))),
+            ("both_nonzero", column(&|r| share(r.both_nonzero))),
+            ("expected", column(&|r| share(r.expected))),
+        ])?)
     }
 
     /// Every member against every other, in colours: the pairs' rates.
@@ -258,36 +251,33 @@ fn matrix(d: &SignDiff) -> Result<Table> {
     let mut rates = vec![vec![Value::Float(0.0); l]; l];
     let at = (0..l).flat_map(|i| (i + 1..l).map(move |j| (i, j)));
     for ((i, j), row) in at.zip(d.pairs()) {
-        rates[i][j] = Value::Float(row.rate);
-        rates[j][i] = Value::Float(row.rate);
+        rates[i][j] = share(row.rate);
+        rates[j][i] = share(row.rate);
     }
     let mut columns = vec![("member", names.iter().map(Value::text).collect())];
     columns.extend(names.iter().map(String::as_str).zip(rates));
     Table::from_columns(columns)
 }
 
-fn ratio(part: u64, whole: u64) -> f64 {
-    if whole == 0 {
-        0.0
+/// A rate for a script; an error where there is nothing it could be a share of.
+fn told(rate: f64) -> Fallible<f64> {
+    if rate.is_nan() {
+        bail!("the rate is a share of no entries at all"; hint: "every entry is zero in one or all of the members");
+    }
+    Ok(rate)
+}
+
+/// A rate as a cell; empty where there is nothing it could be a share of.
+fn share(rate: f64) -> Value {
+    if rate.is_nan() {
+        Value::Null
     } else {
-        part as f64 / whole as f64
+        Value::Float(rate)
     }
 }
 
-fn rows(rows: &[TensorRow], each: bool) -> Result<Table> {
-    let column = |of: &dyn Fn(&TensorRow) -> Value| rows.iter().map(of).collect::<Vec<_>>();
-    let layer = |r: &TensorRow| r.layer.map_or(Value::Null, |l| Value::Int(l as i64));
-    let mut columns = vec![("layer", column(&layer))];
-    if each {
-        columns.push(("site", column(&|r| Value::text(&r.site))));
-        columns.push(("tensor", column(&|r| Value::text(&r.tensor))));
-    }
-    columns.push(("entries", column(&|r| Value::Int(r.entries as i64))));
-    columns.push(("conflicts", column(&|r| Value::Int(r.conflicts as i64))));
-    columns.push(("rate", column(&|r| Value::Float(r.rate))));
-    columns.push(("both_nonzero", column(&|r| Value::Float(r.both_nonzero))));
-    columns.push(("expected", column(&|r| Value::Float(r.expected))));
-    Table::from_columns(columns)
+fn layer(layer: Option<usize>) -> Value {
+    layer.map_or(Value::Null, |l| Value::Int(l as i64))
 }
 
 fn of_array(members: &Array, options: &Map) -> Result<SignDiff> {
@@ -295,31 +285,23 @@ fn of_array(members: &Array, options: &Map) -> Result<SignDiff> {
         return of_adapters(&super::soups::adapters(members, "sign_diff")?, options);
     }
     let options = Options::read(&SIGN_DIFF, options)?;
-    let named = members
+    let tensors: Vec<(String, Tensor)> = members
         .iter()
         .enumerate()
-        .filter_map(|(i, m)| m.clone().try_cast::<Tensor>().map(|t| (i, t)))
-        .map(|(i, tensor)| {
-            let tensors: Tensors = [(Name::new("tensor"), tensor)].into();
-            Ok((format!("{i}"), SignPlanes::of(&tensors)?))
-        })
-        .collect::<Result<Vec<_>>>()?;
-    SignDiff::of(&named, options.text("denominator")?.parse()?, "weights")
+        .filter_map(|(i, m)| m.clone().try_cast::<Tensor>().map(|t| (i.to_string(), t)))
+        .collect();
+    let named: Vec<(&str, &Tensor)> = tensors.iter().map(|(n, t)| (n.as_str(), t)).collect();
+    differ_tensors(&named, options.text("denominator")?.parse()?)
 }
 
 fn of_adapters(members: &[Adapter], options: &Map) -> Result<SignDiff> {
     let options = Options::read(&SIGN_DIFF, options)?;
-    let selection = Selection::parse(&options.text("tensors")?);
+    let selection = Selection::from(options.text("tensors")?.as_str());
     let low_rank = members.iter().any(|m| m.kind().name() == "lora");
     let delta = options.text("space")? == "delta";
     if delta && !low_rank {
         return Err(options.error("space", "only LoRA has a change B A apart from its weights"));
     }
-    let space = match (low_rank, delta) {
-        (true, true) => "delta",
-        (true, false) => "factors",
-        _ => "weights",
-    };
     let mut named = Vec::with_capacity(members.len());
     for member in members {
         let tensors = if delta {
@@ -327,8 +309,7 @@ fn of_adapters(members: &[Adapter], options: &Map) -> Result<SignDiff> {
         } else {
             member.tensors()?.as_ref().clone()
         };
-        let planes =
-            SignPlanes::of(&selection.of(&tensors)?).map_err(|e| e.within(member.name()))?;
+        let planes = SignPlanes::new(&tensors, &selection).map_err(|e| e.within(member.name()))?;
         named.push((member.name().to_string(), planes));
     }
     let [first, ..] = members else {
@@ -346,7 +327,8 @@ fn of_adapters(members: &[Adapter], options: &Map) -> Result<SignDiff> {
             other.kind().name()
         );
     }
-    SignDiff::of(&named, options.text("denominator")?.parse()?, space).map_err(|e| {
+    let named: Vec<(&str, &SignPlanes)> = named.iter().map(|(n, p)| (n.as_str(), p)).collect();
+    differ(&named, options.text("denominator")?.parse()?).map_err(|e| {
         if low_rank && !delta {
             e.hint("a LoRA soup's rank is the sum of its members': compare with space: \"delta\"")
         } else {

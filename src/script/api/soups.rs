@@ -6,13 +6,14 @@ use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, Map};
 
 use super::tensors::map_of;
-use crate::adapter::Adapter;
+use crate::adapter::{Adapter, Selection};
+use crate::evaluate::SignRates;
 use crate::report::table::{Table, Value};
 use crate::script::Fallible;
 use crate::script::Session;
 use crate::script::describe;
 use crate::script::{NativeSpec, OptionSpec, Options};
-use crate::sign::{SignPlanes, mixture_rates};
+use crate::sign::SignPlanes;
 use crate::soup::{self, LoraMixing};
 use crate::{Result, bail};
 
@@ -278,12 +279,19 @@ fn explanation(adapter: &Adapter) -> Result<Map> {
     if members.len() > 1
         && let Ok(planes) = members
             .iter()
-            .map(|m| SignPlanes::of(&crate::adapter::matrices(&*m.tensors()?)))
+            .map(|m| SignPlanes::new(&*m.tensors()?, &Selection::Matrices))
             .collect::<Result<Vec<_>>>()
-        && let Ok(rates) = mixture_rates(&planes.iter().collect::<Vec<_>>())
+        && let named = members
+            .iter()
+            .map(Adapter::name)
+            .zip(&planes)
+            .collect::<Vec<_>>()
+        && let Ok(rates) = SignRates::of(&named)
     {
         map.insert("sign_diff".into(), rates.all.into());
-        map.insert("both_nonzero".into(), rates.both_nonzero.into());
+        if let Some(rate) = rates.both_nonzero {
+            map.insert("both_nonzero".into(), rate.into());
+        }
     }
     Ok(map)
 }
