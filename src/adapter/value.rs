@@ -54,10 +54,11 @@ pub struct Training {
 pub struct Epoch {
     /// Mean training loss.
     pub loss: f64,
-    /// Validation loss.
-    pub validation_loss: f64,
-    /// Validation accuracy, or minus the squared error in regression.
-    pub validation_score: f64,
+    /// Validation loss; none without a validation split.
+    pub validation_loss: Option<f64>,
+    /// Validation accuracy, or minus the squared error in regression; none without a validation
+    /// split.
+    pub validation_score: Option<f64>,
 }
 
 /// How an adapter's weights are made when they are needed.

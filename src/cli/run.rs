@@ -34,6 +34,7 @@ impl Run {
             .surroundings
             .session(mode, PathBuf::new())
             .map_err(Failure::Command)?;
+        known_parameters(&text, &session).map_err(Failure::Command)?;
         let mut record = Record::begin(&self.script, &text, session.setup().params.clone());
         let folder = self.out.unwrap_or_else(|| record.folder());
         session.set_write_folder(&folder);
@@ -54,6 +55,30 @@ pub fn execute(source: &str, text: &str, session: &Session) -> Result<(), Diagno
     session
         .check_params()
         .map_err(|error| Diagnostic::of(source, error))
+}
+
+/// An error if `--set` names a parameter that the script does not ask for, before anything runs.
+/// Where the script may ask for others, by a computed name or in a module, it runs and is checked
+/// at its end.
+fn known_parameters(text: &str, session: &Session) -> Result<(), Error> {
+    let mut asked = Vec::new();
+    for call in text.split("param(").skip(1) {
+        match call
+            .trim_start()
+            .strip_prefix('"')
+            .and_then(|rest| rest.split_once('"'))
+        {
+            Some((name, _)) => asked.push(name),
+            None => return Ok(()),
+        }
+    }
+    if text.contains("import ") {
+        return Ok(());
+    }
+    for name in asked {
+        session.param(name);
+    }
+    session.check_params()
 }
 
 /// Takes what the script said of itself into its record.

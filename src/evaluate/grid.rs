@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::adapter::{Adapter, Name, Selection, on_model};
+use crate::adapter::{Adapter, Selection, deltas, on_model};
 use crate::data::{Dataset, Split};
 use crate::model::Model;
 use crate::sign::{Denominator, MixtureIndex, SignPlanes};
@@ -23,6 +23,8 @@ pub struct GridOptions {
     pub split: Option<Split>,
     /// The longest text in tokens; by default as the adapters were trained.
     pub max_length: Option<usize>,
+    /// For LoRA: compare the signs of the changes B A instead of those of the factors.
+    pub delta_signs: bool,
 }
 
 /// The sign difference of a mixture in two numbers.
@@ -201,12 +203,16 @@ impl Grid<'_> {
     /// tensors cannot be compared entry by entry.
     fn signs(&mut self, soup: &Adapter) -> Result<Option<SignRates>> {
         let members = soup.members();
-        if members.len() < 2 || !same_shapes(members)? {
+        if members.len() < 2 {
             return Ok(None);
         }
         for member in members {
             if !self.planes.contains_key(member.id().as_str()) {
-                let planes = SignPlanes::new(&*member.tensors()?, &Selection::Matrices)?;
+                let delta = self.options.delta_signs && member.kind().name() == "lora";
+                let planes = match delta {
+                    true => SignPlanes::new(&deltas(member)?, &Selection::Matrices)?,
+                    false => SignPlanes::new(&*member.tensors()?, &Selection::Matrices)?,
+                };
                 self.planes.insert(member.id().as_str().to_string(), planes);
             }
         }
@@ -214,22 +220,7 @@ impl Grid<'_> {
             .iter()
             .map(|m| (m.name(), &self.planes[m.id().as_str()]))
             .collect();
-        Ok(Some(SignRates::of(&planes)?))
+        // Factors of different ranks cannot be compared entry by entry.
+        Ok(SignRates::of(&planes).ok())
     }
-}
-
-fn same_shapes(members: &[Adapter]) -> Result<bool> {
-    let shapes = |a: &Adapter| -> Result<Vec<(Name, Vec<usize>)>> {
-        Ok(a.tensors()?
-            .iter()
-            .map(|(n, t)| (n.clone(), t.dims().to_vec()))
-            .collect())
-    };
-    let first = shapes(&members[0])?;
-    for member in &members[1..] {
-        if shapes(member)? != first {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }

@@ -49,19 +49,18 @@ pub fn evaluate(
 }
 
 /// The split an evaluation reads: the one asked for, else test, else validation with a notice
-/// where the test labels are hidden.
+/// where the test labels are hidden or there is no test split.
 pub fn choose_split(data: &Dataset, asked: Option<Split>, context: &Context) -> Split {
-    match asked {
-        Some(split) => split,
-        None if data.is_hidden(Split::Test) => {
-            context.notice(format!(
-                "{}: the test labels are hidden, so validation is used",
-                data.name()
-            ));
-            Split::Validation
-        }
-        None => Split::Test,
+    if let Some(split) = asked {
+        return split;
     }
+    let why = match data.split(Split::Test).is_empty() {
+        true => "there is no test split",
+        false if data.is_hidden(Split::Test) => "the test labels are hidden",
+        false => return Split::Test,
+    };
+    context.notice(format!("{}: {why}, so validation is used", data.name()));
+    Split::Validation
 }
 
 /// The longest text in tokens: as asked, else as the adapter was trained for this head, else as

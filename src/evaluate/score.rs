@@ -63,6 +63,17 @@ impl Score {
         }
     }
 
+    /// Share of the most frequent right answer: what always giving it would score.
+    pub fn majority(&self) -> f64 {
+        let mut counts = vec![0usize; self.labels.outputs()];
+        for gold in &self.gold {
+            if let Some(count) = counts.get_mut(*gold as usize) {
+                *count += 1;
+            }
+        }
+        counts.into_iter().max().unwrap_or(0) as f64 / self.n().max(1) as f64
+    }
+
     /// Counts by right answer (rows) and given answer (columns). An error in regression.
     pub fn confusion(&self) -> Result<metrics::Confusion> {
         self.accuracy()?;
@@ -77,7 +88,7 @@ impl fmt::Display for Score {
         write!(f, "Score on {} ({}): ", self.dataset, self.split)?;
         if self.labels != Labels::Number {
             let share = self.right() as f64 / self.n().max(1) as f64;
-            write!(f, "accuracy {share:.4}, ")?;
+            write!(f, "accuracy {share:.4} (majority {:.4}), ", self.majority())?;
         }
         write!(f, "loss {:.4}, n {}", self.loss, self.n())
     }

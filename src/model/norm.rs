@@ -14,7 +14,7 @@ pub struct Norm {
 }
 
 impl Norm {
-    /// From weight and bias [width].
+    /// From weight and bias `[width]`.
     pub fn new(weight: Tensor, bias: Tensor, eps: f64) -> Self {
         Self { weight, bias, eps }
     }

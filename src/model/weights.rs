@@ -67,7 +67,7 @@ impl Weights {
         Ok(tensor.to_dtype(self.dtype)?.to_device(&self.device)?)
     }
 
-    /// The linear map under `name`: `weight` [out, in] and `bias` [out].
+    /// The linear map under `name`: `weight` `[out, in]` and `bias` `[out]`.
     pub fn linear(&self, name: &str, input: usize, output: usize) -> Result<FrozenLinear> {
         let weight = self.get(&format!("{name}.weight"), &[output, input])?;
         let bias = self.get(&format!("{name}.bias"), &[output])?;

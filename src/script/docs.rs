@@ -141,7 +141,9 @@ pub fn entries(engine: &Engine, all: bool) -> BTreeMap<String, Entry> {
             if !entry.signatures.contains(&signature) {
                 entry.signatures.push(signature);
             }
-            if entry.text.is_empty() {
+            // Of several forms, the help is the one that describes, not one that refers to it.
+            let refers = |text: &str| text.is_empty() || text.starts_with("The same ");
+            if refers(&entry.text) && !refers(&text) || entry.text.is_empty() {
                 entry.text = text;
             }
         }

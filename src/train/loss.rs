@@ -8,9 +8,9 @@ use crate::adapter::Labels;
 /// The targets of a batch.
 #[derive(Debug, Clone)]
 pub enum Targets {
-    /// Class numbers, u32 [batch].
+    /// Class numbers, u32 `[batch]`.
     Classes(Tensor),
-    /// Numbers [batch].
+    /// Numbers `[batch]`.
     Numbers(Tensor),
 }
 

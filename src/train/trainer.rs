@@ -213,7 +213,7 @@ impl<'a> Run<'a> {
         let (tensors, head) = match &options.from {
             Some(start) => {
                 start.fits(model)?;
-                let own = start.heads().iter().find(|h| h.labels == labels);
+                let own = start.head_for(data).ok().filter(|h| h.labels == labels);
                 (
                     start.tensors()?.as_ref().clone(),
                     own.map(|h| h.tensors.clone()),
@@ -282,15 +282,17 @@ impl<'a> Run<'a> {
             let score = self.validate(context)?;
             epochs.push(Epoch {
                 loss: sum / seen as f64,
-                validation_loss: score.loss,
-                validation_score: score.selection(),
+                validation_loss: score.as_ref().map(|s| s.loss),
+                validation_score: score.as_ref().map(Score::selection),
             });
-            let better = best.as_ref().is_none_or(|(s, l, ..)| {
-                score.selection() > *s || (score.selection() == *s && score.loss < *l)
-            });
+            // Without a validation split there is nothing to choose by: the last epoch is kept.
+            let (selection, loss) = score.map_or((epoch as f64, 0.0), |s| (s.selection(), s.loss));
+            let better = best
+                .as_ref()
+                .is_none_or(|(s, l, ..)| selection > *s || (selection == *s && loss < *l));
             if better {
                 let (tensors, head) = (freeze(&self.adapter)?, freeze(&self.head)?);
-                best = Some((score.selection(), score.loss, epoch, tensors, head));
+                best = Some((selection, loss, epoch, tensors, head));
             }
             let waited = epoch - best.as_ref().map_or(epoch, |b| b.2);
             if o.patience.is_some_and(|patience| waited >= patience) {
@@ -298,6 +300,12 @@ impl<'a> Run<'a> {
             }
         }
         progress.finish();
+        if let Some(majority) = self.no_better_than(&best) {
+            context.notice(format!(
+                "{}: on validation the adapter does no better than always giving the most frequent label ({majority:.3}); more epochs or a larger lr may help",
+                self.data.name()
+            ));
+        }
         let Some((_, _, best_epoch, tensors, head)) = best else {
             bail!("training on {} needs at least one epoch", self.data.name());
         };
@@ -380,22 +388,33 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn validate(&self, context: &Context) -> Result<Score> {
-        let sites = self.options.kind.sites(&freeze(&self.adapter)?)?;
+    /// The share of the most frequent validation label, where the best epoch does not exceed it.
+    fn no_better_than(&self, best: &Option<(f64, f64, usize, Tensors, Tensors)>) -> Option<f64> {
+        let gold = &self.validation.gold;
+        if gold.is_empty() || self.rows.labels == Labels::Number {
+            return None;
+        }
+        let counts = (0..self.rows.labels.outputs())
+            .map(|class| gold.iter().filter(|g| **g == class as f64).count());
+        let majority = counts.max()? as f64 / gold.len() as f64;
+        (best.as_ref()?.0 <= majority).then_some(majority)
+    }
+
+    /// The score on the validation split; none where there is no such split.
+    fn validate(&self, context: &Context) -> Result<Option<Score>> {
+        if self.validation.encodings.is_empty() {
+            return Ok(None);
+        }
+        let tensors = on_model(&freeze(&self.adapter)?, self.model)?;
+        let sites = self.options.kind.sites(&tensors)?;
         let head = Head {
             name: self.data.name().to_string(),
             dataset: None,
             labels: self.rows.labels.clone(),
             tensors: freeze(&self.head)?,
         };
-        evaluate_rows(
-            self.model,
-            sites.as_ref(),
-            &head,
-            &self.validation,
-            context,
-            false,
-        )
+        let (model, rows) = (self.model, &self.validation);
+        evaluate_rows(model, sites.as_ref(), &head, rows, context, false).map(Some)
     }
 }
 

@@ -226,6 +226,21 @@ fn folder_name(folder: &Path) -> String {
         .map_or("adapter".into(), |n| n.to_string_lossy().into_owned())
 }
 
+/// A name that is neither a path nor, by its dots, a step in a tensor's name.
+fn plain(name: &str) -> String {
+    let safe = |c: char| {
+        if c.is_alphanumeric() || c == '-' {
+            c
+        } else {
+            '_'
+        }
+    };
+    match name.is_empty() {
+        true => "adapter".into(),
+        false => name.chars().map(safe).collect(),
+    }
+}
+
 fn read_json(path: &Path) -> Result<Value> {
     let text = std::fs::read_to_string(path).map_err(|e| Error::at_path(path, e))?;
     serde_json::from_str(&text).map_err(|e| Error::at_path(path, format!("not valid JSON: {e}")))
@@ -238,19 +253,24 @@ pub fn save(adapter: &Adapter, folder: &Path) -> Result<Vec<PathBuf>> {
     match adapter.heads() {
         [] => save_one(adapter, None, folder).map(|()| vec![folder.to_path_buf()]),
         [head] => save_one(adapter, Some(head), folder).map(|()| vec![folder.to_path_buf()]),
-        several => several
-            .iter()
-            .map(|head| {
-                let own = folder.join(&head.name);
-                save_one(adapter, Some(head), &own).map(|()| own)
-            })
-            .collect(),
+        several => {
+            let mut folders: Vec<PathBuf> = Vec::new();
+            for head in several {
+                // A head's name comes from a file or a script and must stay within the folder.
+                let mut own = folder.join(plain(&head.name));
+                while folders.contains(&own) {
+                    own.as_mut_os_string().push("_");
+                }
+                save_one(adapter, Some(head), &own)?;
+                folders.push(own);
+            }
+            Ok(folders)
+        }
     }
 }
 
 fn save_one(adapter: &Adapter, head: Option<&Head>, folder: &Path) -> Result<()> {
-    // A dot would be read as a step in a tensor's path.
-    let name = folder_name(folder).replace('.', "_");
+    let name = plain(&folder_name(folder));
     let base = adapter.base();
     let class = model_class(&base.model_type);
     let tensors = adapter.tensors()?;

@@ -6,7 +6,7 @@ use kuva::prelude::{ColorMap, Heatmap};
 use kuva::render::plots::Plot;
 
 use super::{Figure, draw};
-use crate::report::table::Table;
+use crate::report::table::{Aggregate, Table};
 use crate::{Error, Result, bail};
 
 /// Above this many cells in a row their values are not written into them.
@@ -29,6 +29,10 @@ fn colours() -> ColorMap {
 impl Table {
     /// A table whose first column names the rows and whose other columns are numbers.
     pub fn heatmap(&self, options: &HeatmapOptions) -> Result<Figure> {
+        self.map("", options)
+    }
+
+    fn map(&self, x: &str, options: &HeatmapOptions) -> Result<Figure> {
         draw::filled(self, "heatmap")?;
         let names = self.columns();
         let [rows, columns @ ..] = &names[..] else {
@@ -55,7 +59,7 @@ impl Table {
             .iter()
             .any(|l| l.chars().count() > 60 / columns.len().max(1));
         let card = format!("heatmap of {} by {}", self.len(), columns.len());
-        let (rows, title) = (rows.to_string(), options.title.clone());
+        let (x, rows, title) = (x.to_string(), rows.to_string(), options.title.clone());
         Ok(Figure::single(card, self.clone(), move || {
             // The axes count from below, the table from above.
             let below: Vec<String> = labels.iter().rev().cloned().collect();
@@ -67,7 +71,7 @@ impl Table {
                 map = map.with_values();
             }
             let plots: Vec<Plot> = vec![map.into()];
-            let layout = draw::layout(&plots, "", &rows, title.as_deref())
+            let layout = draw::layout(&plots, &x, &rows, title.as_deref())
                 .with_x_categories(across.clone())
                 .with_y_categories(below);
             let layout = if long {
@@ -87,6 +91,11 @@ impl Table {
         values: &str,
         options: &HeatmapOptions,
     ) -> Result<Figure> {
-        self.pivot(rows, columns, values)?.heatmap(options)
+        let means = self
+            .group(&[rows, columns])?
+            .agg(&[(values, vec![Aggregate::Mean])])?;
+        means
+            .pivot(rows, columns, &format!("{values}_mean"))?
+            .map(columns, options)
     }
 }

@@ -148,8 +148,8 @@ mod natives {
             .map(|e| {
                 Dynamic::from(map_of([
                     ("loss", e.loss.into()),
-                    ("validation_loss", e.validation_loss.into()),
-                    ("validation_score", e.validation_score.into()),
+                    ("validation_loss", number(e.validation_loss)),
+                    ("validation_score", number(e.validation_score)),
                 ]))
             })
             .collect();
@@ -191,6 +191,10 @@ mod natives {
     pub fn head_card(head: &mut Head) -> String {
         format!("Head {}: {}", head.name, head.labels.names().join(", "))
     }
+}
+
+fn number(value: Option<f64>) -> Dynamic {
+    value.map_or(Dynamic::UNIT, Dynamic::from)
 }
 
 fn unknown_tensor(adapter: &Adapter, tensors: &Tensors, name: &str) -> Error {

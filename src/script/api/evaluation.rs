@@ -48,6 +48,12 @@ static EVALUATE_ALL: NativeSpec = NativeSpec {
             "the datasets of adapters that do not know theirs, by adapter name",
         )
         .otherwise("adapters trained here know their datasets"),
+        OptionSpec::choice(
+            "space",
+            &["factors", "delta"],
+            "for LoRA: sign_diff of the entries of A and B, or of the change B A, which is what a soup mixes",
+        )
+        .or("factors"),
         SPLIT,
         MAX_LENGTH,
     ],
@@ -126,6 +132,13 @@ mod natives {
     #[rhai_fn(get = "accuracy", pure, return_raw)]
     pub fn accuracy(scored: &mut Scored) -> Fallible<f64> {
         Ok(scored.score.accuracy()?)
+    }
+
+    /// The share of the most frequent right answer: what always giving it would score.
+    #[rhai_fn(get = "majority", pure, return_raw)]
+    pub fn majority(scored: &mut Scored) -> Fallible<f64> {
+        scored.score.accuracy()?;
+        Ok(scored.score.majority())
     }
 
     /// Mean loss over the rows.
@@ -228,6 +241,7 @@ fn grid(context: &NativeCallContext, model: &Model, soups: &Array, options: &Map
             .map(|s| s.parse())
             .transpose()?,
         max_length: options.maybe_int("max_length")?.map(|n| n as usize),
+        delta_signs: options.text("space")? == "delta",
         ..GridOptions::default()
     };
     let on = options.get("on").cloned().unwrap_or_default();
