@@ -4,17 +4,21 @@ use crate::{Result, bail};
 use std::num::NonZero;
 use std::thread::available_parallelism;
 
-/// The variables that candle and rayon take their thread counts from.
-const VARIABLES: [&str; 2] = ["RAYON_NUM_THREADS", "CANDLE_NUM_THREADS"];
+/// The variable that rayon and candle's matrix products take their thread count from.
+const RAYON: &str = "RAYON_NUM_THREADS";
 
-/// Sizes every pool to `threads`, or else to `RAYON_NUM_THREADS` where the user has set it, or
+/// The variable that candle's own pool for elementwise work takes its thread count from.
+const CANDLE: &str = "CANDLE_NUM_THREADS";
+
+/// Sizes rayon's pool to `threads`, or else to `RAYON_NUM_THREADS` where the user has set it, or
 /// else to the processors this process may use; returns the number.
 ///
 /// Three pools would compete otherwise: rayon's, candle's own rayon pool and candle's spinning
-/// barrier pool. candle-core 0.11 sizes its two, and the split of its matrix products, from
-/// `RAYON_NUM_THREADS` and `CANDLE_NUM_THREADS` and from nothing else, falling back on the
-/// physical cores, blind to the limits of a container. So both variables are set here, before
-/// the first use of a pool. candle's own rayon pool never starts as long as nothing calls
+/// barrier pool. candle-core 0.11 sizes its two, and the split of its matrix products, from these
+/// two variables and from nothing else, falling back on the physical cores, blind to the limits of
+/// a container. So both are set here, before the first use of a pool: rayon's to the number, and
+/// candle's to 1, because threads that spin for elementwise work take the processors from the
+/// matrix products. candle's own rayon pool never starts as long as nothing calls
 /// `Device::with_context`. Results do not depend on the number.
 ///
 /// An error where `threads` is 0 or rayon's pool is already running.
@@ -23,16 +27,23 @@ const VARIABLES: [&str; 2] = ["RAYON_NUM_THREADS", "CANDLE_NUM_THREADS"];
 ///
 /// No other thread may be running: this writes to the process's environment.
 pub unsafe fn init(threads: Option<usize>) -> Result<usize> {
-    let threads = count(threads, std::env::var(VARIABLES[0]).ok().as_deref())?;
-    for variable in VARIABLES {
-        // SAFETY: the caller has started no other thread.
-        unsafe { std::env::set_var(variable, threads.to_string()) };
+    let threads = count(threads, std::env::var(RAYON).ok().as_deref())?;
+    // SAFETY: the caller has started no other thread.
+    unsafe {
+        std::env::set_var(RAYON, threads.to_string());
+        std::env::set_var(CANDLE, "1");
     }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
     if let Err(error) = pool.build_global() {
         bail!("threads: {error}"; hint: "set the number of threads before anything else");
     }
     Ok(threads)
+}
+
+/// Runs `work` on one of the pool's own threads. From outside, every parallel step inside would
+/// wake the pool and sleep until it is done; from within, the thread takes part and steals work.
+pub(crate) fn in_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| work())
 }
 
 fn count(asked: Option<usize>, variable: Option<&str>) -> Result<usize> {

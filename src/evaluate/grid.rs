@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::adapter::{Adapter, Selection, deltas, on_model};
+use crate::compute::threads;
 use crate::data::{Dataset, Split};
 use crate::model::Model;
 use crate::sign::{Denominator, MixtureIndex, SignPlanes};
@@ -72,6 +73,15 @@ pub struct Cell {
 /// Evaluates every soup on the datasets that its members were trained on. A cell equals a
 /// separate evaluation to the bit, and is kept in the store like one.
 pub fn evaluate_all(
+    model: &Model,
+    soups: &[Adapter],
+    options: &GridOptions,
+    context: &Context,
+) -> Result<Vec<Cell>> {
+    threads::in_pool(|| evaluate_cells(model, soups, options, context))
+}
+
+fn evaluate_cells(
     model: &Model,
     soups: &[Adapter],
     options: &GridOptions,

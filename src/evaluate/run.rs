@@ -3,6 +3,7 @@
 use candle_core::DType;
 
 use crate::adapter::{Adapter, Head, Labels, on_model};
+use crate::compute::threads;
 use crate::data::batch::evaluation_batches;
 use crate::data::{Dataset, Split};
 use crate::model::{Encoding, Model, Noise, Sites};
@@ -43,7 +44,8 @@ pub fn evaluate(
     let rows = Encoded::of(model, data, split, &head.labels, max_length)?;
     let tensors = on_model(&*adapter.tensors()?, model)?;
     let sites = adapter.kind().sites(&tensors)?;
-    let score = evaluate_rows(model, sites.as_ref(), head, &rows, context, true)?;
+    let score =
+        threads::in_pool(|| evaluate_rows(model, sites.as_ref(), head, &rows, context, true))?;
     keep(context, &id, &score)?;
     Ok(score)
 }

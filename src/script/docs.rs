@@ -141,14 +141,23 @@ pub fn entries(engine: &Engine, all: bool) -> BTreeMap<String, Entry> {
             if !entry.signatures.contains(&signature) {
                 entry.signatures.push(signature);
             }
-            // Of several forms, the help is the one that describes, not one that refers to it.
-            let refers = |text: &str| text.is_empty() || text.starts_with("The same ");
-            if refers(&entry.text) && !refers(&text) || entry.text.is_empty() {
+            if worth(&text) > worth(&entry.text) {
                 entry.text = text;
             }
         }
     }
     entries
+}
+
+/// Which of several forms' comments is the help: one with an example before one without, and any
+/// before one that only refers to another form.
+fn worth(text: &str) -> u8 {
+    match text {
+        "" => 0,
+        t if t.starts_with("The same ") => 1,
+        t if t.contains("```") => 3,
+        _ => 2,
+    }
 }
 
 /// A doc comment without its markers.

@@ -10,7 +10,7 @@ use crate::adapter::{
     Adapter, Base, Epoch, Head, Kind, Labels, Name, Parts, Tensors, Training, head_forward,
     on_model,
 };
-use crate::compute::{Dropout, random::Stream};
+use crate::compute::{Dropout, random::Stream, threads};
 use crate::data::batch::{micro_batches, training_batches};
 use crate::data::{Dataset, Split};
 use crate::evaluate::{Encoded, Score, evaluate_rows, labels_of};
@@ -132,7 +132,7 @@ pub fn train(
     {
         return Ok(adapter);
     }
-    let trained = Run::new(model, data, options, max_length)?.run(context)?;
+    let trained = threads::in_pool(|| Run::new(model, data, options, max_length)?.run(context))?;
     let parts = Parts {
         name: data.name().to_string(),
         kind: options.kind.clone(),
