@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use candle_core::Tensor;
 use serde_json::{Value, json};
 
-use crate::compute::{Activation, linear};
+use crate::compute::{Activation, Join, Parts, linear};
 use crate::model::{Config, Norm, Sites, SublayerSite};
 use crate::{Result, bail};
 
@@ -349,6 +349,24 @@ impl BottleneckSites {
 }
 
 impl Sites for BottleneckSites {
+    fn parts(&self) -> Option<Parts> {
+        let join = Join {
+            activation: self.activation,
+            norm_before: self.kind.original_ln_before,
+            norm_after: self.kind.original_ln_after,
+            residual_before_norm: self.kind.residual_before_ln,
+            parallel: self.kind.is_parallel,
+            scaling: self.kind.scaling,
+        };
+        let mut parts = Parts::default();
+        for ((layer, site), maps) in &self.maps {
+            let down = (&maps.down.0, &maps.down.1);
+            let up = (&maps.up.0, &maps.up.1);
+            parts.bottleneck(*layer, *site, down, up, join).ok()?;
+        }
+        Some(parts)
+    }
+
     fn sublayer(
         &self,
         layer: usize,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::Tensor;
 use serde_json::{Value, json};
 
-use crate::compute::lora;
+use crate::compute::{Parts, lora};
 use crate::model::{Config, LinearSite, Sites};
 use crate::{Result, bail};
 
@@ -238,6 +238,14 @@ struct LoraSites {
 }
 
 impl Sites for LoraSites {
+    fn parts(&self) -> Option<Parts> {
+        let mut parts = Parts::default();
+        for ((layer, site), (a, b)) in &self.factors {
+            parts.low_rank(*layer, *site, a, b, self.scale).ok()?;
+        }
+        Some(parts)
+    }
+
     fn linear(&self, layer: usize, sites: &[LinearSite], x: &Tensor, y: Tensor) -> Result<Tensor> {
         let here: Vec<(usize, &(Tensor, Tensor))> = sites
             .iter()

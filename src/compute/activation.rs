@@ -8,6 +8,19 @@ use multiversion::multiversion;
 use std::fmt;
 use std::str::FromStr;
 
+/// Runs a function over the curve of an activation that has a kernel.
+macro_rules! by_curve {
+    ($activation:expr, $f:ident, $t:ty, $($arg:expr),+) => {
+        match $activation {
+            Activation::Relu => $f::<Relu, $t>($($arg),+),
+            Activation::Silu => $f::<Silu, $t>($($arg),+),
+            Activation::Gelu => $f::<Gelu, $t>($($arg),+),
+            Activation::GeluNew => $f::<GeluNew, $t>($($arg),+),
+            Activation::Tanh => candle_core::bail!("tanh has no kernel of its own"),
+        }
+    };
+}
+
 /// A function applied to each element, by the name model configurations give it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Activation {
@@ -37,7 +50,7 @@ impl Activation {
     /// The function of each element of `x`, any shape, with its gradient.
     pub fn apply(self, x: &Tensor) -> Result<Tensor> {
         // tanh is met on one token a row only, in a classification head.
-        if self == Self::Tanh || !kernel::takes(x) {
+        if !self.has_kernel() || !kernel::takes(x) {
             return self.composite(x);
         }
         Ok(x.contiguous()?.apply_op1(self)?)
@@ -51,6 +64,23 @@ impl Activation {
             Self::GeluNew => x.gelu()?,
             Self::Tanh => x.tanh()?,
         })
+    }
+
+    /// Whether there is a kernel of its own for it.
+    pub(super) fn has_kernel(self) -> bool {
+        self != Self::Tanh
+    }
+
+    /// Writes the values at `x` to `out` and replaces `x` by the slopes there.
+    pub(super) fn both<T: Real>(self, x: &mut [T], out: &mut [T]) -> candle_core::Result<()> {
+        by_curve!(self, both, T, x, out);
+        Ok(())
+    }
+
+    /// Replaces `x` by the values there.
+    pub(super) fn in_place<T: Real>(self, x: &mut [T]) -> candle_core::Result<()> {
+        by_curve!(self, in_place, T, x);
+        Ok(())
     }
 
     /// The name model configurations use; the first where there are several.
@@ -149,6 +179,21 @@ fn backward<C: Curve, T: Real>(x: &[T], grad: &[T], out: &mut [T]) {
     }
 }
 
+/// Writes the value and the slope at `x` and leaves the slope in its place.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
+fn both<C: Curve, T: Real>(x: &mut [T], out: &mut [T]) {
+    for (o, x) in out.iter_mut().zip(x) {
+        (*o, *x) = C::at(*x);
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
+fn in_place<C: Curve, T: Real>(x: &mut [T]) {
+    for x in x.iter_mut() {
+        *x = C::at(*x).0;
+    }
+}
+
 fn value<C: Curve, T: Real>(x: &[T]) -> Vec<T> {
     kernel::build(x.len(), kernel::CHUNK, |start, out| {
         forward::<C, T>(&x[start..start + out.len()], out);
@@ -160,19 +205,6 @@ fn gradient<C: Curve, T: Real>(x: &[T], grad: &[T]) -> Vec<T> {
         let part = start..start + out.len();
         backward::<C, T>(&x[part.clone()], &grad[part], out);
     })
-}
-
-/// Runs a function over the curve of an activation that has a kernel.
-macro_rules! by_curve {
-    ($activation:expr, $f:ident, $t:ty, $($arg:expr),+) => {
-        match $activation {
-            Activation::Relu => $f::<Relu, $t>($($arg),+),
-            Activation::Silu => $f::<Silu, $t>($($arg),+),
-            Activation::Gelu => $f::<Gelu, $t>($($arg),+),
-            Activation::GeluNew => $f::<GeluNew, $t>($($arg),+),
-            Activation::Tanh => candle_core::bail!("tanh has no kernel of its own"),
-        }
-    };
 }
 
 impl CustomOp1 for Activation {

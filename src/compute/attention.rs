@@ -106,7 +106,8 @@ impl Attention {
         multiply(q, k.t(), sizes.scale(), &mut scores, Threads::One);
         softmax(&mut scratch.weights, self.mask.row(row), self.causal);
         if let Some((dropout, site)) = self.dropout() {
-            dropout.weights(row, site, head, &mut scratch.factors);
+            let len = self.mask.length(row);
+            dropout.weights(row, site, head, len, &mut scratch.factors);
         }
     }
 
@@ -178,7 +179,7 @@ impl Attention {
         let weights = exp.broadcast_div(&exp.sum_keepdim(D::Minus1)?)?;
         let mut weights = weights.broadcast_mul(&keep)?;
         if let Some((dropout, site)) = self.dropout() {
-            let factors = dropout.all_weights(site, self.heads, seq);
+            let factors = dropout.all_weights(site, self.heads, &self.mask);
             let factors = Tensor::from_vec(factors, weights.shape(), device)?;
             weights = (weights * factors.to_dtype(dtype)?)?;
         }

@@ -1,6 +1,7 @@
 //! Dropout whose masks depend on the row and the place, never on the batch.
 
 use super::kernel::{self, by_dtype, slice, values};
+use super::mask::Mask;
 use super::random::Stream;
 use super::real::Real;
 use crate::{Result, bail};
@@ -86,6 +87,22 @@ impl Dropout {
         Ok(())
     }
 
+    /// Which of a batch row's values (or, of a head, attention weights) are kept: 1 or 0.
+    pub(super) fn kept(&self, row: usize, site: u64, head: usize, out: &mut [u8]) {
+        let mut lane = self.lane(row, site, head);
+        let mut bits = [0; 2 * DRAW];
+        for out in out.chunks_mut(DRAW) {
+            let bits = &mut bits[..2 * out.len()];
+            lane.fill(bits);
+            flags(bits, self.keep, out);
+        }
+    }
+
+    /// Scales the values that are kept and zeroes the others.
+    pub(super) fn thin<T: Real>(&self, kept: &[u8], x: &mut [T]) {
+        thin_by(kept, self.scale(), x);
+    }
+
     /// One batch row times its mask: value i takes number i of the row's lane.
     fn row<T: Real>(&self, row: usize, site: u64, x: &[T], out: &mut [T]) {
         let mut lane = self.lane(row, site, 0);
@@ -105,33 +122,40 @@ impl Dropout {
     }
 
     /// The factors of the attention weights of one batch row and head, `[seq, seq]`: 0 or the
-    /// scale.
-    ///
-    /// The weight of query q and key k takes a number of its lane that does not depend on
-    /// `seq`, with no number wasted: shell m = max(q, k) takes the numbers m^2 to (m + 1)^2,
-    /// first those of query m, then those of key m.
-    pub(super) fn weights<T: Real>(&self, row: usize, site: u64, head: usize, out: &mut [T]) {
+    /// scale. The weight of query q and key k takes number `q * len + k` of its lane, with `len`
+    /// the row's length without padding; factors of padding are 1.
+    pub(super) fn weights<T: Real>(
+        &self,
+        row: usize,
+        site: u64,
+        head: usize,
+        len: usize,
+        out: &mut [T],
+    ) {
         let seq = out.len().isqrt();
-        let mut bits = vec![0; 2 * seq * seq];
-        self.lane(row, site, head).fill(&mut bits);
-        let mut numbers = vec![T::zero(); seq * seq];
-        factors(&bits, self.keep, self.scale(), &mut numbers);
-        for m in 0..seq {
-            let (query, key) = numbers[m * m..(m + 1) * (m + 1)].split_at(m + 1);
-            out[m * seq..=m * seq + m].copy_from_slice(query);
-            for (out, &factor) in out[m..].iter_mut().step_by(seq).zip(key) {
-                *out = factor;
+        let mut kept = vec![0; len * len];
+        self.kept(row, site, head, &mut kept);
+        out.fill(T::one());
+        let scale = self.scale();
+        if len == 0 {
+            return;
+        }
+        for (out, kept) in out.chunks_exact_mut(seq).zip(kept.chunks_exact(len)) {
+            for (out, &kept) in out.iter_mut().zip(kept) {
+                *out = if kept == 0 { T::zero() } else { scale };
             }
         }
     }
 
     /// [`Self::weights`] of the whole batch, `[batch, heads, seq, seq]`.
-    pub(super) fn all_weights(&self, site: u64, heads: usize, seq: usize) -> Vec<f32> {
+    pub(super) fn all_weights(&self, site: u64, heads: usize, mask: &Mask) -> Vec<f32> {
+        let (_, seq) = mask.dims();
         let mut out = vec![0.0; self.batch() * heads * seq * seq];
         out.par_chunks_mut((seq * seq).max(1))
             .enumerate()
             .for_each(|(i, out)| {
-                self.weights(i / heads, site, i % heads, out);
+                let len = mask.length(i / heads);
+                self.weights(i / heads, site, i % heads, len, out);
             });
         out
     }
@@ -178,9 +202,16 @@ fn thin<T: Real>(bits: &[u8], keep: u32, scale: T, x: &[T], out: &mut [T]) {
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn factors<T: Real>(bits: &[u8], keep: u32, scale: T, out: &mut [T]) {
+fn flags(bits: &[u8], keep: u32, out: &mut [u8]) {
     for (o, bits) in out.iter_mut().zip(bits.chunks_exact(2)) {
-        *o = if kept(bits, keep) { scale } else { T::zero() };
+        *o = u8::from(kept(bits, keep));
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
+fn thin_by<T: Real>(kept: &[u8], scale: T, x: &mut [T]) {
+    for (x, &kept) in x.iter_mut().zip(kept) {
+        *x = if kept == 0 { T::zero() } else { *x * scale };
     }
 }
 
@@ -255,23 +286,24 @@ mod tests {
     }
 
     #[test]
-    fn attention_factors_do_not_depend_on_the_length() {
+    fn attention_factors_do_not_depend_on_padding() {
         let rows = of_rows(0.5, &[8]);
         let (mut long, mut short) = ([0f32; 49], [0f32; 25]);
-        rows.weights(0, 2, 3, &mut long);
-        rows.weights(0, 2, 3, &mut short);
+        rows.weights(0, 2, 3, 5, &mut long);
+        rows.weights(0, 2, 3, 5, &mut short);
         for q in 0..5 {
             assert_eq!(long[q * 7..q * 7 + 5], short[q * 5..(q + 1) * 5]);
+            assert_eq!(long[q * 7 + 5..(q + 1) * 7], [1.0; 2]);
         }
         let mut other = [0f32; 25];
-        rows.weights(0, 2, 4, &mut other);
+        rows.weights(0, 2, 4, 5, &mut other);
         assert_ne!(short, other);
     }
 
     #[test]
     fn attention_factors_drop_a_share_of_p() {
         let mut factors = vec![0f32; 200 * 200];
-        of_rows(0.1, &[1]).weights(0, 0, 0, &mut factors);
+        of_rows(0.1, &[1]).weights(0, 0, 0, 200, &mut factors);
         let dropped = factors.iter().filter(|&&f| f == 0.0).count() as f64 / 40_000.0;
         assert!((dropped - 0.1).abs() < 0.006, "{dropped}");
     }

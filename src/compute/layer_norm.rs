@@ -127,7 +127,7 @@ fn centre<T: Real>(x: &[T], residual: Option<&[T]>, eps: T, out: &mut [T]) -> T 
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn normalise<T: Real>(
+pub(super) fn normalise<T: Real>(
     x: &[T],
     residual: Option<&[T]>,
     weight: &[T],
@@ -148,7 +148,7 @@ fn normalise<T: Real>(
 
 // With n the normalised row and h = g w: dx = (h - mean(h) - n mean(h n)) / std.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn gradient<T: Real>(
+pub(super) fn gradient<T: Real>(
     x: &[T],
     residual: Option<&[T]>,
     weight: &[T],

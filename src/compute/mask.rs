@@ -66,6 +66,13 @@ impl Mask {
             .unwrap_or_default()
     }
 
+    /// The number of a row's positions up to the last one kept, at least 1 where it has any.
+    pub fn length(&self, row: usize) -> usize {
+        let keep = self.row(row);
+        let last = keep.iter().rposition(|&k| k);
+        last.map_or(keep.len().min(1), |last| last + 1)
+    }
+
     /// The mask as a `[batch, seq]` tensor of 0 and 1.
     pub fn to_tensor(&self, dtype: DType, device: &candle_core::Device) -> Result<Tensor> {
         let values: Vec<f32> = self.keep.iter().map(|&k| f32::from(u8::from(k))).collect();
@@ -88,6 +95,14 @@ mod tests {
         let back = lengths.to_tensor(DType::U32, &Device::Cpu)?;
         assert_eq!(back.to_vec2::<u32>()?, values.to_vec2::<u32>()?);
         Ok(())
+    }
+
+    #[test]
+    fn trailing_padding_is_no_length_and_holes_are() {
+        let keep = [true, false, true, false, false, false];
+        let mask = Mask::new([&keep[..], &[false; 6]].concat(), 2, 6).unwrap();
+        assert_eq!([mask.length(0), mask.length(1)], [3, 1]);
+        assert_eq!(Mask::all(1, 0).length(0), 0);
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! Strided views of matrices, and their products by the `gemm` crate.
 
 use super::real::Real;
+#[cfg(target_arch = "x86_64")]
+use super::tile::{self, Tile};
 use gemm::Parallelism;
 use std::marker::PhantomData;
+use std::ops::Range;
 
 /// A read-only matrix inside a slice: element (i, j) lies at `i * row + j * column`.
 #[derive(Clone, Copy)]
@@ -30,6 +33,29 @@ impl<'a, T> Mat<'a, T> {
     /// The number of rows.
     pub fn rows(self) -> usize {
         self.rows
+    }
+
+    /// The number of columns.
+    pub fn width(self) -> usize {
+        self.columns
+    }
+
+    /// The element in row `i` and column `j`, which must be inside.
+    pub fn at(self, i: usize, j: usize) -> T
+    where
+        T: Copy,
+    {
+        self.data[i * self.row + j * self.column]
+    }
+
+    /// Its rows `start..start + count`; fewer where there are not as many.
+    pub fn narrow(self, start: usize, count: usize) -> Self {
+        let start = start.min(self.rows);
+        Self {
+            data: self.data.get(start * self.row..).unwrap_or_default(),
+            rows: count.min(self.rows - start),
+            ..self
+        }
     }
 
     /// Its columns `start..start + width`; fewer where there are not as many.
@@ -75,6 +101,41 @@ impl<'a, T> MatMut<'a, T> {
             data: data.as_mut_ptr(),
             columns,
             row: columns,
+            slice: PhantomData,
+        }
+    }
+
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The number of columns.
+    pub fn width(&self) -> usize {
+        self.columns
+    }
+
+    /// Row `i`, which must be inside.
+    pub fn row(&mut self, i: usize) -> &mut [T] {
+        assert!(i < self.rows, "row {i} of {}", self.rows);
+        // SAFETY: the row lies inside the slice the matrix was made of, and `self` is borrowed.
+        unsafe { std::slice::from_raw_parts_mut(self.data.add(i * self.row), self.columns) }
+    }
+
+    /// Rows `rows` and columns `columns` of it, cut to those there are.
+    pub fn part(&mut self, rows: Range<usize>, columns: Range<usize>) -> MatMut<'_, T> {
+        let (bottom, right) = (rows.end.min(self.rows), columns.end.min(self.columns));
+        let (top, left) = (rows.start.min(bottom), columns.start.min(right));
+        MatMut {
+            data: if top == bottom || left == right {
+                self.data
+            } else {
+                // SAFETY: row `top` and column `left` are inside.
+                unsafe { self.data.add(top * self.row + left) }
+            },
+            rows: bottom - top,
+            columns: right - left,
+            row: self.row,
             slice: PhantomData,
         }
     }
@@ -180,6 +241,9 @@ fn gemm<T: Real>(
     if m == 0 || n == 0 {
         return;
     }
+    if threads == Threads::One && T::multiply_tiled(a, b, scale, out, accumulate) {
+        return;
+    }
     // SAFETY: views are made only by the constructors above, which keep their elements inside
     // the slice, and the sizes are no larger than any view's own. `T` is f32 or f64.
     unsafe {
@@ -204,6 +268,72 @@ fn gemm<T: Real>(
             false,
             threads.into(),
         );
+    }
+}
+
+/// The product in tiles, where the processor has the instructions; whether it has.
+#[cfg(target_arch = "x86_64")]
+pub fn multiply_tiled(
+    a: Mat<'_, f32>,
+    b: Mat<'_, f32>,
+    scale: f32,
+    out: &mut MatMut<'_, f32>,
+    accumulate: bool,
+) -> bool {
+    if !tile::available() {
+        return false;
+    }
+    let transposed;
+    let b = if b.column == 1 {
+        b
+    } else {
+        // The kernel reads rows of the right operand.
+        transposed = b.copied();
+        Mat::new(&transposed, b.columns)
+    };
+    let m = a.rows.min(out.rows);
+    let n = b.columns.min(out.columns);
+    let inner = a.columns.min(b.rows);
+    if inner == 0 {
+        return false;
+    }
+    let blocks = m.div_ceil(tile::ROWS);
+    for start in (0..n).step_by(tile::COLUMNS) {
+        for block in 0..blocks {
+            let top = block * tile::ROWS;
+            let bottom = (top + tile::ROWS).min(m);
+            let tile = Tile {
+                inner,
+                left: (a.data[top * a.row..].as_ptr(), a.row, a.column),
+                right: (b.data[start..].as_ptr(), b.row),
+                // SAFETY: `top` and `start` are inside the result.
+                out: (unsafe { out.data.add(top * out.row + start) }, out.row),
+                columns: (n - start).min(tile::COLUMNS),
+                scale,
+                accumulate,
+            };
+            // SAFETY: the instructions are there, and the sizes are no larger than any view's
+            // own, whose elements are inside their slices.
+            unsafe { tile.run(bottom - top) };
+        }
+    }
+    true
+}
+
+impl<T: Real> Mat<'_, T> {
+    /// Its elements, row by row.
+    pub fn copied(self) -> Vec<T> {
+        let mut out = vec![T::zero(); self.rows * self.columns];
+        if self.columns == 0 {
+            return out;
+        }
+        for (i, row) in out.chunks_exact_mut(self.columns).enumerate() {
+            let start = i * self.row;
+            for (j, x) in row.iter_mut().enumerate() {
+                *x = self.data[start + j * self.column];
+            }
+        }
+        out
     }
 }
 

@@ -19,10 +19,14 @@ mod linear;
 mod lora;
 mod mask;
 mod matrix;
+mod packed;
 pub mod random;
 mod real;
 mod softmax;
+mod stack;
 pub mod threads;
+#[cfg(target_arch = "x86_64")]
+mod tile;
 
 pub use activation::Activation;
 pub use attention::Attention;
@@ -33,3 +37,6 @@ pub use layer_norm::{add_layer_norm, layer_norm};
 pub use linear::linear;
 pub use lora::lora;
 pub use mask::Mask;
+pub use stack::{
+    BlockWeights, EmbeddingWeights, Join, LinearSite, Parts, Stack, SublayerSite, Texts, Tokens,
+};

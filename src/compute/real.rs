@@ -1,5 +1,6 @@
 //! The two floating-point types the CPU kernels are written for.
 
+use super::matrix::{Mat, MatMut};
 use candle_core::WithDType;
 
 mod sealed {
@@ -13,7 +14,7 @@ mod sealed {
 /// The functions of `f32` are branch-free polynomials that vectorise, without fused
 /// multiply-add (a slow library call where the processor has none, and different bits where it
 /// has); those of `f64` are `libm`'s.
-pub trait Real: WithDType + sealed::Sealed {
+pub trait Real: WithDType + Default + sealed::Sealed {
     /// The nearest value to `x`.
     fn of(x: f64) -> Self;
 
@@ -28,6 +29,29 @@ pub trait Real: WithDType + sealed::Sealed {
     /// 2e-7 in `f32`.
     fn normal(self) -> (Self, Self);
 
+    /// Columns of a tile of [`Real::multiply_tiled`].
+    const PANEL: Option<usize> = None;
+
+    /// Most rows of such a tile.
+    const TILE_ROWS: usize = 1;
+
+    /// Whether [`Real::multiply_tiled`] does anything for this type on this processor.
+    fn tiled() -> bool {
+        false
+    }
+
+    /// `out = scale * a b`, or added to it, by kernels of this crate on this thread; whether there
+    /// are any for this type and processor.
+    fn multiply_tiled(
+        _a: Mat<'_, Self>,
+        _b: Mat<'_, Self>,
+        _scale: Self,
+        _out: &mut MatMut<'_, Self>,
+        _accumulate: bool,
+    ) -> bool {
+        false
+    }
+
     /// 1 / (1 + e^-self).
     #[inline(always)]
     fn sigmoid(self) -> Self {
@@ -37,6 +61,27 @@ pub trait Real: WithDType + sealed::Sealed {
 }
 
 impl Real for f32 {
+    #[cfg(target_arch = "x86_64")]
+    const PANEL: Option<usize> = Some(super::tile::COLUMNS);
+    #[cfg(target_arch = "x86_64")]
+    const TILE_ROWS: usize = super::tile::ROWS;
+
+    #[cfg(target_arch = "x86_64")]
+    fn tiled() -> bool {
+        super::tile::available()
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn multiply_tiled(
+        a: Mat<'_, Self>,
+        b: Mat<'_, Self>,
+        scale: Self,
+        out: &mut MatMut<'_, Self>,
+        accumulate: bool,
+    ) -> bool {
+        super::matrix::multiply_tiled(a, b, scale, out, accumulate)
+    }
+
     #[inline(always)]
     fn of(x: f64) -> Self {
         x as f32

@@ -46,6 +46,11 @@ pub(crate) fn in_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|_| work())
 }
 
+/// The number of threads that work now.
+pub fn count_now() -> usize {
+    rayon::current_num_threads()
+}
+
 fn count(asked: Option<usize>, variable: Option<&str>) -> Result<usize> {
     if asked == Some(0) {
         bail!("threads: expected at least 1, found 0");

@@ -3,7 +3,9 @@
 use candle_core::{DType, IndexOp, Tensor};
 
 use crate::Result;
-use crate::compute::{Activation, Attention, FrozenLinear, dropout};
+use crate::compute::{
+    Activation, Attention, BlockWeights, EmbeddingWeights, FrozenLinear, Stack, Texts, dropout,
+};
 
 use super::config::Config;
 use super::inputs::{Inputs, Noise};
@@ -11,6 +13,8 @@ use super::norm::Norm;
 use super::sites::{LinearSite, Sites, SublayerSite};
 use super::weights::Weights;
 use super::{Encoder, Tokens};
+use std::ops::Range;
+use std::sync::OnceLock;
 
 /// The prefix of the weights' names in task models.
 pub const PREFIX: &str = "bert.";
@@ -23,6 +27,8 @@ pub struct Bert {
     norm: Norm,
     layers: Vec<Layer>,
     heads: usize,
+    /// The same weights laid out for whole passes, where there is a kernel for that.
+    stack: OnceLock<Option<Stack>>,
 }
 
 struct Layer {
@@ -55,7 +61,23 @@ impl Bert {
             norm: weights.norm("embeddings.LayerNorm", d, eps)?,
             layers,
             heads: config.num_attention_heads,
+            stack: OnceLock::new(),
         })
+    }
+
+    fn stack(&self) -> Result<Option<&Stack>> {
+        if let Some(stack) = self.stack.get() {
+            return Ok(stack.as_ref());
+        }
+        let embeddings = EmbeddingWeights {
+            words: &self.words,
+            positions: &self.positions,
+            types: &self.types,
+            norm: self.norm.weights(),
+        };
+        let blocks: Vec<BlockWeights<'_>> = self.layers.iter().map(Layer::weights).collect();
+        let stack = Stack::new(&embeddings, &blocks, self.heads)?;
+        Ok(self.stack.get_or_init(|| stack).as_ref())
     }
 
     fn embed(&self, inputs: &Inputs, noise: &Noise) -> Result<Tensor> {
@@ -80,6 +102,16 @@ impl Encoder for Bert {
         noise: &Noise,
         tokens: Tokens,
     ) -> Result<Tensor> {
+        if let (Some(stack), Some(parts)) = (self.stack()?, sites.parts()) {
+            let texts = Texts {
+                ids: inputs.ids.flatten_all()?.to_vec1()?,
+                types: inputs.type_ids.flatten_all()?.to_vec1()?,
+                mask: inputs.mask.clone(),
+                hidden: noise.hidden.clone(),
+                attention: noise.attention.clone(),
+            };
+            return stack.forward(texts, parts, tokens);
+        }
         let mut x = self.embed(inputs, noise)?;
         for (l, layer) in self.layers.iter().enumerate() {
             let mut context = layer.attend(l, &x, inputs, self.heads, sites, noise)?;
@@ -98,6 +130,13 @@ impl Encoder for Bert {
 
     fn dtype(&self) -> DType {
         self.words.dtype()
+    }
+
+    fn cut(&self, lengths: &[usize]) -> Vec<Range<usize>> {
+        match self.stack() {
+            Ok(Some(_)) => Stack::cut(lengths),
+            _ => std::iter::once(0..lengths.len()).collect(),
+        }
     }
 }
 
@@ -128,6 +167,18 @@ impl Layer {
             output: linear(LinearSite::Output)?,
             output_norm: norm(SublayerSite::FeedForward)?,
         })
+    }
+
+    fn weights(&self) -> BlockWeights<'_> {
+        BlockWeights {
+            qkv: &self.qkv,
+            attention_output: &self.attention_output,
+            attention_norm: self.attention_norm.weights(),
+            intermediate: &self.intermediate,
+            activation: self.activation,
+            output: &self.output,
+            output_norm: self.output_norm.weights(),
+        }
     }
 
     /// What every token of `x` gathers from the others.

@@ -11,6 +11,7 @@ pub mod tokenize;
 mod weights;
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
@@ -23,6 +24,8 @@ pub use sites::{Frozen, LinearSite, Sites, SublayerSite};
 pub use tokenize::{Encoding, Tokenizer};
 pub use weights::Weights;
 
+pub use crate::compute::Tokens;
+
 use crate::Result;
 use tokenize::Text;
 
@@ -31,16 +34,6 @@ pub const ARCHITECTURES: &[&str] = &["bert"];
 
 /// The longest text a model reads unless asked for more, in tokens.
 pub const MAX_LENGTH: usize = 512;
-
-/// Which tokens' last hidden states are asked for. What only the first token's needs of the last
-/// layer is a fraction of the whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tokens {
-    /// Every token's.
-    All,
-    /// The first token's, which is all that a classification head reads.
-    First,
-}
 
 /// A frozen encoder: token ids to hidden states.
 pub trait Encoder: Send + Sync {
@@ -56,6 +49,12 @@ pub trait Encoder: Send + Sync {
 
     /// The type of its weights and states.
     fn dtype(&self) -> DType;
+
+    /// How to cut a batch of texts of these lengths into pieces that threads can train on side by
+    /// side; one piece where that is no use.
+    fn cut(&self, lengths: &[usize]) -> Vec<Range<usize>> {
+        std::iter::once(0..lengths.len()).collect()
+    }
 }
 
 /// A frozen base model with its tokenizer. Cheap to clone.
@@ -108,6 +107,12 @@ impl Model {
             .min(MAX_LENGTH)
     }
 
+    /// How to cut a batch of texts of these lengths, in tokens, into pieces that threads can train
+    /// on side by side. It depends on the lengths alone.
+    pub fn cut(&self, lengths: &[usize]) -> Vec<Range<usize>> {
+        self.0.encoder.cut(lengths)
+    }
+
     /// Token ids of texts, not padded.
     pub fn tokenize(&self, texts: &[Text<'_>], max_length: usize) -> Result<Vec<Encoding>> {
         self.0.tokenizer.encode(texts, max_length)
@@ -142,7 +147,10 @@ impl Model {
         for batch in crate::data::batch::evaluation_batches(&lengths, 32) {
             let members: Vec<&Encoding> = batch.iter().map(|&i| &encodings[i]).collect();
             let inputs = self.pad(&members)?;
-            let hidden = self.forward(&inputs, &Frozen, &Noise::default())?;
+            let hidden =
+                self.0
+                    .encoder
+                    .forward(&inputs, &Frozen, &Noise::default(), Tokens::Kept)?;
             let mask = inputs
                 .mask
                 .to_tensor(hidden.dtype(), &self.0.device)?

@@ -19,6 +19,11 @@ impl Norm {
         Self { weight, bias, eps }
     }
 
+    /// Weight, bias and epsilon.
+    pub fn weights(&self) -> (&Tensor, &Tensor, f64) {
+        (&self.weight, &self.bias, self.eps)
+    }
+
     /// LN(x).
     pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
         compute::layer_norm(x, &self.weight, &self.bias, self.eps)

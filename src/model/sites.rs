@@ -6,80 +6,10 @@
 use candle_core::Tensor;
 
 use crate::Result;
+use crate::compute::Parts;
+pub use crate::compute::{LinearSite, SublayerSite};
 
 use super::norm::Norm;
-
-/// A linear map of a block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum LinearSite {
-    /// Query projection of self-attention.
-    Query,
-    /// Key projection of self-attention.
-    Key,
-    /// Value projection of self-attention.
-    Value,
-    /// Output projection of self-attention.
-    AttentionOutput,
-    /// First map of the feed-forward block.
-    Intermediate,
-    /// Second map of the feed-forward block.
-    Output,
-}
-
-/// A sublayer's output, before it joins the residual stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum SublayerSite {
-    /// After self-attention.
-    Attention,
-    /// After the feed-forward block.
-    FeedForward,
-}
-
-impl LinearSite {
-    /// All sites, in the order a block computes them.
-    pub const ALL: [Self; 6] = [
-        Self::Query,
-        Self::Key,
-        Self::Value,
-        Self::AttentionOutput,
-        Self::Intermediate,
-        Self::Output,
-    ];
-
-    /// The canonical path within a layer.
-    pub fn path(self) -> &'static str {
-        match self {
-            Self::Query => "attention.self.query",
-            Self::Key => "attention.self.key",
-            Self::Value => "attention.self.value",
-            Self::AttentionOutput => "attention.output.dense",
-            Self::Intermediate => "intermediate.dense",
-            Self::Output => "output.dense",
-        }
-    }
-
-    /// Input and output width in a model of this hidden and intermediate size.
-    pub fn widths(self, hidden: usize, intermediate: usize) -> (usize, usize) {
-        match self {
-            Self::Intermediate => (hidden, intermediate),
-            Self::Output => (intermediate, hidden),
-            _ => (hidden, hidden),
-        }
-    }
-}
-
-impl SublayerSite {
-    /// Both sites, in order.
-    pub const ALL: [Self; 2] = [Self::Attention, Self::FeedForward];
-
-    /// The canonical path within a layer.
-    pub fn path(self) -> &'static str {
-        match self {
-            Self::Attention => "attention.output",
-            Self::FeedForward => "output",
-        }
-    }
-}
 
 /// What an adapter does at a model's sites during a forward pass. Every default leaves the frozen
 /// model as it is.
@@ -108,10 +38,20 @@ pub trait Sites: Send + Sync {
     ) -> Result<Tensor> {
         norm.add(f, x)
     }
+
+    /// The same in the terms of a [`Stack`](crate::compute::Stack), which computes a whole
+    /// encoder as one operation; none where it has no terms for it.
+    fn parts(&self) -> Option<Parts> {
+        None
+    }
 }
 
 /// No adapter: the frozen model.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Frozen;
 
-impl Sites for Frozen {}
+impl Sites for Frozen {
+    fn parts(&self) -> Option<Parts> {
+        Some(Parts::default())
+    }
+}

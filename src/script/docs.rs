@@ -128,7 +128,7 @@ pub fn entries(engine: &Engine, all: bool) -> BTreeMap<String, Entry> {
             None,
             |info| {
                 let function = info.metadata;
-                let name = function.name.to_string();
+                let name = engine::qualified(&info);
                 names
                     .binary_search(&name)
                     .is_ok()

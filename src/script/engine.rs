@@ -68,6 +68,14 @@ pub(super) fn name_natives(engine: &mut Engine) {
     });
 }
 
+/// A function's name as a script writes it, with its module's.
+pub(super) fn qualified(info: &rhai::FuncInfo) -> String {
+    match info.namespace.as_str() {
+        "" => info.metadata.name.to_string(),
+        module => format!("{module}::{}", info.metadata.name),
+    }
+}
+
 /// The names of all natives a script can call, sorted, each once.
 pub fn names(engine: &Engine) -> Vec<String> {
     let mut names: Vec<String> = engine.collect_fn_metadata(
@@ -77,7 +85,7 @@ pub fn names(engine: &Engine) -> Vec<String> {
             name.starts_with(|c: char| c.is_ascii_alphabetic())
                 .then_some(name)
                 .filter(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))
-                .map(str::to_string)
+                .map(|_| qualified(&info))
         },
         true,
     );

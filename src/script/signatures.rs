@@ -2,6 +2,7 @@
 
 use rhai::{Engine, FuncMetadata};
 
+use super::engine::qualified;
 use super::values::type_name;
 
 /// How a function is called: `train(model: Model, data: Dataset, options: map)`.
@@ -35,7 +36,7 @@ pub(super) fn signatures(engine: &Engine, name: &str) -> Vec<String> {
         let mut found: Vec<(usize, String)> = engine.collect_fn_metadata(
             None,
             |info| {
-                let wanted = info.metadata.name == name;
+                let wanted = qualified(&info) == name;
                 wanted.then(|| (info.metadata.num_params, signature(info.metadata)))
             },
             all,

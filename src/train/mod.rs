@@ -1,11 +1,14 @@
 //! Training adapters.
 
+mod bench;
 mod gradients;
+mod learner;
 mod loss;
 mod optimizer;
 mod schedule;
 mod trainer;
 
+pub use bench::{EpochTime, StepTimes, epoch, steps};
 pub use gradients::{Gradients, gradients_of, gradients_over};
 pub use loss::{Targets, loss, targets};
 pub use optimizer::{AdamW, AdamWOptions, gradients};

@@ -3,23 +3,21 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use candle_core::{DType, Var};
+use candle_core::Var;
 use serde_json::{Value, json};
 
 use crate::adapter::{
-    Adapter, Base, Epoch, Head, Kind, Labels, Name, Parts, Tensors, Training, head_forward,
-    on_model,
+    Adapter, Base, Epoch, Head, Kind, Labels, Name, Parts, Tensors, Training, on_model,
 };
-use crate::compute::{Dropout, random::Stream, threads};
-use crate::data::batch::{micro_batches, training_batches};
+use crate::compute::{random::Stream, threads};
+use crate::data::batch::training_batches;
 use crate::data::{Dataset, Split};
 use crate::evaluate::{Encoded, Score, evaluate_rows, labels_of};
-use crate::model::{Encoding, Model, Noise};
+use crate::model::Model;
 use crate::study::Id;
 use crate::{Context, Error, Result, bail};
 
-use super::loss::{loss, targets};
-use super::optimizer::{AdamW, AdamWOptions, gradients};
+use super::learner::Learner;
 use super::schedule::linear_warmup;
 
 /// How to train.
@@ -183,10 +181,8 @@ struct Run<'a> {
     model: &'a Model,
     data: &'a Dataset,
     options: &'a TrainOptions,
-    rows: Encoded,
+    learner: Learner<'a>,
     validation: Encoded,
-    adapter: BTreeMap<Name, Var>,
-    head: BTreeMap<Name, Var>,
 }
 
 struct Trained {
@@ -238,20 +234,24 @@ impl<'a> Run<'a> {
             model,
             data,
             options,
-            rows,
+            learner: Learner {
+                model,
+                options,
+                rows,
+                adapter: track(&tensors, model)?,
+                head: track(&head, model)?,
+            },
             validation,
-            adapter: track(&tensors, model)?,
-            head: track(&head, model)?,
         })
     }
 
     fn run(self, context: &Context) -> Result<Trained> {
         let o = self.options;
-        let lengths: Vec<usize> = self.rows.encodings.iter().map(|e| e.ids.len()).collect();
+        let lengths = self.learner.lengths();
         let steps_an_epoch = lengths.len().div_ceil(o.batch);
         let steps = steps_an_epoch * o.epochs;
         let warmup = (o.warmup * steps as f64).ceil() as usize;
-        let mut optimizer = self.optimizer()?;
+        let mut optimizer = self.learner.optimizer()?;
         let progress = context.progress();
         progress.start(
             &format!("train {}", self.data.name()),
@@ -264,7 +264,7 @@ impl<'a> Run<'a> {
             let (mut sum, mut seen) = (0.0, 0);
             for batch in training_batches(&lengths, o.batch, o.seed, epoch) {
                 context.check()?;
-                let (mean, gradients) = self.gradients(&batch, &lengths, epoch)?;
+                let (mean, gradients) = self.learner.gradients(&batch, epoch)?;
                 if !mean.is_finite() {
                     return Err(Error::new(format!(
                         "training on {} gave a loss of {mean} at step {}",
@@ -291,7 +291,7 @@ impl<'a> Run<'a> {
                 .as_ref()
                 .is_none_or(|(s, l, ..)| selection > *s || (selection == *s && loss < *l));
             if better {
-                let (tensors, head) = (freeze(&self.adapter)?, freeze(&self.head)?);
+                let (tensors, head) = (freeze(&self.learner.adapter)?, freeze(&self.learner.head)?);
                 best = Some((selection, loss, epoch, tensors, head));
             }
             let waited = epoch - best.as_ref().map_or(epoch, |b| b.2);
@@ -312,89 +312,19 @@ impl<'a> Run<'a> {
         Ok(Trained {
             tensors,
             head,
-            labels: self.rows.labels.clone(),
+            labels: self.learner.rows.labels.clone(),
             best_epoch,
             epochs,
-        })
-    }
-
-    fn optimizer(&self) -> Result<AdamW> {
-        let vars = self.adapter.iter().chain(&self.head);
-        let vars: BTreeMap<Name, Var> = vars.map(|(n, v)| (n.clone(), v.clone())).collect();
-        let kept = match self.options.from.as_ref().and_then(|a| a.mask()) {
-            Some(mask) => mask.tensors()?,
-            None => Tensors::new(),
-        };
-        let options = AdamWOptions {
-            weight_decay: self.options.weight_decay,
-            max_norm: Some(self.options.max_norm),
-            ..AdamWOptions::default()
-        };
-        AdamW::new(&vars, &kept, options)
-    }
-
-    /// Mean loss and gradients over a batch, in micro-batches within the token budget.
-    fn gradients(
-        &self,
-        batch: &[usize],
-        lengths: &[usize],
-        epoch: usize,
-    ) -> Result<(f64, BTreeMap<Name, Vec<f64>>)> {
-        let mut total = 0.0;
-        let mut summed: BTreeMap<Name, Vec<f64>> = BTreeMap::new();
-        for rows in micro_batches(batch, lengths, self.options.token_budget) {
-            let share = rows.len() as f64 / batch.len() as f64;
-            let members: Vec<&Encoding> = rows.iter().map(|&i| &self.rows.encodings[i]).collect();
-            let noise = self.noise(&rows, epoch)?;
-            let inputs = self.model.pad(&members)?;
-            let hidden = {
-                let sites = self.options.kind.sites(&tracked(&self.adapter))?;
-                self.model.forward_first(&inputs, sites.as_ref(), &noise)?
-            };
-            let logits = head_forward(&tracked(&self.head), &hidden, &noise)?;
-            let gold: Vec<f64> = rows.iter().map(|&i| self.rows.gold[i]).collect();
-            let device = self.model.device();
-            let targets = targets(&gold, &self.rows.labels, self.model.dtype(), device)?;
-            let mean = loss(&logits, &targets)?;
-            total += share * mean.to_dtype(DType::F64)?.to_scalar::<f64>()?;
-            let store = mean.backward()?;
-            for vars in [&self.adapter, &self.head] {
-                for (name, gradient) in gradients(vars, &store)? {
-                    let sum = summed
-                        .entry(name)
-                        .or_insert_with(|| vec![0.0; gradient.len()]);
-                    for (s, g) in sum.iter_mut().zip(gradient) {
-                        *s += share * g;
-                    }
-                }
-            }
-        }
-        Ok((total, summed))
-    }
-
-    fn noise(&self, rows: &[usize], epoch: usize) -> Result<Noise> {
-        let config = self.model.config();
-        let rows: Arc<[u64]> = rows.iter().map(|&r| r as u64).collect();
-        let stream = Stream::new(self.options.seed, "dropout", &epoch.to_string());
-        let make = |own: f32| {
-            let p = self.options.dropout.unwrap_or(f64::from(own));
-            (p > 0.0)
-                .then(|| Dropout::new(stream.clone(), p, rows.clone()))
-                .transpose()
-        };
-        Ok(Noise {
-            hidden: make(config.hidden_dropout_prob)?,
-            attention: make(config.attention_probs_dropout_prob)?,
         })
     }
 
     /// The share of the most frequent validation label, where the best epoch does not exceed it.
     fn no_better_than(&self, best: &Option<(f64, f64, usize, Tensors, Tensors)>) -> Option<f64> {
         let gold = &self.validation.gold;
-        if gold.is_empty() || self.rows.labels == Labels::Number {
+        if gold.is_empty() || self.learner.rows.labels == Labels::Number {
             return None;
         }
-        let counts = (0..self.rows.labels.outputs())
+        let counts = (0..self.learner.rows.labels.outputs())
             .map(|class| gold.iter().filter(|g| **g == class as f64).count());
         let majority = counts.max()? as f64 / gold.len() as f64;
         (best.as_ref()?.0 <= majority).then_some(majority)
@@ -405,13 +335,13 @@ impl<'a> Run<'a> {
         if self.validation.encodings.is_empty() {
             return Ok(None);
         }
-        let tensors = on_model(&freeze(&self.adapter)?, self.model)?;
+        let tensors = on_model(&freeze(&self.learner.adapter)?, self.model)?;
         let sites = self.options.kind.sites(&tensors)?;
         let head = Head {
             name: self.data.name().to_string(),
             dataset: None,
-            labels: self.rows.labels.clone(),
-            tensors: freeze(&self.head)?,
+            labels: self.learner.rows.labels.clone(),
+            tensors: freeze(&self.learner.head)?,
         };
         let (model, rows) = (self.model, &self.validation);
         evaluate_rows(model, sites.as_ref(), &head, rows, context, false).map(Some)

@@ -9,6 +9,7 @@ use rhai::Engine;
 use super::{NativeSpec, Session};
 
 mod adapters;
+mod bench;
 mod datasets;
 mod evaluation;
 mod figures;
@@ -53,6 +54,7 @@ pub static TOPICS: &[Topic] = &[
     topic("Sequences", sequences::register, &[]),
     topic("Studies", study::register, study::OPTIONS),
     topic("Files and parameters", files::register, &[]),
+    topic("Benchmarks", bench::register, bench::OPTIONS),
 ];
 
 const fn topic(

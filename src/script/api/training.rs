@@ -18,15 +18,13 @@ use crate::{Result, bail};
 /// The options of the natives here.
 pub(super) static OPTIONS: &[NativeSpec] = &[TRAIN];
 
+/// The kinds of adapter that can be trained.
+pub(super) const KINDS: &[&str] = &["pfeiffer", "houlsby", "parallel", "lora"];
+
 static TRAIN: NativeSpec = NativeSpec {
     name: "train",
     options: &[
-        OptionSpec::choice(
-            "adapter",
-            &["pfeiffer", "houlsby", "parallel", "lora"],
-            "the kind of adapter",
-        )
-        .or("pfeiffer"),
+        OptionSpec::choice("adapter", KINDS, "the kind of adapter").or("pfeiffer"),
         OptionSpec::float(
             "reduction",
             1.0,
@@ -230,7 +228,9 @@ fn settings(session: &Session, options: &Options) -> Result<TrainOptions> {
     Ok(settings)
 }
 
-fn kind(options: &Options) -> Result<Arc<dyn Kind>> {
+/// The kind of adapter that the options of a call describe; settings that the native does not
+/// take have their defaults.
+pub(super) fn kind(options: &Options) -> Result<Arc<dyn Kind>> {
     let name = options.text("adapter")?;
     let unfit: &[&str] = if name == "lora" {
         &["reduction"]

@@ -1,0 +1,184 @@
+//! The frozen weights of a stack, laid out for its passes.
+
+use super::super::activation::Activation;
+use super::super::frozen_linear::FrozenLinear;
+use super::super::kernel::values;
+use super::super::matrix::Mat;
+use super::super::packed::Packed;
+use super::super::real::Real;
+use crate::{Result, bail};
+use candle_core::Tensor;
+use std::sync::OnceLock;
+
+/// A linear map, ready for `x W^T` and, once asked for, `g W`.
+#[derive(Debug)]
+pub struct Linear<T> {
+    plain: FrozenLinear,
+    forward: Packed<T>,
+    backward: OnceLock<Packed<T>>,
+    pub bias: Vec<T>,
+}
+
+impl<T: Real> Linear<T> {
+    fn new(plain: &FrozenLinear) -> Result<Self> {
+        let bias = match plain.bias() {
+            Some(bias) => bias.to_vec1()?,
+            None => vec![T::zero(); plain.out_width()],
+        };
+        let weight = values(plain.weight());
+        let weight = Mat::new(weight.slice::<T>()?, plain.in_width());
+        Ok(Self {
+            plain: plain.clone(),
+            forward: Packed::new(weight.t()),
+            backward: OnceLock::new(),
+            bias,
+        })
+    }
+
+    pub fn in_width(&self) -> usize {
+        self.plain.in_width()
+    }
+
+    pub fn out_width(&self) -> usize {
+        self.plain.out_width()
+    }
+
+    /// W^T, `[in, out]`.
+    pub fn forward(&self) -> &Packed<T> {
+        &self.forward
+    }
+
+    /// W, `[out, in]`.
+    pub fn backward(&self) -> candle_core::Result<&Packed<T>> {
+        if let Some(packed) = self.backward.get() {
+            return Ok(packed);
+        }
+        let weight = values(self.plain.weight());
+        let packed = Packed::new(Mat::new(weight.slice::<T>()?, self.in_width()));
+        Ok(self.backward.get_or_init(|| packed))
+    }
+}
+
+/// A layer norm.
+#[derive(Debug)]
+pub struct Norm<T> {
+    pub weight: Vec<T>,
+    pub bias: Vec<T>,
+    pub eps: T,
+}
+
+/// The maps of one block, from its input on.
+pub struct BlockWeights<'a> {
+    /// Queries, keys and values side by side.
+    pub qkv: &'a FrozenLinear,
+    /// After attention.
+    pub attention_output: &'a FrozenLinear,
+    /// Weight, bias and epsilon of the norm after attention.
+    pub attention_norm: (&'a Tensor, &'a Tensor, f64),
+    /// Into the feed-forward layer.
+    pub intermediate: &'a FrozenLinear,
+    /// Inside it.
+    pub activation: Activation,
+    /// Out of it.
+    pub output: &'a FrozenLinear,
+    /// Weight, bias and epsilon of the norm after it.
+    pub output_norm: (&'a Tensor, &'a Tensor, f64),
+}
+
+/// A post-norm block.
+#[derive(Debug)]
+pub struct Block<T> {
+    pub qkv: Linear<T>,
+    pub attention_output: Linear<T>,
+    pub attention_norm: Norm<T>,
+    pub intermediate: Linear<T>,
+    pub activation: Activation,
+    pub output: Linear<T>,
+    pub output_norm: Norm<T>,
+}
+
+impl<T: Real> Block<T> {
+    pub fn new(weights: &BlockWeights<'_>) -> Result<Self> {
+        Ok(Self {
+            qkv: Linear::new(weights.qkv)?,
+            attention_output: Linear::new(weights.attention_output)?,
+            attention_norm: norm(weights.attention_norm)?,
+            intermediate: Linear::new(weights.intermediate)?,
+            activation: weights.activation,
+            output: Linear::new(weights.output)?,
+            output_norm: norm(weights.output_norm)?,
+        })
+    }
+}
+
+/// The tables of learned embeddings and the norm of their sum.
+pub struct EmbeddingWeights<'a> {
+    /// By token id, `[vocabulary, hidden]`.
+    pub words: &'a Tensor,
+    /// By position, `[positions, hidden]`.
+    pub positions: &'a Tensor,
+    /// By token type, `[types, hidden]`.
+    pub types: &'a Tensor,
+    /// Weight, bias and epsilon.
+    pub norm: (&'a Tensor, &'a Tensor, f64),
+}
+
+/// The embeddings of a stack.
+#[derive(Debug)]
+pub struct Embeddings<T> {
+    words: Tensor,
+    positions: Tensor,
+    types: Tensor,
+    pub norm: Norm<T>,
+}
+
+impl<T: Real> Embeddings<T> {
+    pub fn new(weights: &EmbeddingWeights<'_>) -> Result<Self> {
+        let tables = [weights.words, weights.positions, weights.types];
+        let [words, positions, types] = tables.map(Tensor::contiguous);
+        Ok(Self {
+            words: words?,
+            positions: positions?,
+            types: types?,
+            norm: norm(weights.norm)?,
+        })
+    }
+
+    /// Writes the sums of the embeddings of a text to `out`, `[tokens, hidden]`.
+    pub fn sum(&self, ids: &[u32], types: &[u32], out: &mut [T]) -> candle_core::Result<()> {
+        let tables = [&self.words, &self.types, &self.positions].map(values);
+        let [words, kinds, positions] = &tables;
+        let (words, kinds) = (words.slice::<T>()?, kinds.slice::<T>()?);
+        let positions = positions.slice::<T>()?;
+        let width = self.norm.weight.len();
+        let of = |i: usize| i * width..(i + 1) * width;
+        for (at, (out, (&id, &kind))) in out
+            .chunks_exact_mut(width)
+            .zip(ids.iter().zip(types))
+            .enumerate()
+        {
+            let (id, kind) = (id as usize, kind as usize);
+            let rows = (
+                words.get(of(id)),
+                kinds.get(of(kind)),
+                positions.get(of(at)),
+            );
+            let (Some(word), Some(kind), Some(position)) = rows else {
+                candle_core::bail!("token {id} of type {kind} at position {at} is not known");
+            };
+            for (((o, &w), &t), &p) in out.iter_mut().zip(word).zip(kind).zip(position) {
+                *o = (w + t) + p;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn norm<T: Real>((weight, bias, eps): (&Tensor, &Tensor, f64)) -> Result<Norm<T>> {
+    let (weight, bias) = (weight.to_vec1()?, bias.to_vec1()?);
+    if weight.len() != bias.len() {
+        bail!("layer norm: weight and bias differ in length");
+    }
+    let eps = T::of(eps);
+    Ok(Norm { weight, bias, eps })
+}

@@ -1,0 +1,144 @@
+//! How fast this machine is.
+
+use rhai::plugin::*;
+use rhai::{Dynamic, Engine, Map, NativeCallContext};
+
+use crate::data::Dataset;
+use crate::model::Model;
+use crate::script::Fallible;
+use crate::script::Session;
+use crate::script::{NativeSpec, OptionSpec, Options};
+use crate::train;
+
+use super::training::{KINDS, kind};
+
+/// The options of the natives here.
+pub(super) static OPTIONS: &[NativeSpec] = &[STEPS, EPOCH];
+
+const ADAPTER: OptionSpec = OptionSpec::choice("adapter", KINDS, "the kind of adapter");
+
+static STEPS: NativeSpec = NativeSpec {
+    name: "bench::steps",
+    options: &[
+        ADAPTER.or("pfeiffer"),
+        OptionSpec::int("batch", 1, 65_536, "texts a step")
+            .unit("texts")
+            .or("32"),
+        OptionSpec::int("seq", 1, 65_536, "the length of each text")
+            .unit("tokens")
+            .or("64"),
+        OptionSpec::int(
+            "repeat",
+            1,
+            10_000,
+            "steps timed; the median of them counts",
+        )
+        .or("15"),
+    ],
+};
+
+static EPOCH: NativeSpec = NativeSpec {
+    name: "bench::epoch",
+    options: &[
+        ADAPTER.or("pfeiffer"),
+        OptionSpec::int("batch", 1, 65_536, "texts a step")
+            .unit("texts")
+            .or("32"),
+        OptionSpec::int("max_length", 2, 65_536, "the longest text")
+            .unit("tokens")
+            .or("128"),
+    ],
+};
+
+/// Registers the topic.
+pub(super) fn register(engine: &mut Engine, _: &Session) {
+    engine.register_static_module("bench", rhai::exported_module!(natives).into());
+}
+
+// The macro makes code that unwraps what it has just checked.
+#[allow(clippy::unwrap_used)]
+#[export_module]
+mod natives {
+    /// The time of a training step and of a forward pass on random texts, and of the matrix
+    /// products alone that they cannot do without, in milliseconds. Options: adapter, batch, seq,
+    /// repeat.
+    ///
+    /// ```rhai,no_run
+    /// print(to_json(bench::steps(model("mini"), #{ batch: 8, seq: 16 })));
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn steps(context: NativeCallContext, model: Model, options: Map) -> Fallible<Map> {
+        let session = Session::of(&context)?;
+        let options = Options::read(&STEPS, &options)?;
+        let (batch, seq) = (options.count("batch")?, options.count("seq")?);
+        let repeat = options.count("repeat")?;
+        let kind = kind(&options)?;
+        let times = train::steps(&model, kind, (batch, seq), repeat, session.context())?;
+        let mut map = common(&model, &options)?;
+        map.insert("seq".into(), Dynamic::from(seq as i64));
+        map.insert("train_ms".into(), rounded(times.train_ms, 10.0));
+        map.insert("eval_ms".into(), rounded(times.eval_ms, 10.0));
+        map.insert("train_floor_ms".into(), rounded(times.train_floor_ms, 10.0));
+        map.insert("eval_floor_ms".into(), rounded(times.eval_floor_ms, 10.0));
+        if let Some(mib) = peak_memory_mib() {
+            map.insert("peak_rss_mib".into(), Dynamic::from(mib));
+        }
+        Ok(map)
+    }
+
+    /// The time of one epoch of training on a dataset's train split, tokenizing included, in
+    /// seconds. Options: adapter, batch, max_length.
+    ///
+    /// ```rhai,no_run
+    /// print(to_json(bench::epoch(model("mini"), dataset("films"), #{})));
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn epoch(
+        context: NativeCallContext,
+        model: Model,
+        data: Dataset,
+        options: Map,
+    ) -> Fallible<Map> {
+        let session = Session::of(&context)?;
+        let options = Options::read(&EPOCH, &options)?;
+        let (batch, max_length) = (options.count("batch")?, options.count("max_length")?);
+        let kind = kind(&options)?;
+        let time = train::epoch(&model, &data, kind, batch, max_length, session.context())?;
+        let mut map = common(&model, &options)?;
+        map.insert("max_length".into(), Dynamic::from(max_length as i64));
+        map.insert("padding".into(), "none".into());
+        map.insert("rows".into(), Dynamic::from(time.rows as i64));
+        map.insert("seconds".into(), rounded(time.seconds, 100.0));
+        map.insert("text_tokens".into(), Dynamic::from(time.tokens as i64));
+        map.insert("computed_tokens".into(), Dynamic::from(time.tokens as i64));
+        Ok(map)
+    }
+}
+
+/// What both say of themselves.
+fn common(model: &Model, options: &Options) -> crate::Result<Map> {
+    let mut map = Map::new();
+    map.insert("library".into(), "tureen".into());
+    map.insert("model".into(), model.name().to_string().into());
+    map.insert("arch".into(), options.text("adapter")?.into());
+    map.insert(
+        "batch".into(),
+        Dynamic::from(options.count("batch")? as i64),
+    );
+    map.insert("dtype".into(), model.dtype().as_str().into());
+    let threads = crate::compute::threads::count_now();
+    map.insert("threads".into(), Dynamic::from(threads as i64));
+    Ok(map)
+}
+
+fn rounded(value: f64, steps: f64) -> Dynamic {
+    Dynamic::from((value * steps).round() / steps)
+}
+
+/// The most memory the process has held, where the system tells.
+fn peak_memory_mib() -> Option<i64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+    let kib: i64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib / 1024)
+}
