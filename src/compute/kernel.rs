@@ -113,22 +113,15 @@ pub fn rows_per_chunk(width: usize) -> usize {
     (CHUNK / width.max(1)).max(1)
 }
 
-/// The sum of `term(i)` over `0..len`, in an order fixed by `len`.
+/// The sum of `term` over the elements of slices of one length, in an order fixed by the length.
 #[inline(always)]
-pub fn sum<T: Real>(len: usize, term: impl Fn(usize) -> T) -> T {
+pub fn sum<T: Real, const N: usize>(x: [&[T]; N], term: impl Fn([T; N]) -> T) -> T {
     let mut lanes = [T::zero(); LANES];
-    let whole = len - len % LANES;
-    let mut start = 0;
-    while start < whole {
-        for (j, lane) in lanes.iter_mut().enumerate() {
-            *lane += term(start + j);
-        }
-        start += LANES;
-    }
     let mut total = T::zero();
-    for i in whole..len {
-        total += term(i);
-    }
+    for_lanes(x, |at, values| match at {
+        Some(lane) => lanes[lane] += term(values),
+        None => total += term(values),
+    });
     // Halving keeps the error of the lanes' own sum at its smallest.
     let mut half = LANES / 2;
     while half > 0 {
@@ -141,23 +134,36 @@ pub fn sum<T: Real>(len: usize, term: impl Fn(usize) -> T) -> T {
     lanes[0] + total
 }
 
-/// The largest `term(i)` over `0..len`, ignoring NaN; minus infinity where there is none.
+/// The largest element, ignoring NaN; minus infinity where there is none.
 #[inline(always)]
-pub fn max<T: Real>(len: usize, term: impl Fn(usize) -> T) -> T {
+pub fn max<T: Real>(x: &[T]) -> T {
     let larger = |a: T, b: T| if b > a { b } else { a };
     let mut lanes = [T::of(f64::NEG_INFINITY); LANES];
+    for_lanes([x], |at, [x]| {
+        let lane = &mut lanes[at.unwrap_or(0)];
+        *lane = larger(*lane, x);
+    });
+    lanes.into_iter().fold(lanes[0], larger)
+}
+
+/// Calls `f` with the elements of slices of one length and, but for the last few that do not fill
+/// all lanes, the lane they are in.
+#[inline(always)]
+fn for_lanes<T: Real, const N: usize>(x: [&[T]; N], mut f: impl FnMut(Option<usize>, [T; N])) {
+    let len = x.iter().map(|x| x.len()).min().unwrap_or(0);
     let whole = len - len % LANES;
     let mut start = 0;
     while start < whole {
-        for (j, lane) in lanes.iter_mut().enumerate() {
-            *lane = larger(*lane, term(start + j));
-        }
+        // Of a length known when compiling, so that the loop becomes instructions on vectors.
+        let parts = x.map(|x| {
+            let mut part = [T::zero(); LANES];
+            part.copy_from_slice(&x[start..start + LANES]);
+            part
+        });
+        (0..LANES).for_each(|lane| f(Some(lane), parts.map(|part| part[lane])));
         start += LANES;
     }
-    for i in whole..len {
-        lanes[0] = larger(lanes[0], term(i));
-    }
-    lanes.into_iter().fold(lanes[0], larger)
+    (whole..len).for_each(|at| f(None, x.map(|x| x[at])));
 }
 
 /// The sums of the columns of `rows` of `width` values: partial sums over a fixed number of
@@ -193,8 +199,10 @@ mod tests {
     #[test]
     fn sums_take_every_term_once() {
         for len in [0, 1, 15, 16, 17, 100] {
-            let expected = (0..len).map(|i| i as f64).sum::<f64>();
-            assert_eq!(sum(len, |i| i as f64), expected);
+            let x: Vec<f64> = (0..len).map(f64::from).collect();
+            assert_eq!(sum([&x], |[x]| x), x.iter().sum::<f64>());
+            let squares: f64 = x.iter().map(|x| x * x).sum();
+            assert_eq!(sum([&x, &x], |[x, y]| x * y), squares);
         }
     }
 
@@ -202,10 +210,12 @@ mod tests {
     fn the_maximum_is_found_wherever_it_is() {
         for len in [1, 16, 17, 40] {
             for at in 0..len {
-                assert_eq!(max(len, |i| if i == at { 2.0 } else { -1.0 }), 2.0);
+                let mut x = vec![-1.0; len];
+                x[at] = 2.0;
+                assert_eq!(max(&x), 2.0);
             }
         }
-        assert_eq!(max(0, |_| 0.0), f64::NEG_INFINITY);
+        assert_eq!(max::<f64>(&[]), f64::NEG_INFINITY);
     }
 
     #[test]

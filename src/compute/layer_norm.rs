@@ -118,11 +118,11 @@ fn centre<T: Real>(x: &[T], residual: Option<&[T]>, eps: T, out: &mut [T]) -> T 
         None => out.copy_from_slice(x),
     }
     let width = T::of(out.len() as f64);
-    let mean = sum(out.len(), |i| out[i]) / width;
+    let mean = sum([out], |[x]| x) / width;
     for o in out.iter_mut() {
         *o -= mean;
     }
-    let variance = sum(out.len(), |i| out[i] * out[i]) / width;
+    let variance = sum([out], |[x]| x * x) / width;
     T::one() / (variance + eps).root()
 }
 
@@ -163,8 +163,8 @@ pub(super) fn gradient<T: Real>(
         let residual = residual.map(|r| &r[row.clone()]);
         let scale = centre(&x[row.clone()], residual, eps, out);
         let g = &grad[row];
-        let mean = sum(width, |i| g[i] * weight[i]) * inverse;
-        let along = sum(width, |i| g[i] * weight[i] * out[i]) * inverse * scale * scale;
+        let mean = sum([g, weight], |[g, w]| g * w) * inverse;
+        let along = sum([g, weight, out], |[g, w, x]| g * w * x) * inverse * scale * scale;
         for ((o, &w), &g) in out.iter_mut().zip(weight).zip(g) {
             *o = (g * w - mean - *o * along) * scale;
         }

@@ -48,6 +48,14 @@ impl<'a, T> Mat<'a, T> {
         self.data[i * self.row + j * self.column]
     }
 
+    /// Part of a row, where the elements of rows are neighbours.
+    pub fn slice_of_row(self, i: usize, start: usize, count: usize) -> Option<&'a [T]> {
+        let at = i * self.row + start;
+        (self.column == 1)
+            .then(|| self.data.get(at..at + count))
+            .flatten()
+    }
+
     /// Its rows `start..start + count`; fewer where there are not as many.
     pub fn narrow(self, start: usize, count: usize) -> Self {
         let start = start.min(self.rows);
@@ -113,6 +121,16 @@ impl<'a, T> MatMut<'a, T> {
     /// The number of columns.
     pub fn width(&self) -> usize {
         self.columns
+    }
+
+    /// The first element.
+    pub fn as_mut_ptr(&mut self) -> *mut T {
+        self.data
+    }
+
+    /// How far apart rows lie.
+    pub fn stride(&self) -> usize {
+        self.row
     }
 
     /// Row `i`, which must be inside.
@@ -271,7 +289,8 @@ fn gemm<T: Real>(
     }
 }
 
-/// The product in tiles, where the processor has the instructions; whether it has.
+/// The product in tiles, where the processor has the instructions; whether it has. With `pairs`,
+/// elements stand for two of bf16 each, and the caller has asked whether it has those.
 #[cfg(target_arch = "x86_64")]
 pub fn multiply_tiled(
     a: Mat<'_, f32>,
@@ -279,6 +298,7 @@ pub fn multiply_tiled(
     scale: f32,
     out: &mut MatMut<'_, f32>,
     accumulate: bool,
+    pairs: bool,
 ) -> bool {
     if !tile::available() {
         return false;
@@ -311,6 +331,7 @@ pub fn multiply_tiled(
                 columns: (n - start).min(tile::COLUMNS),
                 scale,
                 accumulate,
+                pairs,
             };
             // SAFETY: the instructions are there, and the sizes are no larger than any view's
             // own, whose elements are inside their slices.
@@ -324,16 +345,29 @@ impl<T: Real> Mat<'_, T> {
     /// Its elements, row by row.
     pub fn copied(self) -> Vec<T> {
         let mut out = vec![T::zero(); self.rows * self.columns];
-        if self.columns == 0 {
-            return out;
+        self.copy_to(&mut out);
+        out
+    }
+
+    /// Writes its elements, row by row, to `out`, which has as many.
+    pub fn copy_to(self, out: &mut [T]) {
+        /// Rows whose elements of one column are read together, as they lie when transposed.
+        const ROWS: usize = 16;
+        if self.columns == 0 || self.rows == 0 {
+            return;
         }
-        for (i, row) in out.chunks_exact_mut(self.columns).enumerate() {
-            let start = i * self.row;
-            for (j, x) in row.iter_mut().enumerate() {
-                *x = self.data[start + j * self.column];
+        for (block, out) in out.chunks_mut(ROWS * self.columns).enumerate() {
+            let rows = out.len() / self.columns;
+            let start = block * ROWS * self.row;
+            for j in 0..self.columns {
+                let column = &self.data[start + j * self.column..];
+                let column = column.iter().step_by(self.row.max(1)).take(rows);
+                let out = out[j..].iter_mut().step_by(self.columns);
+                for (o, &x) in out.zip(column) {
+                    *o = x;
+                }
             }
         }
-        out
     }
 }
 

@@ -7,7 +7,10 @@
 //! for matrix products, the instruction set.
 
 mod activation;
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod attention;
+mod bf16;
 #[cfg(test)]
 mod check;
 mod class;
@@ -30,6 +33,7 @@ mod tile;
 
 pub use activation::Activation;
 pub use attention::Attention;
+pub use bf16::Precision;
 pub use class::class;
 pub use dropout::{Dropout, dropout};
 pub use frozen_linear::FrozenLinear;

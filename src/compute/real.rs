@@ -1,7 +1,10 @@
 //! The two floating-point types the CPU kernels are written for.
 
+use super::bf16::Precision;
 use super::matrix::{Mat, MatMut};
+use super::packed::Tiles;
 use candle_core::WithDType;
+use std::ops::Range;
 
 mod sealed {
     pub trait Sealed {}
@@ -52,6 +55,52 @@ pub trait Real: WithDType + Default + sealed::Sealed {
         false
     }
 
+    /// The matrix laid out for registers that hold matrices, where the processor has them.
+    fn tiles(_matrix: Mat<'_, Self>, _precision: Precision) -> Option<Tiles> {
+        None
+    }
+
+    /// Whether a product with a part of such a matrix can begin at this row and column.
+    fn tiles_split_at(_tiles: &Tiles, _at: usize) -> bool {
+        true
+    }
+
+    /// [`Packed::multiply`](super::packed::Packed::multiply) of such a matrix.
+    fn multiply_tiles(
+        _tiles: &Tiles,
+        _a: Mat<'_, Self>,
+        _part: (Range<usize>, Range<usize>),
+        _accumulate: bool,
+        _out: &mut MatMut<'_, Self>,
+        _after: impl FnMut(usize, usize, &mut [Self]),
+    ) {
+    }
+
+    /// Whether there are products of pairs of bf16 in the place of one value.
+    fn has_pairs() -> bool {
+        false
+    }
+
+    /// `x`, whose columns are taken in pairs, the last one perhaps with a zero, each pair rounded
+    /// to bf16 and in the place of one value.
+    fn pairs(_x: Mat<'_, Self>) -> Vec<Self> {
+        Vec::new()
+    }
+
+    /// `out = a b`, or added to it, of operands of such pairs.
+    fn multiply_pairs(
+        _a: Mat<'_, Self>,
+        _b: Mat<'_, Self>,
+        _out: &mut MatMut<'_, Self>,
+        _accumulate: bool,
+    ) {
+    }
+
+    /// Values rounded to bf16; `f64`, in which no one computes with bf16, is left as it is.
+    fn round_to_bf16(x: &[Self], out: &mut [Self]) {
+        out.copy_from_slice(x);
+    }
+
     /// 1 / (1 + e^-self).
     #[inline(always)]
     fn sigmoid(self) -> Self {
@@ -79,7 +128,59 @@ impl Real for f32 {
         out: &mut MatMut<'_, Self>,
         accumulate: bool,
     ) -> bool {
-        super::matrix::multiply_tiled(a, b, scale, out, accumulate)
+        super::matrix::multiply_tiled(a, b, scale, out, accumulate, false)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn tiles(matrix: Mat<'_, Self>, precision: Precision) -> Option<Tiles> {
+        (super::class() == super::class::AMX).then(|| Tiles::new(matrix, precision.parts()))
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn tiles_split_at(tiles: &Tiles, at: usize) -> bool {
+        tiles.splits_at(at)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn multiply_tiles(
+        tiles: &Tiles,
+        a: Mat<'_, Self>,
+        (inner, columns): (Range<usize>, Range<usize>),
+        accumulate: bool,
+        out: &mut MatMut<'_, Self>,
+        after: impl FnMut(usize, usize, &mut [Self]),
+    ) {
+        tiles.multiply(a, inner, columns, accumulate, out, after);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn has_pairs() -> bool {
+        super::tile::multiplies_pairs()
+    }
+
+    fn pairs(x: Mat<'_, Self>) -> Vec<Self> {
+        let half = x.width().div_ceil(2);
+        let mut out = vec![0.0; x.rows() * half];
+        let mut row = vec![0.0; 2 * half];
+        for (i, out) in out.chunks_exact_mut(half.max(1)).enumerate() {
+            x.narrow(i, 1).copy_to(&mut row[..x.width()]);
+            super::bf16::pairs(&row, out);
+        }
+        out
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn multiply_pairs(
+        a: Mat<'_, Self>,
+        b: Mat<'_, Self>,
+        out: &mut MatMut<'_, Self>,
+        accumulate: bool,
+    ) {
+        super::matrix::multiply_tiled(a, b, 1.0, out, accumulate, true);
+    }
+
+    fn round_to_bf16(x: &[Self], out: &mut [Self]) {
+        super::bf16::rounded(x, out);
     }
 
     #[inline(always)]

@@ -10,22 +10,32 @@ use multiversion::multiversion;
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
 pub fn softmax<T: Real>(scores: &mut [T], keep: &[bool], causal: bool) {
     let seq = keep.len();
+    let masked = keep.contains(&false);
     for (q, row) in scores.chunks_exact_mut(seq).enumerate() {
         let seen = if causal { (q + 1).min(seq) } else { seq };
         let (row, hidden) = row.split_at_mut(seen);
         let keep = &keep[..seen];
         hidden.fill(T::zero());
-        if !keep.contains(&true) {
-            row.fill(T::zero());
-            continue;
+        if masked {
+            if !keep.contains(&true) {
+                row.fill(T::zero());
+                continue;
+            }
+            let lowest = T::of(f64::NEG_INFINITY);
+            for (x, &keep) in row.iter_mut().zip(keep) {
+                *x = if keep { *x } else { lowest };
+            }
         }
-        let lowest = T::of(f64::NEG_INFINITY);
-        let largest = max(seen, |k| if keep[k] { row[k] } else { lowest });
-        for (x, &keep) in row.iter_mut().zip(keep) {
-            let e = (*x - largest).exp();
-            *x = if keep { e } else { T::zero() };
+        let largest = max(row);
+        for x in row.iter_mut() {
+            *x = (*x - largest).exp();
         }
-        let scale = T::one() / sum(seen, |k| row[k]);
+        if masked {
+            for (x, &keep) in row.iter_mut().zip(keep) {
+                *x = if keep { *x } else { T::zero() };
+            }
+        }
+        let scale = T::one() / sum([&*row], |[x]| x);
         for x in row.iter_mut() {
             *x *= scale;
         }
@@ -37,7 +47,7 @@ pub fn softmax<T: Real>(scores: &mut [T], keep: &[bool], causal: bool) {
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
 pub fn softmax_gradient<T: Real>(weights: &[T], grads: &mut [T], seq: usize) {
     for (p, g) in weights.chunks_exact(seq).zip(grads.chunks_exact_mut(seq)) {
-        let mean = sum(seq, |k| p[k] * g[k]);
+        let mean = sum([p, g], |[p, g]| p * g);
         for (g, &p) in g.iter_mut().zip(p) {
             *g = p * (*g - mean);
         }

@@ -26,6 +26,11 @@ pub fn available() -> bool {
     is_x86_feature_detected!("avx512f")
 }
 
+/// Whether this processor multiplies pairs of bf16.
+pub fn multiplies_pairs() -> bool {
+    available() && is_x86_feature_detected!("avx512bf16")
+}
+
 /// One product of a tile of the result.
 #[derive(Clone, Copy)]
 pub struct Tile {
@@ -43,6 +48,9 @@ pub struct Tile {
     pub scale: f32,
     /// Whether the product is added to what the result holds.
     pub accumulate: bool,
+    /// Whether an element of either operand stands for two of bf16, the first in its lower bits,
+    /// whose products are summed in f32.
+    pub pairs: bool,
 }
 
 impl Tile {
@@ -50,7 +58,7 @@ impl Tile {
     ///
     /// # Safety
     ///
-    /// [`available`] must have said yes, and all elements that the sizes name must lie inside
+    /// [`available`] must have said yes, for pairs [`multiplies_pairs`], and all elements that the sizes name must lie inside
     /// their allocations, those of the result without another reader or writer.
     #[target_feature(enable = "avx512f")]
     pub unsafe fn run(self, rows: usize) {
@@ -163,13 +171,17 @@ impl Tile {
         }
         // Adds up from two rows of the right operand, in zmm30 and zmm31.
         macro_rules! row {
-            ($left:literal, $low:literal, $high:literal) => {
+            ($multiply:literal, $left:literal, $low:literal, $high:literal) => {
                 concat!(
                     "vbroadcastss zmm28, dword ptr [",
                     $left,
-                    "]\nvfmadd231ps zmm",
+                    "]\n",
+                    $multiply,
+                    " zmm",
                     $low,
-                    ", zmm28, zmm30\nvfmadd231ps zmm",
+                    ", zmm28, zmm30\n",
+                    $multiply,
+                    " zmm",
                     $high,
                     ", zmm28, zmm31"
                 )
@@ -180,7 +192,10 @@ impl Tile {
                 match R {
                     // SAFETY: the loads are those of the operands' elements, for all of which
                     // the caller vouches; masked lanes are not read, and a prefetch reads none.
-                    $($n => unsafe { sum!($(row!($left, $low, $high)),*) },)*
+                    $($n if self.pairs => unsafe {
+                        sum!($(row!("vdpbf16ps", $left, $low, $high)),*)
+                    },
+                    $n => unsafe { sum!($(row!("vfmadd231ps", $left, $low, $high)),*) },)*
                     _ => debug_assert!(R == 0, "a tile of {R} rows"),
                 }
             };

@@ -101,6 +101,7 @@ pub fn score_id(
             "data": data.id(),
             "split": split.name(),
             "max_length": max_length,
+            "precision": model.precision(),
             "class": crate::compute::class(),
         }),
     )

@@ -4,7 +4,8 @@ use candle_core::{DType, IndexOp, Tensor};
 
 use crate::Result;
 use crate::compute::{
-    Activation, Attention, BlockWeights, EmbeddingWeights, FrozenLinear, Stack, Texts, dropout,
+    Activation, Attention, BlockWeights, EmbeddingWeights, FrozenLinear, Precision, Stack, Texts,
+    dropout,
 };
 
 use super::config::Config;
@@ -20,6 +21,7 @@ use std::sync::OnceLock;
 pub const PREFIX: &str = "bert.";
 
 /// A frozen BERT encoder.
+#[derive(Clone)]
 pub struct Bert {
     words: Tensor,
     positions: Tensor,
@@ -29,8 +31,10 @@ pub struct Bert {
     heads: usize,
     /// The same weights laid out for whole passes, where there is a kernel for that.
     stack: OnceLock<Option<Stack>>,
+    precision: Precision,
 }
 
+#[derive(Clone)]
 struct Layer {
     qkv: FrozenLinear,
     attention_output: FrozenLinear,
@@ -62,6 +66,7 @@ impl Bert {
             layers,
             heads: config.num_attention_heads,
             stack: OnceLock::new(),
+            precision: Precision::F32,
         })
     }
 
@@ -76,7 +81,7 @@ impl Bert {
             norm: self.norm.weights(),
         };
         let blocks: Vec<BlockWeights<'_>> = self.layers.iter().map(Layer::weights).collect();
-        let stack = Stack::new(&embeddings, &blocks, self.heads)?;
+        let stack = Stack::new(&embeddings, &blocks, self.heads, self.precision)?;
         Ok(self.stack.get_or_init(|| stack).as_ref())
     }
 
@@ -130,6 +135,20 @@ impl Encoder for Bert {
 
     fn dtype(&self) -> DType {
         self.words.dtype()
+    }
+
+    fn in_bf16(&self) -> Result<Option<Box<dyn Encoder>>> {
+        let other = Self {
+            stack: OnceLock::new(),
+            precision: Precision::Bf16,
+            ..self.clone()
+        };
+        let known = self.dtype() == DType::F32 && other.stack()?.is_some();
+        Ok(known.then(|| Box::new(other) as Box<dyn Encoder>))
+    }
+
+    fn precision(&self) -> Precision {
+        self.precision
     }
 
     fn cut(&self, lengths: &[usize]) -> Vec<Range<usize>> {

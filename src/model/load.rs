@@ -77,7 +77,7 @@ fn assemble(
         name: name.to_string(),
         id: weights.hash()?,
         config,
-        tokenizer,
+        tokenizer: Arc::new(tokenizer),
         encoder,
         device: device.clone(),
     })))

@@ -24,6 +24,7 @@ pub use sites::{Frozen, LinearSite, Sites, SublayerSite};
 pub use tokenize::{Encoding, Tokenizer};
 pub use weights::Weights;
 
+use crate::compute::Precision;
 pub use crate::compute::Tokens;
 
 use crate::Result;
@@ -50,6 +51,17 @@ pub trait Encoder: Send + Sync {
     /// The type of its weights and states.
     fn dtype(&self) -> DType;
 
+    /// The same encoder, whose frozen maps multiply in bf16; none where there is no kernel for
+    /// that.
+    fn in_bf16(&self) -> Result<Option<Box<dyn Encoder>>> {
+        Ok(None)
+    }
+
+    /// How exactly the frozen maps multiply.
+    fn precision(&self) -> Precision {
+        Precision::F32
+    }
+
     /// How to cut a batch of texts of these lengths into pieces that threads can train on side by
     /// side; one piece where that is no use.
     fn cut(&self, lengths: &[usize]) -> Vec<Range<usize>> {
@@ -65,7 +77,7 @@ struct Inner {
     name: String,
     id: String,
     config: Config,
-    tokenizer: Tokenizer,
+    tokenizer: Arc<Tokenizer>,
     encoder: Box<dyn Encoder>,
     device: Device,
 }
@@ -94,6 +106,32 @@ impl Model {
     /// The type of its weights.
     pub fn dtype(&self) -> DType {
         self.0.encoder.dtype()
+    }
+
+    /// What its frozen maps multiply in: the type of its weights, or `bf16`.
+    pub fn precision(&self) -> &'static str {
+        match self.0.encoder.precision() {
+            Precision::Bf16 => Precision::Bf16.name(),
+            Precision::F32 => self.dtype().as_str(),
+        }
+    }
+
+    /// The same model, whose frozen maps multiply operands rounded to bf16 and sum in f32: faster
+    /// where the processor has instructions for it, at differences of some 1e-2 in the states.
+    /// Weights stay f32, and so does everything else. An error where there is no such kernel: on
+    /// other devices than the CPU and for other weights than f32.
+    pub fn in_bf16(&self) -> Result<Self> {
+        let Some(encoder) = self.0.encoder.in_bf16()? else {
+            crate::bail!("{}: bf16 is for f32 weights on the CPU", self.0.name);
+        };
+        Ok(Self(Arc::new(Inner {
+            name: self.0.name.clone(),
+            id: self.0.id.clone(),
+            config: self.0.config.clone(),
+            tokenizer: self.0.tokenizer.clone(),
+            encoder,
+            device: self.0.device.clone(),
+        })))
     }
 
     /// The default longest text in tokens: the model's positions, the tokenizer's own limit and

@@ -95,7 +95,7 @@ impl TrainOptions {
             "init_seed": self.init_seed,
             "from": self.from.as_ref().map(|a| a.id().as_str()),
             "token_budget": self.token_budget,
-            "precision": model.dtype().as_str(),
+            "precision": model.precision(),
             "streams": Stream::VERSION,
         })
     }

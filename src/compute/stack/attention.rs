@@ -93,7 +93,8 @@ impl Attention<'_> {
     /// Writes a head's weights before dropout to `scratch.weights`.
     fn weigh<T: Real>(&self, head: &Head<'_, T>, scratch: &mut Scratch<T>) {
         let seq = head.tokens.len();
-        transpose(head.k, sized(&mut scratch.keys, seq * head.columns.len()));
+        let keys = sized(&mut scratch.keys, seq * head.columns.len());
+        head.k.t().copy_to(keys);
         let weights = sized(&mut scratch.weights, head.kept.len());
         let keys = Mat::new(&scratch.keys, seq);
         let mut scores = MatMut::new(weights, seq);
@@ -152,7 +153,8 @@ impl Attention<'_> {
             let g = g.columns(columns.start, columns.len());
             self.weigh(&head, scratch);
 
-            transpose(head.v, sized(&mut scratch.keys, seq * columns.len()));
+            let values = sized(&mut scratch.keys, seq * columns.len());
+            head.v.t().copy_to(values);
             let grads = sized(&mut scratch.grads, head.kept.len());
             let values = Mat::new(&scratch.keys, seq);
             multiply(
@@ -184,16 +186,6 @@ impl Attention<'_> {
                 None => out.part(head.tokens.clone(), at(0)),
             };
             multiply(d_scores, head.k, self.scale(), &mut dq, Threads::One);
-        }
-    }
-}
-
-/// Writes the transpose of `x` to `out`.
-fn transpose<T: Real>(x: Mat<'_, T>, out: &mut [T]) {
-    let rows = x.rows();
-    for i in 0..rows {
-        for (j, out) in out[i..].iter_mut().step_by(rows).enumerate() {
-            *out = x.at(i, j);
         }
     }
 }

@@ -12,9 +12,9 @@ use super::low_rank;
 use super::parts::{Parts, Stage};
 use super::rows::{add, scale};
 use super::site::{LinearSite, SublayerSite};
-use super::tape::{BlockTape, EndTape, Scratch, sized, zeroed};
+use super::tape::{BlockTape, Buffer, EndTape, Scratch, sized, zeroed};
 use super::weights::Block;
-use std::mem::take;
+use std::mem::{swap, take};
 
 /// Dropout of one pass.
 #[derive(Clone, Copy, Default)]
@@ -83,10 +83,10 @@ impl<T: Real> Pass<'_, T> {
     /// The block's output for `states`, which the tape takes; its buffers are the tape's.
     pub fn forward(
         &self,
-        states: Vec<T>,
+        states: Buffer<T>,
         tape: &mut BlockTape<T>,
         scratch: &mut Scratch<T>,
-    ) -> candle_core::Result<Vec<T>> {
+    ) -> candle_core::Result<Buffer<T>> {
         let mut out = take(&mut tape.input);
         tape.input = states;
         self.enter(tape, scratch)?;
@@ -100,6 +100,18 @@ impl<T: Real> Pass<'_, T> {
         tape: &mut BlockTape<T>,
         scratch: &mut Scratch<T>,
     ) -> candle_core::Result<()> {
+        // What only the gradient of a low-rank change reads is kept where there is one.
+        let needs = |site| self.parts.linears.contains_key(&(self.layer, site));
+        let keeps = [
+            needs(LinearSite::AttentionOutput),
+            needs(LinearSite::Output),
+        ];
+        if !keeps[0] {
+            swap(&mut tape.context, &mut scratch.passing.0);
+        }
+        if !keeps[1] {
+            swap(&mut tape.inner, &mut scratch.passing.1);
+        }
         self.attend(tape, scratch);
         let len = self.rows() * self.width();
         self.map(
@@ -123,11 +135,17 @@ impl<T: Real> Pass<'_, T> {
             scratch,
         );
         self.drop(SublayerSite::FeedForward, &mut tape.output);
+        if !keeps[0] {
+            swap(&mut tape.context, &mut scratch.passing.0);
+        }
+        if !keeps[1] {
+            swap(&mut tape.inner, &mut scratch.passing.1);
+        }
         Ok(())
     }
 
     /// The end of the feed-forward layer: the block's output.
-    pub fn finish(&self, tape: &mut BlockTape<T>, out: &mut Vec<T>) -> candle_core::Result<()> {
+    pub fn finish(&self, tape: &mut BlockTape<T>, out: &mut Buffer<T>) -> candle_core::Result<()> {
         let out = sized(out, self.rows() * self.width());
         self.end(SublayerSite::FeedForward)
             .forward(&tape.hidden, &mut tape.output, out)
@@ -178,7 +196,13 @@ impl<T: Real> Pass<'_, T> {
     }
 
     /// Adds what the adapter does at a linear map.
-    fn change(&self, site: LinearSite, x: Mat<'_, T>, y: &mut MatMut<'_, T>, inner: &mut Vec<T>) {
+    fn change(
+        &self,
+        site: LinearSite,
+        x: Mat<'_, T>,
+        y: &mut MatMut<'_, T>,
+        inner: &mut Buffer<T>,
+    ) {
         if let Some(part) = self.parts.linears.get(&(self.layer, site)) {
             low_rank::forward(part, self.values, x, y, inner);
         }
@@ -249,7 +273,7 @@ impl<T: Real> Pass<'_, T> {
     /// Dropout of a sublayer's output.
     fn drop(&self, site: SublayerSite, tape: &mut EndTape<T>) {
         let Some(dropout) = self.noise.hidden.filter(|d| !d.is_identity()) else {
-            tape.kept.clear();
+            sized(&mut tape.kept, 0);
             return;
         };
         let place = 4 * self.layer as u64
@@ -275,11 +299,11 @@ impl<T: Real> Pass<'_, T> {
     /// to `grads`.
     pub fn backward(
         &self,
-        grad: Vec<T>,
+        grad: Buffer<T>,
         tape: &BlockTape<T>,
         grads: &mut [T],
         scratch: &mut Scratch<T>,
-    ) -> candle_core::Result<Option<Vec<T>>> {
+    ) -> candle_core::Result<Option<Buffer<T>>> {
         let (d, rows) = (self.width(), self.rows());
         let until = self.parts.first();
         let done = |stage: Stage| until == Some((self.layer, stage));
@@ -395,7 +419,7 @@ impl<T: Real> Pass<'_, T> {
         tape: &BlockTape<T>,
         context: &[T],
         grads: &mut [T],
-        (dx, d_first): (&mut Vec<T>, &mut Vec<T>),
+        (dx, d_first): (&mut Buffer<T>, &mut Buffer<T>),
         scratch: &mut Scratch<T>,
     ) -> candle_core::Result<bool> {
         let (d, n) = (self.width(), self.chunk.tokens());
@@ -480,10 +504,10 @@ impl<T: Real> Pass<'_, T> {
 }
 
 /// The first token's row of each text.
-fn gather<T: Real>(rows: &[T], chunk: &Chunk, width: usize, out: &mut Vec<T>) {
-    out.clear();
-    for (_, span) in chunk.spans() {
-        out.extend_from_slice(&rows[span.start * width..(span.start + 1) * width]);
+fn gather<T: Real>(rows: &[T], chunk: &Chunk, width: usize, out: &mut Buffer<T>) {
+    let out = sized(out, chunk.texts() * width);
+    for ((_, span), out) in chunk.spans().zip(out.chunks_exact_mut(width)) {
+        out.copy_from_slice(&rows[span.start * width..(span.start + 1) * width]);
     }
 }
 

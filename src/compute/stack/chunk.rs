@@ -1,5 +1,6 @@
 //! Texts laid one after the other, without padding.
 
+use super::super::class::AMX;
 use std::ops::Range;
 
 /// A run of texts of a batch that one thread takes through the whole stack.
@@ -11,12 +12,21 @@ pub struct Chunk {
     starts: Vec<usize>,
 }
 
-/// Fewest and most tokens that a chunk is closed at. Its matrices should stay in a core's cache,
-/// and there should be enough chunks to share out.
-const TOKENS: (usize, usize) = (64, 160);
+/// Fewest tokens that a chunk is closed at: with fewer, reading the weights takes longer than
+/// multiplying with them.
+const FEWEST: usize = 64;
 
-/// Chunks that a batch is cut into as long as they keep within [`TOKENS`].
-const PARTS: usize = 16;
+/// Most tokens that a chunk is closed at, and chunks that a batch is cut into while they have
+/// fewer. Where products are fast, more tokens must share a reading of the weights; otherwise
+/// smaller matrices, which stay in a core's cache, and more chunks, which more threads share, are
+/// better.
+fn size() -> (usize, usize) {
+    if super::super::class() == AMX {
+        (512, 4)
+    } else {
+        (160, 16)
+    }
+}
 
 impl Chunk {
     /// The number of tokens of all texts.
@@ -39,7 +49,8 @@ impl Chunk {
     /// not depend on threads.
     pub fn cut(lengths: &[usize]) -> Vec<Self> {
         let total: usize = lengths.iter().sum();
-        let target = (total / PARTS).clamp(TOKENS.0, TOKENS.1);
+        let (most, parts) = size();
+        let target = (total / parts).clamp(FEWEST, most);
         let mut chunks = Vec::new();
         let mut first = 0;
         let mut starts = vec![0];

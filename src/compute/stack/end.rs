@@ -8,7 +8,7 @@ use super::super::matrix::{Mat, MatMut, Threads, multiply, multiply_add};
 use super::super::real::Real;
 use super::parts::Bottleneck;
 use super::rows::{add, add_columns, fill, scale};
-use super::tape::{EndTape, sized, zeroed};
+use super::tape::{Buffer, EndTape, sized, zeroed};
 use super::weights::Norm;
 
 /// The end of one sublayer: its norm, the bottleneck there and the values of all tensors.
@@ -81,8 +81,8 @@ impl<T: Real> End<'_, T> {
         tape: &EndTape<T>,
         grad: &[T],
         grads: &mut [T],
-        (df, dx): (&mut Vec<T>, &mut Vec<T>),
-        (inner, source_grad): (&mut Vec<T>, &mut Vec<T>),
+        (df, dx): (&mut Buffer<T>, &mut Buffer<T>),
+        (inner, source_grad): (&mut Buffer<T>, &mut Buffer<T>),
         only_part: bool,
     ) {
         let (df, dx) = (sized(df, x.len()), sized(dx, x.len()));

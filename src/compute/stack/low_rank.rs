@@ -3,7 +3,7 @@
 use super::super::matrix::{Mat, MatMut, Threads, multiply, multiply_add};
 use super::super::real::Real;
 use super::parts::LowRank;
-use super::tape::sized;
+use super::tape::{Buffer, sized};
 
 /// `y += scale * (x A^T) B^T`.
 pub fn forward<T: Real>(
@@ -11,7 +11,7 @@ pub fn forward<T: Real>(
     values: &[T],
     x: Mat<'_, T>,
     y: &mut MatMut<'_, T>,
-    inner: &mut Vec<T>,
+    inner: &mut Buffer<T>,
 ) {
     let (a, b) = (part.a.of(values), part.b.of(values));
     let inner = sized(inner, x.rows() * part.a.rows);
@@ -29,7 +29,7 @@ pub fn backward<T: Real>(
     grad: Mat<'_, T>,
     grads: &mut [T],
     dx: Option<&mut MatMut<'_, T>>,
-    inner: &mut Vec<T>,
+    inner: &mut Buffer<T>,
 ) {
     let (a, b) = (part.a.of(values), part.b.of(values));
     let (rank, scale) = (part.a.rows, T::of(part.scale));

@@ -23,6 +23,7 @@ pub use parts::{Join, Parts};
 pub use site::{LinearSite, SublayerSite};
 pub use weights::{BlockWeights, EmbeddingWeights};
 
+use super::bf16::Precision;
 use super::dropout::Dropout;
 use super::kernel::{self, slice, values};
 use super::layer_norm::normalise;
@@ -35,7 +36,7 @@ use chunk::Chunk;
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tape::{Tape, sized};
+use tape::{Buffer, Tape, sized};
 use weights::{Block, Embeddings};
 
 /// Which tokens' last states are asked for.
@@ -89,14 +90,19 @@ impl Stack {
         embeddings: &EmbeddingWeights<'_>,
         blocks: &[BlockWeights<'_>],
         heads: usize,
+        precision: Precision,
     ) -> Result<Option<Self>> {
         let known = blocks.iter().all(|b| b.activation.has_kernel());
         if !kernel::takes(embeddings.words) || blocks.is_empty() || !known {
             return Ok(None);
         }
         Ok(match embeddings.words.dtype() {
-            DType::F64 => Some(Self::F64(Layers::new(embeddings, blocks, heads)?)),
-            _ => Some(Self::F32(Layers::new(embeddings, blocks, heads)?)),
+            DType::F64 => Some(Self::F64(Layers::new(
+                embeddings, blocks, heads, precision,
+            )?)),
+            _ => Some(Self::F32(Layers::new(
+                embeddings, blocks, heads, precision,
+            )?)),
         })
     }
 
@@ -120,9 +126,13 @@ impl<T: Real> Layers<T> {
         embeddings: &EmbeddingWeights<'_>,
         blocks: &[BlockWeights<'_>],
         heads: usize,
+        precision: Precision,
     ) -> Result<Arc<Self>> {
         let embeddings = Embeddings::new(embeddings)?;
-        let blocks: Vec<Block<T>> = blocks.par_iter().map(Block::new).collect::<Result<_>>()?;
+        let blocks: Vec<Block<T>> = blocks
+            .par_iter()
+            .map(|block| Block::new(block, precision))
+            .collect::<Result<_>>()?;
         let width = embeddings.norm.weight.len();
         if heads == 0 || width == 0 || width % heads != 0 {
             bail!("attention: expected a width divisible by {heads} heads, found {width}");
@@ -326,7 +336,7 @@ impl<T: Real> Op<T> {
     fn embed(
         &self,
         chunk: &Chunk,
-        out: &mut Vec<T>,
+        out: &mut Buffer<T>,
         tape: &mut Tape<T>,
     ) -> candle_core::Result<()> {
         let (_, seq) = self.texts.mask.dims();
@@ -342,7 +352,7 @@ impl<T: Real> Op<T> {
         let out = sized(out, sums.len());
         normalise(sums, None, &norm.weight, &norm.bias, norm.eps, out);
         if let Some(dropout) = self.texts.hidden.as_ref().filter(|d| !d.is_identity()) {
-            let mut kept = Vec::new();
+            let mut kept = Buffer::default();
             for (row, span) in chunk.spans() {
                 let out = &mut out[span.start * width..span.end * width];
                 dropout.kept(row, 0, 0, sized(&mut kept, out.len()));
@@ -394,9 +404,13 @@ impl<T: Real> Op<T> {
         let width = self.width();
         let mut sums = vec![T::zero(); self.parts.len()];
         let mut states = std::mem::take(&mut tape.states);
-        states.clear();
+        let tokens: usize = self.places(chunk).map(|place| place.len()).sum();
+        let mut rows = sized(&mut states, tokens * width).chunks_exact_mut(width);
         for place in self.places(chunk) {
-            states.extend_from_slice(&grad[place.start * width..place.end * width]);
+            let grad = grad[place.start * width..place.end * width].chunks_exact(width);
+            for (grad, row) in grad.zip(&mut rows) {
+                row.copy_from_slice(grad);
+            }
         }
         let Some((from, _)) = self.parts.first() else {
             return Ok(sums);

@@ -58,7 +58,9 @@ fn stack(dtype: DType) -> Stack {
         types: &random(&[2, WIDTH], "types", dtype),
         norm: of(2 * LAYERS),
     };
-    Stack::new(&embeddings, &blocks, 2).unwrap().unwrap()
+    Stack::new(&embeddings, &blocks, 2, Precision::F32)
+        .unwrap()
+        .unwrap()
 }
 
 /// Three texts of 5, 3 and 4 tokens, the last with a hole.

@@ -1,6 +1,7 @@
 //! The frozen weights of a stack, laid out for its passes.
 
 use super::super::activation::Activation;
+use super::super::bf16::Precision;
 use super::super::frozen_linear::FrozenLinear;
 use super::super::kernel::values;
 use super::super::matrix::Mat;
@@ -16,11 +17,12 @@ pub struct Linear<T> {
     plain: FrozenLinear,
     forward: Packed<T>,
     backward: OnceLock<Packed<T>>,
+    precision: Precision,
     pub bias: Vec<T>,
 }
 
 impl<T: Real> Linear<T> {
-    fn new(plain: &FrozenLinear) -> Result<Self> {
+    fn new(plain: &FrozenLinear, precision: Precision) -> Result<Self> {
         let bias = match plain.bias() {
             Some(bias) => bias.to_vec1()?,
             None => vec![T::zero(); plain.out_width()],
@@ -29,8 +31,9 @@ impl<T: Real> Linear<T> {
         let weight = Mat::new(weight.slice::<T>()?, plain.in_width());
         Ok(Self {
             plain: plain.clone(),
-            forward: Packed::new(weight.t()),
+            forward: Packed::new(weight.t(), precision),
             backward: OnceLock::new(),
+            precision,
             bias,
         })
     }
@@ -54,7 +57,8 @@ impl<T: Real> Linear<T> {
             return Ok(packed);
         }
         let weight = values(self.plain.weight());
-        let packed = Packed::new(Mat::new(weight.slice::<T>()?, self.in_width()));
+        let weight = Mat::new(weight.slice::<T>()?, self.in_width());
+        let packed = Packed::new(weight, self.precision);
         Ok(self.backward.get_or_init(|| packed))
     }
 }
@@ -98,14 +102,14 @@ pub struct Block<T> {
 }
 
 impl<T: Real> Block<T> {
-    pub fn new(weights: &BlockWeights<'_>) -> Result<Self> {
+    pub fn new(weights: &BlockWeights<'_>, precision: Precision) -> Result<Self> {
         Ok(Self {
-            qkv: Linear::new(weights.qkv)?,
-            attention_output: Linear::new(weights.attention_output)?,
+            qkv: Linear::new(weights.qkv, precision)?,
+            attention_output: Linear::new(weights.attention_output, precision)?,
             attention_norm: norm(weights.attention_norm)?,
-            intermediate: Linear::new(weights.intermediate)?,
+            intermediate: Linear::new(weights.intermediate, precision)?,
             activation: weights.activation,
-            output: Linear::new(weights.output)?,
+            output: Linear::new(weights.output, precision)?,
             output_norm: norm(weights.output_norm)?,
         })
     }

@@ -125,7 +125,7 @@ fn common(model: &Model, options: &Options) -> crate::Result<Map> {
         "batch".into(),
         Dynamic::from(options.count("batch")? as i64),
     );
-    map.insert("dtype".into(), model.dtype().as_str().into());
+    map.insert("dtype".into(), model.precision().into());
     let threads = crate::compute::threads::count_now();
     map.insert("threads".into(), Dynamic::from(threads as i64));
     Ok(map)
