@@ -10,7 +10,7 @@ use crate::script::Session;
 use crate::script::{NativeSpec, OptionSpec, Options};
 use crate::train;
 
-use super::training::{KINDS, kind};
+use super::training::{KINDS, kind_named};
 
 /// The options of the natives here.
 pub(super) static OPTIONS: &[NativeSpec] = &[STEPS, EPOCH];
@@ -72,7 +72,7 @@ mod natives {
         let options = Options::read(&STEPS, &options)?;
         let (batch, seq) = (options.count("batch")?, options.count("seq")?);
         let repeat = options.count("repeat")?;
-        let kind = kind(&options)?;
+        let kind = kind_named(&options.text("adapter")?);
         let times = train::steps(&model, kind, (batch, seq), repeat, session.context())?;
         let mut map = common(&model, &options)?;
         map.insert("seq".into(), Dynamic::from(seq as i64));
@@ -102,7 +102,7 @@ mod natives {
         let session = Session::of(&context)?;
         let options = Options::read(&EPOCH, &options)?;
         let (batch, max_length) = (options.count("batch")?, options.count("max_length")?);
-        let kind = kind(&options)?;
+        let kind = kind_named(&options.text("adapter")?);
         let time = train::epoch(&model, &data, kind, batch, max_length, session.context())?;
         let mut map = common(&model, &options)?;
         map.insert("max_length".into(), Dynamic::from(max_length as i64));

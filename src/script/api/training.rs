@@ -228,9 +228,24 @@ fn settings(session: &Session, options: &Options) -> Result<TrainOptions> {
     Ok(settings)
 }
 
-/// The kind of adapter that the options of a call describe; settings that the native does not
-/// take have their defaults.
-pub(super) fn kind(options: &Options) -> Result<Arc<dyn Kind>> {
+/// The kind of adapter of this name, one of [`KINDS`], with its defaults.
+pub(super) fn kind_named(name: &str) -> Arc<dyn Kind> {
+    match name {
+        "lora" => Arc::new(Lora::default()),
+        other => Arc::new(bottleneck(other)),
+    }
+}
+
+fn bottleneck(name: &str) -> Bottleneck {
+    match name {
+        "houlsby" => Bottleneck::houlsby(),
+        "parallel" => Bottleneck::parallel(),
+        _ => Bottleneck::pfeiffer(),
+    }
+}
+
+/// The kind of adapter that the options of a call describe.
+fn kind(options: &Options) -> Result<Arc<dyn Kind>> {
     let name = options.text("adapter")?;
     let unfit: &[&str] = if name == "lora" {
         &["reduction"]
@@ -240,25 +255,18 @@ pub(super) fn kind(options: &Options) -> Result<Arc<dyn Kind>> {
     if let Some(option) = unfit.iter().find(|o| options.given(o)) {
         return Err(options.error(option, format!("{name} has no such setting")));
     }
-    let mut bottleneck = match name.as_str() {
-        "houlsby" => Bottleneck::houlsby(),
-        "parallel" => Bottleneck::parallel(),
-        "lora" => {
-            let targets = match options.value::<Array>("targets")? {
-                None => Lora::default().targets,
-                Some(names) => names
-                    .iter()
-                    .map(|n| target(options, n))
-                    .collect::<Result<_>>()?,
-            };
-            return Ok(Arc::new(Lora::new(
-                options.count("r")?,
-                options.float("alpha")?,
-                targets,
-            )?));
-        }
-        _ => Bottleneck::pfeiffer(),
-    };
+    if name == "lora" {
+        let targets = match options.value::<Array>("targets")? {
+            None => Lora::default().targets,
+            Some(names) => names
+                .iter()
+                .map(|n| target(options, n))
+                .collect::<Result<_>>()?,
+        };
+        let (r, alpha) = (options.count("r")?, options.float("alpha")?);
+        return Ok(Arc::new(Lora::new(r, alpha, targets)?));
+    }
+    let mut bottleneck = bottleneck(&name);
     if let Some(reduction) = options.maybe_float("reduction")? {
         bottleneck.reduction_factor = reduction;
     }
