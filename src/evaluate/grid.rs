@@ -1,16 +1,17 @@
 //! The grid engine: many soups on the datasets of their members.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::adapter::{Adapter, Selection, deltas, on_model};
+use crate::adapter::{Adapter, Head, Selection, deltas, on_model};
 use crate::compute::threads;
 use crate::data::{Dataset, Split};
 use crate::model::Model;
 use crate::sign::{Denominator, MixtureIndex, SignPlanes};
-use crate::{Context, Error, Result};
+use crate::study::Id;
+use crate::{Context, Error, Result, bail};
 
 use super::encoded::Encoded;
-use super::run::{choose_split, evaluate_rows, keep, max_length, score_id, stored};
+use super::run::{choose_split, evaluate_each, keep, max_length, score_id, stored};
 use super::score::Score;
 
 /// What to evaluate soups on.
@@ -91,7 +92,8 @@ fn evaluate_cells(
         model,
         options,
         context,
-        rows: HashMap::new(),
+        splits: HashMap::new(),
+        scores: HashMap::new(),
         planes: HashMap::new(),
     };
     let plan = soups
@@ -99,10 +101,14 @@ fn evaluate_cells(
         .map(|s| grid.datasets(s))
         .collect::<Result<Vec<_>>>()?;
     let total: usize = plan.iter().map(Vec::len).sum();
-    context
-        .progress()
-        .start("evaluate soups", total as u64, "cells");
-    let (mut cells, mut done) = (Vec::with_capacity(total), 0);
+    for (data, _) in plan.iter().flatten() {
+        if !grid.splits.contains_key(data.id()) {
+            let split = choose_split(data, options.split, context);
+            grid.splits.insert(data.id().to_string(), split);
+        }
+    }
+    grid.evaluate(soups, &plan)?;
+    let mut cells = Vec::with_capacity(total);
     for (soup, datasets) in soups.iter().zip(&plan) {
         let signs = grid.signs(soup)?;
         for (dataset, owner) in datasets {
@@ -124,20 +130,44 @@ fn evaluate_cells(
                 signs,
                 n: score.n(),
             });
-            done += 1;
-            context.progress().update(done, "");
         }
     }
     context.progress().finish();
     Ok(cells)
 }
 
+/// Adapters evaluated together: enough to share the work, few enough to be held at once.
+const TOGETHER: usize = 16;
+
+/// One evaluation.
+struct Job {
+    id: Id,
+    adapter: Adapter,
+    data: Dataset,
+    split: Split,
+    length: usize,
+}
+
+impl Job {
+    fn head(&self) -> Result<&Head> {
+        self.adapter.head_for(&self.data)
+    }
+
+    /// Equal for evaluations that read the same rows in the same way.
+    fn rows_key(&self) -> Result<String> {
+        let (data, split, labels) = (self.data.id(), self.split.name(), &self.head()?.labels);
+        Ok(format!("{data} {split} {} {labels:?}", self.length))
+    }
+}
+
 struct Grid<'a> {
     model: &'a Model,
     options: &'a GridOptions,
     context: &'a Context,
-    /// Token ids by dataset, split, labels and length, encoded once.
-    rows: HashMap<String, Encoded>,
+    /// The split that is read of each dataset, by its id.
+    splits: HashMap<String, Split>,
+    /// Scores by id.
+    scores: HashMap<Id, Score>,
     /// Sign planes by adapter id, packed once.
     planes: HashMap<String, SignPlanes>,
 }
@@ -181,32 +211,87 @@ impl Grid<'_> {
         Ok(datasets)
     }
 
-    fn score(&mut self, adapter: &Adapter, data: &Dataset) -> Result<Score> {
+    /// Finds all scores of a plan: those not kept by evaluating, on each dataset, several
+    /// adapters together.
+    fn evaluate(
+        &mut self,
+        soups: &[Adapter],
+        plan: &[Vec<(Dataset, Option<Adapter>)>],
+    ) -> Result<()> {
+        let mut jobs: BTreeMap<String, Vec<Job>> = BTreeMap::new();
+        let (mut found, mut seen) = (0u64, HashSet::new());
+        for (soup, datasets) in soups.iter().zip(plan) {
+            for (data, owner) in datasets {
+                for adapter in [Some(soup), owner.as_ref()].into_iter().flatten() {
+                    let job = self.job(adapter, data)?;
+                    if !seen.insert(job.id.clone()) {
+                        continue;
+                    }
+                    if let Some(score) = stored(self.context, &job.id) {
+                        self.scores.insert(job.id, score);
+                        found += 1;
+                    } else {
+                        adapter.fits(self.model)?;
+                        jobs.entry(job.rows_key()?).or_default().push(job);
+                    }
+                }
+            }
+        }
+        let progress = self.context.progress();
+        let left: usize = jobs.values().map(Vec::len).sum();
+        let mut done = found;
+        progress.start("evaluate soups", done + left as u64, "evaluations");
+        progress.update(done, "");
+        for jobs in jobs.values() {
+            let Some(first) = jobs.first() else { continue };
+            let labels = &first.head()?.labels;
+            let rows = Encoded::of(self.model, &first.data, first.split, labels, first.length)?;
+            for jobs in jobs.chunks(TOGETHER) {
+                let sites = jobs
+                    .iter()
+                    .map(|job| {
+                        let tensors = on_model(&*job.adapter.tensors()?, self.model)?;
+                        job.adapter.kind().sites(&tensors)
+                    })
+                    .collect::<Result<Vec<_>>>()?;
+                let members = jobs
+                    .iter()
+                    .zip(&sites)
+                    .map(|(job, sites)| Ok((sites.as_ref(), job.head()?)))
+                    .collect::<Result<Vec<_>>>()?;
+                let scores = evaluate_each(self.model, &members, &rows, self.context, false)?;
+                for (job, score) in jobs.iter().zip(scores) {
+                    keep(self.context, &job.id, &score)?;
+                    self.scores.insert(job.id.clone(), score);
+                }
+                done += jobs.len() as u64;
+                progress.update(done, "");
+            }
+        }
+        Ok(())
+    }
+
+    fn job(&self, adapter: &Adapter, data: &Dataset) -> Result<Job> {
         let head = adapter.head_for(data)?;
-        let split = choose_split(data, self.options.split, self.context);
+        let Some(&split) = self.splits.get(data.id()) else {
+            bail!("{} is not in the plan", data.name());
+        };
         let length = max_length(self.model, adapter, head, self.options.max_length);
-        let id = score_id(self.model, adapter, head, data, split, length);
-        if let Some(score) = stored(self.context, &id) {
-            return Ok(score);
+        Ok(Job {
+            id: score_id(self.model, adapter, head, data, split, length),
+            adapter: adapter.clone(),
+            data: data.clone(),
+            split,
+            length,
+        })
+    }
+
+    fn score(&self, adapter: &Adapter, data: &Dataset) -> Result<&Score> {
+        let job = self.job(adapter, data)?;
+        match self.scores.get(&job.id) {
+            Some(score) => Ok(score),
+            None => bail!("{} on {} was not evaluated", adapter.name(), data.name()),
         }
-        adapter.fits(self.model)?;
-        let key = format!("{} {} {length} {:?}", data.id(), split.name(), head.labels);
-        if !self.rows.contains_key(&key) {
-            let rows = Encoded::of(self.model, data, split, &head.labels, length)?;
-            self.rows.insert(key.clone(), rows);
-        }
-        let tensors = on_model(&*adapter.tensors()?, self.model)?;
-        let sites = adapter.kind().sites(&tensors)?;
-        let score = evaluate_rows(
-            self.model,
-            sites.as_ref(),
-            head,
-            &self.rows[&key],
-            self.context,
-            false,
-        )?;
-        keep(self.context, &id, &score)?;
-        Ok(score)
     }
 
     /// The sign difference among a soup's members; none for one member or for members whose

@@ -133,6 +133,21 @@ pub fn evaluate_rows(
     context: &Context,
     show: bool,
 ) -> Result<Score> {
+    let mut scores = evaluate_each(model, &[(sites, head)], rows, context, show)?;
+    match scores.pop() {
+        Some(score) => Ok(score),
+        None => bail!("{}: nothing was evaluated", rows.dataset),
+    }
+}
+
+/// [`evaluate_rows`] of several adapters, each with its head: to the bit what each alone gives.
+pub fn evaluate_each(
+    model: &Model,
+    members: &[(&dyn Sites, &Head)],
+    rows: &Encoded,
+    context: &Context,
+    show: bool,
+) -> Result<Vec<Score>> {
     let n = rows.encodings.len();
     if n == 0 {
         bail!(
@@ -147,27 +162,17 @@ pub fn evaluate_rows(
             .start(&format!("evaluate {}", rows.dataset), n as u64, "rows");
     }
     let lengths: Vec<usize> = rows.encodings.iter().map(|e| e.ids.len()).collect();
-    let (mut predicted, mut p, mut losses) = (vec![0.0; n], vec![0f32; n], vec![0f64; n]);
+    let sites: Vec<&dyn Sites> = members.iter().map(|(sites, _)| *sites).collect();
+    let mut answers = vec![Answers::new(n); members.len()];
     let mut done = 0;
     for batch in evaluation_batches(&lengths, BATCH) {
         context.check()?;
-        let members: Vec<&Encoding> = batch.iter().map(|&i| &rows.encodings[i]).collect();
-        let hidden = model.forward_first(&model.pad(&members)?, sites, &Noise::default())?;
-        let logits = head.forward(&hidden, &Noise::default())?;
-        let logits = logits.to_dtype(DType::F64)?.to_vec2::<f64>()?;
-        for (&row, outputs) in batch.iter().zip(&logits) {
-            let gold = rows.gold[row];
-            if rows.labels == Labels::Number {
-                predicted[row] = outputs[0];
-                losses[row] = (outputs[0] - gold).powi(2);
-                continue;
-            }
-            // Outputs in the dataset's order of labels.
-            let ordered: Vec<f64> = rows.outputs.iter().map(|&o| outputs[o]).collect();
-            let (best, probability, loss) = classify(&ordered, gold as usize);
-            predicted[row] = best as f64;
-            p[row] = probability as f32;
-            losses[row] = loss;
+        let texts: Vec<&Encoding> = batch.iter().map(|&i| &rows.encodings[i]).collect();
+        let hidden = model.forward_first_each(&model.pad(&texts)?, &sites)?;
+        for ((hidden, (_, head)), answers) in hidden.iter().zip(members).zip(&mut answers) {
+            let logits = head.forward(hidden, &Noise::default())?;
+            let logits = logits.to_dtype(DType::F64)?.to_vec2::<f64>()?;
+            answers.take(&batch, &logits, rows);
         }
         done += batch.len();
         if show {
@@ -177,16 +182,57 @@ pub fn evaluate_rows(
     if show {
         context.progress().finish();
     }
-    Ok(Score {
-        dataset: rows.dataset.clone(),
-        dataset_id: rows.dataset_id.clone(),
-        split: rows.split.name().to_string(),
-        labels: rows.labels.clone(),
-        gold: rows.gold.clone(),
-        predicted,
-        p,
-        loss: losses.iter().sum::<f64>() / n as f64,
-    })
+    Ok(answers.into_iter().map(|a| a.score(rows)).collect())
+}
+
+/// What one adapter answers, by row.
+#[derive(Clone)]
+struct Answers {
+    predicted: Vec<f64>,
+    p: Vec<f32>,
+    losses: Vec<f64>,
+}
+
+impl Answers {
+    fn new(n: usize) -> Self {
+        Self {
+            predicted: vec![0.0; n],
+            p: vec![0.0; n],
+            losses: vec![0.0; n],
+        }
+    }
+
+    /// Takes the logits of a batch of rows.
+    fn take(&mut self, batch: &[usize], logits: &[Vec<f64>], rows: &Encoded) {
+        for (&row, outputs) in batch.iter().zip(logits) {
+            let gold = rows.gold[row];
+            if rows.labels == Labels::Number {
+                self.predicted[row] = outputs[0];
+                self.losses[row] = (outputs[0] - gold).powi(2);
+                continue;
+            }
+            // Outputs in the dataset's order of labels.
+            let ordered: Vec<f64> = rows.outputs.iter().map(|&o| outputs[o]).collect();
+            let (best, probability, loss) = classify(&ordered, gold as usize);
+            self.predicted[row] = best as f64;
+            self.p[row] = probability as f32;
+            self.losses[row] = loss;
+        }
+    }
+
+    fn score(self, rows: &Encoded) -> Score {
+        let n = self.losses.len();
+        Score {
+            dataset: rows.dataset.clone(),
+            dataset_id: rows.dataset_id.clone(),
+            split: rows.split.name().to_string(),
+            labels: rows.labels.clone(),
+            gold: rows.gold.clone(),
+            predicted: self.predicted,
+            p: self.p,
+            loss: self.losses.iter().sum::<f64>() / n as f64,
+        }
+    }
 }
 
 /// The largest output's index (the first of equals), its probability, and the cross-entropy of

@@ -108,14 +108,7 @@ impl Encoder for Bert {
         tokens: Tokens,
     ) -> Result<Tensor> {
         if let (Some(stack), Some(parts)) = (self.stack()?, sites.parts()) {
-            let texts = Texts {
-                ids: inputs.ids.flatten_all()?.to_vec1()?,
-                types: inputs.type_ids.flatten_all()?.to_vec1()?,
-                mask: inputs.mask.clone(),
-                hidden: noise.hidden.clone(),
-                attention: noise.attention.clone(),
-            };
-            return stack.forward(texts, parts, tokens);
+            return stack.forward(texts(inputs, noise)?, parts, tokens);
         }
         let mut x = self.embed(inputs, noise)?;
         for (l, layer) in self.layers.iter().enumerate() {
@@ -131,6 +124,23 @@ impl Encoder for Bert {
             (Tokens::First, true) => Ok(x.narrow(1, 0, 1)?),
             _ => Ok(x),
         }
+    }
+
+    fn forward_each(
+        &self,
+        inputs: &Inputs,
+        sites: &[&dyn Sites],
+        tokens: Tokens,
+    ) -> Result<Vec<Tensor>> {
+        let noise = Noise::default();
+        let parts: Option<Vec<_>> = sites.iter().map(|sites| sites.parts()).collect();
+        if let (Some(stack), Some(parts)) = (self.stack()?, parts) {
+            return stack.forward_each(&texts(inputs, &noise)?, parts, tokens);
+        }
+        let each = sites
+            .iter()
+            .map(|sites| self.forward(inputs, *sites, &noise, tokens));
+        each.collect()
     }
 
     fn dtype(&self) -> DType {
@@ -249,6 +259,16 @@ impl Layer {
         let f = drop_hidden(f, noise, draws(l) + 2)?;
         sites.sublayer(l, SublayerSite::FeedForward, &f, &h, &self.output_norm)
     }
+}
+
+fn texts(inputs: &Inputs, noise: &Noise) -> Result<Texts> {
+    Ok(Texts {
+        ids: inputs.ids.flatten_all()?.to_vec1()?,
+        types: inputs.type_ids.flatten_all()?.to_vec1()?,
+        mask: inputs.mask.clone(),
+        hidden: noise.hidden.clone(),
+        attention: noise.attention.clone(),
+    })
 }
 
 /// The first of a layer's own dropout sites; 0 is the embeddings'.

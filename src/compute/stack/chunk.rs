@@ -22,7 +22,7 @@ const FEWEST: usize = 64;
 /// better.
 fn size() -> (usize, usize) {
     if super::super::class() == AMX {
-        (512, 4)
+        (512, 2)
     } else {
         (160, 16)
     }

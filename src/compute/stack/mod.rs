@@ -9,6 +9,7 @@
 mod attention;
 mod block;
 mod chunk;
+mod each;
 mod end;
 mod low_rank;
 mod parts;
@@ -115,6 +116,20 @@ impl Stack {
         }
     }
 
+    /// [`Self::forward`] for several adapters on the same texts, without gradients: everything
+    /// below the first place where any of them acts is computed once.
+    pub fn forward_each(
+        &self,
+        texts: &Texts,
+        parts: Vec<Parts>,
+        tokens: Tokens,
+    ) -> Result<Vec<Tensor>> {
+        match self {
+            Self::F32(layers) => layers.forward_each(texts, parts, tokens),
+            Self::F64(layers) => layers.forward_each(texts, parts, tokens),
+        }
+    }
+
     /// The runs of texts of these lengths that a pass takes as one piece of work each.
     pub fn cut(lengths: &[usize]) -> Vec<Range<usize>> {
         Chunk::cut(lengths).into_iter().map(|c| c.rows).collect()
@@ -146,6 +161,56 @@ impl<T: Real> Layers<T> {
     }
 
     fn forward(self: &Arc<Self>, texts: Texts, parts: Parts, tokens: Tokens) -> Result<Tensor> {
+        let flat = parts.values()?;
+        let mut op = self.op(texts, parts, tokens)?;
+        op.record = flat.as_ref().is_some_and(Tensor::track_op);
+        match flat {
+            Some(flat) if op.record => Ok(flat.apply_op1(op)?),
+            Some(flat) => {
+                let values = values(&flat);
+                let out = op.run(values.slice()?)?;
+                Ok(kernel::tensor(out, &op.shape())?)
+            }
+            None => Ok(kernel::tensor(op.run(&[])?, &op.shape())?),
+        }
+    }
+
+    fn forward_each(
+        self: &Arc<Self>,
+        texts: &Texts,
+        parts: Vec<Parts>,
+        tokens: Tokens,
+    ) -> Result<Vec<Tensor>> {
+        let flat: Vec<Vec<T>> = parts
+            .iter()
+            .map(|parts| match parts.values()? {
+                Some(flat) => Ok(flat.to_vec1()?),
+                None => Ok(Vec::new()),
+            })
+            .collect::<Result<_>>()?;
+        let ops = parts
+            .into_iter()
+            .map(|parts| self.op(texts.clone(), parts, tokens));
+        let ops: Vec<Op<T>> = ops.collect::<Result<_>>()?;
+        let Some(any) = ops.first() else {
+            return Ok(Vec::new());
+        };
+        let run = |chunk: &Chunk| each::run_chunk(self, &ops, &flat, chunk);
+        let found: Vec<Vec<Vec<T>>> = any
+            .chunks
+            .par_iter()
+            .map(run)
+            .collect::<candle_core::Result<_>>()?;
+        (0..ops.len())
+            .map(|i| {
+                let out: Vec<T> = found.iter().flat_map(|chunk| &chunk[i]).copied().collect();
+                Ok(kernel::tensor(out, &any.shape())?)
+            })
+            .collect()
+    }
+
+    /// A pass without a record.
+    fn op(self: &Arc<Self>, texts: Texts, parts: Parts, tokens: Tokens) -> Result<Op<T>> {
         let (batch, seq) = texts.mask.dims();
         if texts.ids.len() != batch * seq || texts.types.len() != batch * seq {
             bail!("{} token ids for {batch} texts of {seq}", texts.ids.len());
@@ -159,29 +224,19 @@ impl<T: Real> Layers<T> {
             .map_or(0, |b| b.intermediate.out_width());
         let widths = |site: LinearSite| site.widths(self.embeddings.norm.weight.len(), wide);
         parts.check(self.blocks.len(), widths)?;
-        let flat = parts.values()?;
         let lengths: Vec<usize> = match tokens {
             Tokens::All => vec![seq; batch],
             _ => (0..batch).map(|row| texts.mask.length(row)).collect(),
         };
-        let op = Op {
+        Ok(Op {
             layers: self.clone(),
             chunks: Chunk::cut(&lengths),
             texts,
             parts,
             tokens,
-            record: flat.as_ref().is_some_and(Tensor::track_op),
+            record: false,
             tapes: Mutex::new(Vec::new()),
-        };
-        match flat {
-            Some(flat) if op.record => Ok(flat.apply_op1(op)?),
-            Some(flat) => {
-                let values = values(&flat);
-                let out = op.run(values.slice()?)?;
-                Ok(kernel::tensor(out, &op.shape())?)
-            }
-            None => Ok(kernel::tensor(op.run(&[])?, &op.shape())?),
-        }
+        })
     }
 
     fn tape(&self) -> Tape<T> {
@@ -314,22 +369,25 @@ impl<T: Real> Op<T> {
                 .pass(layer, chunk, values)
                 .forward(states, block, scratch)?;
         }
-        let width = self.width();
-        let mut rows = states.chunks_exact(width);
-        for place in self.places(chunk) {
-            for (out, row) in out[place.start * width..place.end * width]
-                .chunks_exact_mut(width)
-                .zip(&mut rows)
-            {
-                out.copy_from_slice(row);
-            }
-        }
+        self.place(chunk, &states, out);
         tape.states = states;
         if self.record {
             return Ok(Some(tape));
         }
         self.layers.give_back(tape);
         Ok(None)
+    }
+
+    /// Copies a chunk's last states to their places in its part of the result.
+    fn place(&self, chunk: &Chunk, states: &[T], out: &mut [T]) {
+        let width = self.width();
+        let mut rows = states.chunks_exact(width);
+        for place in self.places(chunk) {
+            let out = out[place.start * width..place.end * width].chunks_exact_mut(width);
+            for (out, row) in out.zip(&mut rows) {
+                out.copy_from_slice(row);
+            }
+        }
     }
 
     /// The states that enter the first block.

@@ -232,6 +232,36 @@ fn a_text_does_not_depend_on_its_batch_nor_on_threads() -> Result<()> {
 }
 
 #[test]
+fn several_adapters_together_are_each_alone() -> Result<()> {
+    let stack = stack(DType::F32);
+    let t = bottleneck(DType::F32);
+    let ends = (0..LAYERS).map(|l| joined((l, SublayerSite::FeedForward), joins()[7], &t));
+    let mut parts: Vec<Parts> = ends.collect::<Result<_>>()?;
+    parts.push(Parts::default());
+    for mixed in [false, true] {
+        if mixed {
+            parts.push(joined((1, SublayerSite::Attention), joins()[2], &t)?);
+            let (a, b) = (
+                random(&[2, WIDTH], "a", DType::F32),
+                random(&[WIDTH, 2], "b", DType::F32),
+            );
+            let mut low = Parts::default();
+            low.low_rank(0, LinearSite::Key, &a, &b, 1.0)?;
+            parts.insert(0, low);
+        }
+        for tokens in [Tokens::First, Tokens::Kept] {
+            let together = stack.forward_each(&texts(false), parts.clone(), tokens)?;
+            assert_eq!(together.len(), parts.len());
+            for (found, parts) in together.iter().zip(&parts) {
+                let alone = stack.forward(texts(false), parts.clone(), tokens)?;
+                check::close(&kept(found, tokens)?, &kept(&alone, tokens)?, 0.0);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn nothing_is_recorded_without_variables() -> Result<()> {
     let stack = stack(DType::F32);
     let t = bottleneck(DType::F32);
