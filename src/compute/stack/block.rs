@@ -434,18 +434,30 @@ impl<T: Real> Pass<'_, T> {
             scratch,
         );
         let alive = self.parts.first() != Some((self.layer, Stage::Attend));
-        let qkv = Mat::new(&all, 3 * d);
         let weight = self.block.qkv.backward()?;
+        // Where the layout cannot be cut, the other tokens' queries get gradients of zero.
+        let cut = self.first && weight.splits_at(d);
+        if self.first && !cut {
+            let mut rows = MatMut::new(&mut all, 3 * d);
+            let mut queries = rows.part(0..n, 0..d);
+            for row in 0..n {
+                queries.row(row).fill(T::zero());
+            }
+            for ((_, span), asked) in self.chunk.spans().zip(asked.chunks_exact(d)) {
+                queries.row(span.start).copy_from_slice(asked);
+            }
+        }
+        let qkv = Mat::new(&all, 3 * d);
         if self.first {
             let mut sum = MatMut::new(zeroed(dx, n * d), d);
-            if alive {
-                let g = qkv.columns(d, 2 * d);
-                weight.multiply(g, d..3 * d, 0..d, false, &mut sum, |_, _, _| {});
-            }
             let (x, g) = (Mat::new(&tape.first, d), Mat::new(&asked, d));
             let mut first = MatMut::new(d_first, d);
-            if alive {
+            if cut && alive {
+                let others = qkv.columns(d, 2 * d);
+                weight.multiply(others, d..3 * d, 0..d, false, &mut sum, |_, _, _| {});
                 weight.multiply(g, 0..d, 0..d, true, &mut first, |_, _, _| {});
+            } else if alive {
+                weight.multiply(qkv, 0..3 * d, 0..d, false, &mut sum, |_, _, _| {});
             }
             if let Some(part) = self.parts.linears.get(&(self.layer, LinearSite::Query)) {
                 let to = alive.then_some(&mut first);

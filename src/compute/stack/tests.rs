@@ -168,6 +168,30 @@ fn gradients_of_low_rank_changes_match_differences() {
     }
 }
 
+/// The kernels of f32 cut matrices at multiples of 32, the widths here are none.
+#[test]
+fn gradients_in_f32_are_those_in_f64() -> Result<()> {
+    let gradients = |dtype: DType, site: LinearSite| -> Result<Vec<Tensor>> {
+        let (from, to) = site.widths(WIDTH, WIDE);
+        let a = Var::from_tensor(&random(&[2, from], "a", dtype))?;
+        let b = Var::from_tensor(&random(&[to, 2], "b", dtype))?;
+        let mut parts = Parts::default();
+        parts.low_rank(0, site, a.as_tensor(), b.as_tensor(), 1.5)?;
+        let states = stack(dtype).forward(texts(true), parts, Tokens::First)?;
+        let weights = random(states.dims(), "weighting", dtype);
+        let grads = (states * weights)?.sum_all()?.backward()?;
+        let of = |var: &Var| grads.get(var).expect("a gradient").clone();
+        Ok(vec![of(&a), of(&b)])
+    };
+    for site in LinearSite::ALL {
+        let (found, expected) = (gradients(DType::F32, site)?, gradients(DType::F64, site)?);
+        for (found, expected) in found.iter().zip(&expected) {
+            check::close(found, expected, 1e-5);
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn several_parts_get_gradients_together() {
     let stack = stack(DType::F64);
