@@ -20,6 +20,7 @@ pub mod sign;
 pub mod soup;
 pub mod stats;
 pub mod study;
+pub mod tensorfile;
 pub mod train;
 
 pub use context::Context;

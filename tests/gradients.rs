@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use tureen::adapter::{
-    Adapter, Base, Bottleneck, Head, Kind, Labels, Lora, Name, Parts, Tensors, formats,
+    Adapter, Base, Bottleneck, Form, Head, Ia3, Kind, Labels, Lora, Modules, Name, Names, Parts,
+    Reduction, Residual, Scaling, Targets as Chosen, Tensors,
 };
 use tureen::compute::random::Stream;
 use tureen::model::{Inputs, LinearSite, Model};
@@ -49,7 +50,7 @@ fn model(folder: &std::path::Path) -> Model {
         .map(|(n, s)| (n.clone(), random(&n, &s, 0.4)))
         .collect();
     std::fs::write(folder.join("config.json"), CONFIG).unwrap();
-    let bytes = formats::encode_tensors(&tensors).unwrap();
+    let bytes = tureen::tensorfile::encode(&tensors, None).unwrap();
     std::fs::write(folder.join("model.safetensors"), bytes).unwrap();
     let words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a"].join("\n");
     std::fs::write(folder.join("vocab.txt"), words).unwrap();
@@ -72,6 +73,7 @@ fn adapter(kind: &Arc<dyn Kind>, model: &Model, tensors: Tensors, head: Tensors)
             name: "test".into(),
             dataset: None,
             labels,
+            form: Form::default(),
             tensors: head,
         }],
         mask: None,
@@ -113,10 +115,51 @@ fn finite_differences_agree_for_every_kind() {
         .filter(|s| *s != LinearSite::AttentionOutput)
         .collect();
     let small = |kind: Bottleneck| Bottleneck {
-        reduction_factor: 3.0,
+        reduction: Reduction::All(3.0),
         ..kind
     };
-    let kinds: [Arc<dyn Kind>; 5] = [
+    let everything = Bottleneck {
+        ln_before: true,
+        ln_after: true,
+        residual: Residual::AfterSum,
+        adapter_residual_before_ln: true,
+        scaling: Scaling::Channel,
+        non_linearity: "mish".into(),
+        ..small(Bottleneck::pfeiffer())
+    };
+    let learned = Bottleneck {
+        ln_after: true,
+        residual: Residual::AfterNorm,
+        scaling: Scaling::Learned,
+        original_ln_after: false,
+        non_linearity: "leakyrelu".into(),
+        ..small(Bottleneck::pfeiffer())
+    };
+    let named = |feedforward: Option<&str>| {
+        let list = |names: &[&str]| Chosen::List(names.iter().map(ToString::to_string).collect());
+        Modules::Names(Names {
+            target_modules: list(&["query", "value", "output.dense"]),
+            feedforward_modules: feedforward.map(|f| list(&[f])),
+            lora_bias: true,
+            bias: "lora_only".into(),
+            ..Names::default()
+        })
+    };
+    let with_biases = Lora {
+        modules: named(None),
+        stabilised: true,
+        ..Lora::new(2, 4.0, vec![LinearSite::Query]).unwrap()
+    };
+    let of_peft = Ia3 {
+        modules: named(Some("output.dense")),
+        ..Ia3::default()
+    };
+    let kinds: [Arc<dyn Kind>; 10] = [
+        Arc::new(everything),
+        Arc::new(learned),
+        Arc::new(Ia3::default()),
+        Arc::new(of_peft),
+        Arc::new(with_biases),
         Arc::new(small(Bottleneck::pfeiffer())),
         Arc::new(small(Bottleneck::houlsby())),
         Arc::new(small(Bottleneck::parallel())),
@@ -132,6 +175,7 @@ fn finite_differences_agree_for_every_kind() {
             .map(|p| (p.name.clone(), wide(random(p.name.as_str(), &p.shape, 0.3))))
             .collect();
         let head: Tensors = Head::parameters(12, &Labels::Counted(3))
+            .unwrap()
             .into_iter()
             .map(|p| (p.name.clone(), wide(random(p.name.as_str(), &p.shape, 0.3))))
             .collect();

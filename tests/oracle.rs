@@ -8,12 +8,11 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::bert::{BertModel, Config};
 use tureen::adapter::{Bottleneck, Kind, Lora, Tensors};
-use tureen::compute::{Dropout, random::Stream};
+use tureen::compute::{Dropout, FrozenLinear, random::Stream};
 use tureen::data::bundled;
 use tureen::model::bundled::{mini, read_gguf};
 use tureen::model::{
-    Encoding, Frozen, LinearSite, Model, Noise, Norm, Sites, SublayerSite, read_safetensors,
-    tokenize::Text,
+    Encoding, Frozen, LinearSite, Model, Noise, Norm, Sites, SublayerSite, tokenize::Text,
 };
 use tureen::train::{initial, track, tracked};
 
@@ -32,7 +31,7 @@ fn a_given_model_equals_candles_bert() {
     };
     let model = Model::from_folder("given", &folder, DType::F32, &Device::Cpu).unwrap();
     let config = std::fs::read_to_string(folder.join("config.json")).unwrap();
-    let tensors = read_safetensors(&folder.join("model.safetensors")).unwrap();
+    let tensors = tureen::tensorfile::read(&folder.join("model.safetensors")).unwrap();
     equals_candles_bert(&model, &config, tensors);
 }
 
@@ -79,10 +78,10 @@ impl Sites for NodeByNode {
         &self,
         layer: usize,
         sites: &[LinearSite],
+        map: &FrozenLinear,
         x: &Tensor,
-        y: Tensor,
     ) -> tureen::Result<Tensor> {
-        self.0.linear(layer, sites, x, y)
+        self.0.linear(layer, sites, map, x)
     }
 
     fn sublayer(
@@ -91,7 +90,7 @@ impl Sites for NodeByNode {
         site: SublayerSite,
         f: &Tensor,
         x: &Tensor,
-        norm: &Norm,
+        norm: Option<&Norm>,
     ) -> tureen::Result<Tensor> {
         self.0.sublayer(layer, site, f, x, norm)
     }
@@ -141,7 +140,7 @@ fn one_operation_equals_the_blocks_node_by_node() {
             .collect();
         let run = |whole: bool| {
             let vars = track(&tensors, &model).unwrap();
-            let sites = kind.sites(&tracked(&vars)).unwrap();
+            let sites = kind.sites(&tracked(&vars), model.config()).unwrap();
             assert!(sites.parts().is_some());
             let sites = if whole {
                 sites
@@ -149,7 +148,7 @@ fn one_operation_equals_the_blocks_node_by_node() {
                 Box::new(NodeByNode(sites))
             };
             let first = model
-                .forward_first(&inputs, sites.as_ref(), &noise)
+                .forward_summary(&inputs, sites.as_ref(), &noise)
                 .unwrap();
             let mut stream = Stream::new(4, "test", "weighting");
             let weights: Vec<f32> = (0..3 * 384).map(|_| stream.normal() as f32).collect();
@@ -198,7 +197,7 @@ fn a_text_does_not_depend_on_its_batch() {
     let (x, y) = (row(&together).narrow(0, 0, n).unwrap(), row(&alone));
     assert!(largest(&(&x - &y).unwrap()) < 5e-6);
     let first = model
-        .forward_first(&alone, &Frozen, &Noise::default())
+        .forward_summary(&alone, &Frozen, &Noise::default())
         .unwrap();
     assert_eq!(first.dims(), [1, 1, 384]);
     let difference = y.get(0).unwrap() - first.get(0).unwrap().get(0).unwrap();

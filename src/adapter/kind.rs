@@ -7,10 +7,11 @@ use candle_core::Tensor;
 use serde_json::Value;
 
 use crate::compute::random::Stream;
-use crate::model::{Config, Sites};
+use crate::model::{Config, Model, Sites};
 use crate::{Result, bail};
 
 use super::bottleneck::Bottleneck;
+use super::ia3::Ia3;
 use super::lora::Lora;
 use super::tensors::{Name, Tensors};
 
@@ -19,10 +20,18 @@ use super::tensors::{Name, Tensors};
 pub enum Init {
     /// Zeros.
     Zeros,
+    /// Ones.
+    Ones,
     /// Normal with mean 0 and this standard deviation.
     Normal(f64),
+    /// Normal with mean 0 and this standard deviation, cut at two of them.
+    Truncated(f64),
     /// Uniform in plus or minus this bound.
     Uniform(f64),
+    /// The lengths of the rows of the base's own weight there.
+    RowNorms,
+    /// The base's own bias there.
+    Bias,
 }
 
 impl Init {
@@ -31,18 +40,53 @@ impl Init {
         Self::Uniform(1.0 / libm::sqrt(input.max(1) as f64))
     }
 
-    /// Draws `shape` from the stream of `name` under `seed`.
-    pub fn draw(self, seed: u64, name: &Name, shape: &[usize]) -> Result<Tensor> {
+    /// Draws `shape` from the stream of `name` under `seed`, or takes what `model` has there.
+    pub fn draw(self, seed: u64, name: &Name, shape: &[usize], model: &Model) -> Result<Tensor> {
         let n: usize = shape.iter().product();
         let mut stream = Stream::new(seed, "init", name.as_str());
         let values: Vec<f32> = match self {
+            Self::RowNorms | Self::Bias => return self.of_base(name, shape, model),
             Self::Zeros => vec![0.0; n],
+            Self::Ones => vec![1.0; n],
             Self::Normal(sd) => (0..n).map(|_| (sd * stream.normal()) as f32).collect(),
+            Self::Truncated(sd) => (0..n)
+                .map(|_| (sd * truncated(&mut stream)) as f32)
+                .collect(),
             Self::Uniform(b) => (0..n)
                 .map(|_| (b * (2.0 * stream.uniform() - 1.0)) as f32)
                 .collect(),
         };
         Ok(Tensor::from_vec(values, shape, &candle_core::Device::Cpu)?)
+    }
+}
+
+/// A normal number between -2 and 2.
+fn truncated(stream: &mut Stream) -> f64 {
+    loop {
+        let x = stream.normal();
+        if x.abs() <= 2.0 {
+            return x;
+        }
+    }
+}
+
+impl Init {
+    fn of_base(self, name: &Name, shape: &[usize], model: &Model) -> Result<Tensor> {
+        let stem = match name.as_str().rsplit_once('.') {
+            Some((stem, "weight")) => stem.strip_suffix(".m").unwrap_or(stem),
+            Some((stem, _)) => stem,
+            None => name.as_str(),
+        };
+        let Some(map) = model.map(stem) else {
+            bail!("{} has no linear map {stem}", model.name());
+        };
+        let tensor = match (self, map.bias()) {
+            (Self::Bias, Some(bias)) => bias.clone(),
+            (Self::Bias, None) => bail!("{stem} of {} has no bias", model.name()),
+            _ => map.weight().sqr()?.sum(1)?.sqrt()?,
+        };
+        let tensor = tensor.to_device(&candle_core::Device::Cpu)?;
+        Ok(tensor.to_dtype(candle_core::DType::F32)?.reshape(shape)?)
     }
 }
 
@@ -68,13 +112,27 @@ pub trait Kind: Debug + Send + Sync {
     /// The tensors it has on a model of this configuration, in canonical order.
     fn parameters(&self, base: &Config) -> Result<Vec<Parameter>>;
 
-    /// What these tensors do at the model's sites. In training the tensors are tracked ones and
+    /// What these tensors do at the sites of a model of this configuration. In training the tensors are tracked ones and
     /// `dropout` is the pass's noise for the adapter's own dropout.
-    fn sites(&self, tensors: &Tensors) -> Result<Box<dyn Sites>>;
+    fn sites(&self, tensors: &Tensors, base: &Config) -> Result<Box<dyn Sites>>;
 
-    /// The kind that linear combinations of such adapters have, and `tensors` scaled by
-    /// `weight` and joined accordingly, where it is not a plain sum of tensors.
+    /// Settings that act in training elsewhere and are not applied in training here.
+    fn unapplied(&self) -> Option<String> {
+        None
+    }
+
+    /// How adapters of this kind add up.
     fn mixing(&self) -> Mixing;
+
+    /// Of factors, the scale before B A at the map of this canonical name.
+    fn scale_at(&self, _stem: &str) -> f64 {
+        1.0
+    }
+
+    /// Of factors, how many A's lie on top of each other in `a`, each for a part of B's rows.
+    fn groups_at(&self, _a: &Tensor, _b: &Tensor) -> Result<usize> {
+        Ok(1)
+    }
 }
 
 /// How adapters of a kind add up to an adapter that computes the sum of their changes.
@@ -82,17 +140,15 @@ pub trait Kind: Debug + Send + Sync {
 pub enum Mixing {
     /// Tensor by tensor.
     Entries,
-    /// Low-rank factors are joined: A's rows scaled by `scale` times the weight, B's columns as
-    /// they are. Exact, at the price of rank.
-    Factors {
-        /// The factor before B A.
-        scale: f64,
-    },
+    /// Low-rank factors are joined: A's rows scaled by the weight and their own scale, B's
+    /// columns as they are. Exact, at the price of rank.
+    Factors,
 }
 
 /// The kinds, each by its names and from an AdapterHub `config` object. A new kind is one line.
 type Reader = fn(&Value) -> Option<Result<Arc<dyn Kind>>>;
 const READERS: &[Reader] = &[
+    |v| Ia3::read(v).map(|k| k.map(|k| Arc::new(k) as Arc<dyn Kind>)),
     |v| Lora::read(v).map(|k| k.map(|k| Arc::new(k) as Arc<dyn Kind>)),
     |v| Bottleneck::read(v).map(|k| k.map(|k| Arc::new(k) as Arc<dyn Kind>)),
 ];
@@ -105,7 +161,7 @@ pub fn from_config(config: &Value) -> Result<Arc<dyn Kind>> {
         }
     }
     bail!(
-        "adapter architecture {} is not supported; known: bottleneck adapters, lora",
+        "adapter architecture {} is not supported; known: bottleneck adapters, lora (with DoRA and IA3)",
         config.get("architecture").cloned().unwrap_or(Value::Null)
     )
 }

@@ -49,7 +49,7 @@ impl Name {
             None => 0,
         };
         let tail = &self.0[start..];
-        let own = ["adapter_", ".lora_", ".ia3_"]
+        let own = ["adapter_", ".lora_", ".ia3_", ".m.weight"]
             .iter()
             .filter_map(|mark| tail.find(mark))
             .min();
@@ -62,9 +62,9 @@ impl Name {
     /// Whether this is one of the adapter's weight matrices: not a bias, a norm or a scale.
     pub fn is_matrix(&self) -> bool {
         let last = self.0.rsplit('.').next().unwrap_or_default();
-        let norm = self.0.contains("norm");
+        let vector = self.0.contains("norm") || self.0.ends_with(".m.weight");
         match last {
-            "weight" => !norm,
+            "weight" => !vector,
             "lora_A" | "lora_B" | "delta" => true,
             _ => false,
         }

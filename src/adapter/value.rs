@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::data::Dataset;
+use crate::model::Architecture;
 use crate::prune::Mask;
 use crate::study::Id;
 use crate::{Result, bail};
@@ -28,6 +29,25 @@ pub struct Base {
     pub model_type: String,
     /// Width of its hidden states.
     pub hidden_size: usize,
+}
+
+impl Base {
+    /// Whether it may be a model of this configuration: of the same architecture, or of one whose
+    /// tensors are named alike where only the names are known, and of the same width where that
+    /// is known.
+    fn suits(&self, config: &crate::model::Config) -> bool {
+        let named_alike = || {
+            let (own, other) = (
+                Architecture::find(&self.model_type),
+                Architecture::find(&config.model_type),
+            );
+            let from_names = self.hidden_size == 0;
+            own.zip(other)
+                .is_some_and(|(a, b)| from_names && (a.prefix, a.layers) == (b.prefix, b.layers))
+        };
+        (self.model_type.is_empty() || self.model_type == config.model_type || named_alike())
+            && (self.hidden_size == 0 || self.hidden_size == config.hidden_size)
+    }
 }
 
 /// How an adapter was trained here.
@@ -283,7 +303,7 @@ impl Adapter {
                 &model.id()[..8]
             );
         }
-        if base.model_type != config.model_type || base.hidden_size != config.hidden_size {
+        if !base.suits(config) {
             bail!(
                 "adapter {} is for {} of width {} ({}), but {} is {} of width {}",
                 self.name(),

@@ -16,7 +16,7 @@ macro_rules! by_curve {
             Activation::Silu => $f::<Silu, $t>($($arg),+),
             Activation::Gelu => $f::<Gelu, $t>($($arg),+),
             Activation::GeluNew => $f::<GeluNew, $t>($($arg),+),
-            Activation::Tanh => candle_core::bail!("tanh has no kernel of its own"),
+            other => candle_core::bail!("{other} has no kernel of its own"),
         }
     };
 }
@@ -34,17 +34,42 @@ pub enum Activation {
     GeluNew,
     /// The hyperbolic tangent.
     Tanh,
+    /// x, or 0.01 x below 0.
+    LeakyRelu,
+    /// 1 / (1 + exp(-x)).
+    Sigmoid,
+    /// x sigmoid(1.702 x), as in CLIP.
+    QuickGelu,
+    /// max(0, x), at most 6.
+    Relu6,
+    /// x tanh(log(1 + exp(x))).
+    Mish,
+    /// x, or exp(x) - 1 below 0.
+    Elu,
+    /// x itself.
+    Linear,
 }
 
 impl Activation {
     /// All activations, with the name each is known by.
-    const NAMES: [(&'static str, Self); 6] = [
+    const NAMES: [(&'static str, Self); 17] = [
         ("relu", Self::Relu),
         ("silu", Self::Silu),
         ("swish", Self::Silu),
         ("gelu", Self::Gelu),
+        ("gelu_python", Self::Gelu),
         ("gelu_new", Self::GeluNew),
+        ("gelu_fast", Self::GeluNew),
+        ("gelu_accurate", Self::GeluNew),
+        ("gelu_pytorch_tanh", Self::GeluNew),
         ("tanh", Self::Tanh),
+        ("leakyrelu", Self::LeakyRelu),
+        ("sigmoid", Self::Sigmoid),
+        ("quick_gelu", Self::QuickGelu),
+        ("relu6", Self::Relu6),
+        ("mish", Self::Mish),
+        ("elu", Self::Elu),
+        ("linear", Self::Linear),
     ];
 
     /// The function of each element of `x`, any shape, with its gradient.
@@ -63,12 +88,28 @@ impl Activation {
             Self::Gelu => x.gelu_erf()?,
             Self::GeluNew => x.gelu()?,
             Self::Tanh => x.tanh()?,
+            // max(x, 0) of NaN is 0, so that x itself is in the sum of these.
+            Self::LeakyRelu => ((x * 0.01)? + (x.relu()? * 0.99)?)?,
+            Self::Sigmoid => candle_nn::ops::sigmoid(x)?,
+            Self::QuickGelu => (x * candle_nn::ops::sigmoid(&(x * 1.702)?)?)?,
+            Self::Relu6 => ((x + x.neg()?.relu()?)? - (x - 6.0)?.relu()?)?,
+            // log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)), which cannot overflow.
+            Self::Mish => {
+                let tail = ((x.abs()?.neg()?.exp()? + 1.0)?).log()?;
+                (x * (x.relu()? + tail)?.tanh()?)?
+            }
+            // exp of min(x, 0), which cannot overflow.
+            Self::Elu => {
+                let below = x.neg()?.relu()?;
+                ((x + &below)? + (below.neg()?.exp()? - 1.0)?)?
+            }
+            Self::Linear => x.clone(),
         })
     }
 
     /// Whether there is a kernel of its own for it.
     pub(super) fn has_kernel(self) -> bool {
-        self != Self::Tanh
+        matches!(self, Self::Relu | Self::Silu | Self::Gelu | Self::GeluNew)
     }
 
     /// Writes the values at `x` to `out` and replaces `x` by the slopes there.
@@ -99,7 +140,10 @@ impl fmt::Display for Activation {
 impl FromStr for Activation {
     type Err = Error;
 
+    /// By any case, as adapters 1.3.0 reads them.
     fn from_str(name: &str) -> Result<Self> {
+        let name = name.to_lowercase();
+        let name = name.as_str();
         if let Some((_, activation)) = Self::NAMES.iter().find(|(n, _)| *n == name) {
             return Ok(*activation);
         }

@@ -42,5 +42,6 @@ pub use linear::linear;
 pub use lora::lora;
 pub use mask::Mask;
 pub use stack::{
-    BlockWeights, EmbeddingWeights, Join, LinearSite, Parts, Stack, SublayerSite, Texts, Tokens,
+    BlockWeights, EmbeddingWeights, Join, LinearSite, Order, Parts, Stack, SublayerSite, Texts,
+    Tokens,
 };

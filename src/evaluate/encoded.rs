@@ -108,6 +108,7 @@ fn describe(labels: &Labels) -> String {
         Labels::Named(names) => format!("{} labels ({})", names.len(), names.join(", ")),
         Labels::Counted(n) => format!("{n} labels"),
         Labels::Number => "numbers".into(),
+        Labels::Tokens(_) => "tokens".into(),
     }
 }
 

@@ -251,7 +251,7 @@ impl Grid<'_> {
                     .iter()
                     .map(|job| {
                         let tensors = on_model(&*job.adapter.tensors()?, self.model)?;
-                        job.adapter.kind().sites(&tensors)
+                        job.adapter.kind().sites(&tensors, self.model.config())
                     })
                     .collect::<Result<Vec<_>>>()?;
                 let members = jobs

@@ -43,7 +43,7 @@ pub fn evaluate(
     adapter.fits(model)?;
     let rows = Encoded::of(model, data, split, &head.labels, max_length)?;
     let tensors = on_model(&*adapter.tensors()?, model)?;
-    let sites = adapter.kind().sites(&tensors)?;
+    let sites = adapter.kind().sites(&tensors, model.config())?;
     let score =
         threads::in_pool(|| evaluate_rows(model, sites.as_ref(), head, &rows, context, true))?;
     keep(context, &id, &score)?;
@@ -80,7 +80,7 @@ pub fn max_length(model: &Model, adapter: &Adapter, head: &Head, asked: Option<u
     asked
         .or_else(trained)
         .unwrap_or_else(|| model.max_length())
-        .min(model.config().max_position_embeddings)
+        .min(model.config().positions())
 }
 
 /// The id of an evaluation.
@@ -168,9 +168,9 @@ pub fn evaluate_each(
     for batch in evaluation_batches(&lengths, BATCH) {
         context.check()?;
         let texts: Vec<&Encoding> = batch.iter().map(|&i| &rows.encodings[i]).collect();
-        let hidden = model.forward_first_each(&model.pad(&texts)?, &sites)?;
+        let hidden = model.forward_summary_each(&model.pad(&texts)?, &sites)?;
         for ((hidden, (_, head)), answers) in hidden.iter().zip(members).zip(&mut answers) {
-            let logits = head.forward(hidden, &Noise::default())?;
+            let logits = head.forward(model, hidden, &Noise::default())?;
             let logits = logits.to_dtype(DType::F64)?.to_vec2::<f64>()?;
             answers.take(&batch, &logits, rows);
         }

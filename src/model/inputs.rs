@@ -28,8 +28,9 @@ pub struct Noise {
 }
 
 impl Inputs {
-    /// Pads encodings to the longest of them.
-    pub fn pad(encodings: &[&Encoding], pad_id: u32, device: &Device) -> Result<Self> {
+    /// Pads encodings to the longest of them. Of types that the model does not know (those of
+    /// pairs, where it has `kinds` 1) nothing is kept.
+    pub fn pad(encodings: &[&Encoding], pad_id: u32, kinds: u32, device: &Device) -> Result<Self> {
         let rows = encodings.len();
         let seq = encodings.iter().map(|e| e.ids.len()).max().unwrap_or(0);
         let mut ids = vec![pad_id; rows * seq];
@@ -37,7 +38,9 @@ impl Inputs {
         for (row, e) in encodings.iter().enumerate() {
             let at = row * seq;
             ids[at..at + e.ids.len()].copy_from_slice(&e.ids);
-            types[at..at + e.type_ids.len()].copy_from_slice(&e.type_ids);
+            for (own, kind) in types[at..].iter_mut().zip(&e.type_ids) {
+                *own = if kinds < 2 { 0 } else { *kind };
+            }
         }
         Ok(Self {
             ids: Tensor::from_vec(ids, (rows, seq), device)?,

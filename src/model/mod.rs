@@ -1,11 +1,18 @@
 //! Frozen transformers: loading, tokenizing, forward passes with adapter sites.
 
+mod architecture;
 mod bert;
 pub mod bundled;
 mod config;
+mod distilbert;
+mod electra;
+mod gpt2;
 mod inputs;
 mod load;
 mod norm;
+mod pooling;
+mod post_norm;
+mod roberta;
 mod sites;
 pub mod tokenize;
 mod weights;
@@ -16,22 +23,21 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 
+pub use architecture::{ALL as ARCHITECTURES, Architecture, Map};
 pub use config::Config;
 pub use inputs::{Inputs, Noise};
-pub use load::{BUNDLED, read_safetensors};
+pub use load::BUNDLED;
 pub use norm::Norm;
-pub use sites::{Frozen, LinearSite, Sites, SublayerSite};
+pub use sites::{Frozen, LinearSite, Sites, SublayerSite, join};
 pub use tokenize::{Encoding, Tokenizer};
 pub use weights::Weights;
 
-use crate::compute::Precision;
 pub use crate::compute::Tokens;
+use crate::compute::{FrozenLinear, Precision};
 
-use crate::Result;
+use crate::{Error, Result};
+use pooling::Pooling;
 use tokenize::Text;
-
-/// The architectures that can be loaded, as `model_type` names them.
-pub const ARCHITECTURES: &[&str] = &["bert"];
 
 /// The longest text a model reads unless asked for more, in tokens.
 pub const MAX_LENGTH: usize = 512;
@@ -39,7 +45,7 @@ pub const MAX_LENGTH: usize = 512;
 /// A frozen encoder: token ids to hidden states.
 pub trait Encoder: Send + Sync {
     /// The last hidden state [batch, seq, hidden], with an adapter acting at `sites`; seq is 1
-    /// where only the first token's is asked for. `noise` is empty in evaluation.
+    /// where only the token's is asked for that stands for its text. `noise` is empty in evaluation.
     fn forward(
         &self,
         inputs: &Inputs,
@@ -61,6 +67,18 @@ pub trait Encoder: Send + Sync {
             .map(|sites| self.forward(inputs, *sites, &Noise::default(), tokens));
         each.collect()
     }
+
+    /// The table that token ids are looked up in, [vocabulary, width].
+    fn words(&self) -> &Tensor;
+
+    /// The map before tanh that BERT's own classifiers read the first token's state through,
+    /// where the weights have it.
+    fn pooler(&self) -> Option<&FrozenLinear> {
+        None
+    }
+
+    /// The linear map that computes a site, perhaps with others side by side.
+    fn map(&self, layer: usize, site: LinearSite) -> Option<&FrozenLinear>;
 
     /// The type of its weights and states.
     fn dtype(&self) -> DType;
@@ -91,7 +109,10 @@ struct Inner {
     name: String,
     id: String,
     config: Config,
-    tokenizer: Arc<Tokenizer>,
+    unused: Vec<String>,
+    /// Where its files are missing or unreadable: why.
+    tokenizer: std::result::Result<Arc<Tokenizer>, Error>,
+    pooling: Pooling,
     encoder: Box<dyn Encoder>,
     device: Device,
 }
@@ -142,7 +163,9 @@ impl Model {
             name: self.0.name.clone(),
             id: self.0.id.clone(),
             config: self.0.config.clone(),
+            unused: self.0.unused.clone(),
             tokenizer: self.0.tokenizer.clone(),
+            pooling: self.0.pooling.clone(),
             encoder,
             device: self.0.device.clone(),
         })))
@@ -151,12 +174,10 @@ impl Model {
     /// The default longest text in tokens: the model's positions, the tokenizer's own limit and
     /// [`MAX_LENGTH`], whichever is least.
     pub fn max_length(&self) -> usize {
-        let own = self.0.tokenizer.max_length().unwrap_or(usize::MAX);
-        self.0
-            .config
-            .max_position_embeddings
-            .min(own)
-            .min(MAX_LENGTH)
+        let tokenizer = self.0.tokenizer.as_ref();
+        let own = tokenizer.ok().and_then(|t| t.max_length());
+        let longest = self.0.config.positions().min(MAX_LENGTH);
+        longest.min(own.unwrap_or(usize::MAX))
     }
 
     /// How to cut a batch of texts of these lengths, in tokens, into pieces that threads can train
@@ -167,12 +188,56 @@ impl Model {
 
     /// Token ids of texts, not padded.
     pub fn tokenize(&self, texts: &[Text<'_>], max_length: usize) -> Result<Vec<Encoding>> {
-        self.0.tokenizer.encode(texts, max_length)
+        match &self.0.tokenizer {
+            Ok(tokenizer) => tokenizer.encode(texts, max_length),
+            Err(e) => Err(e.clone().within(format!("model {}", self.name()))),
+        }
     }
 
     /// Pads encodings to one batch on the model's device.
     pub fn pad(&self, encodings: &[&Encoding]) -> Result<Inputs> {
-        Inputs::pad(encodings, self.0.config.pad_token_id, &self.0.device)
+        let kinds = self.0.config.type_vocab_size as u32;
+        Inputs::pad(encodings, self.pad_id(), kinds, &self.0.device)
+    }
+
+    /// The id of the token that fills up shorter texts.
+    pub fn pad_id(&self) -> u32 {
+        self.0.config.pad_token_id
+    }
+
+    /// The tensors in its files that it does not use.
+    pub fn unused(&self) -> &[String] {
+        &self.0.unused
+    }
+
+    /// The table that token ids are looked up in, [vocabulary, width].
+    pub fn words(&self) -> &Tensor {
+        self.0.encoder.words()
+    }
+
+    /// The linear map of this canonical name; none where there is no such map.
+    pub fn map(&self, stem: &str) -> Option<FrozenLinear> {
+        let architecture = self.config().architecture().ok()?;
+        let own = stem.strip_prefix(architecture.layers)?.strip_prefix('.')?;
+        let (layer, path) = own.split_once('.')?;
+        let map = architecture.map_at(path)?;
+        let site = *map.sites.first()?;
+        let whole = self.0.encoder.map(layer.parse().ok()?, site)?;
+        let (_, width) = map.widths(self.config());
+        if whole.out_width() == width {
+            return Some(whole.clone());
+        }
+        // Queries, keys and values come from one product.
+        let at = site as usize * width;
+        let weight = whole.weight().narrow(0, at, width).ok()?;
+        let bias = whole.bias().map(|b| b.narrow(0, at, width));
+        FrozenLinear::new(weight, bias.transpose().ok()?).ok()
+    }
+
+    /// The map before tanh that BERT's own classifiers read the first token's state through,
+    /// where the weights have it.
+    pub fn pooler(&self) -> Option<&FrozenLinear> {
+        self.0.encoder.pooler()
     }
 
     /// The last hidden state [batch, seq, hidden].
@@ -180,24 +245,31 @@ impl Model {
         self.0.encoder.forward(inputs, sites, noise, Tokens::All)
     }
 
-    /// The first token's last hidden state [batch, 1, hidden], at less cost than all of them.
-    pub fn forward_first(
+    /// The last hidden state of the token that stands for its text, [batch, 1, hidden], at less
+    /// cost than all of them: the first, or in a causal model the last.
+    pub fn forward_summary(
         &self,
         inputs: &Inputs,
         sites: &dyn Sites,
         noise: &Noise,
     ) -> Result<Tensor> {
-        self.0.encoder.forward(inputs, sites, noise, Tokens::First)
+        self.0
+            .encoder
+            .forward(inputs, sites, noise, Tokens::Summary)
     }
 
-    /// The first token's last hidden state with each of several adapters, to the bit what
-    /// [`Self::forward_first`] gives, at less cost than one after the other.
-    pub fn forward_first_each(&self, inputs: &Inputs, sites: &[&dyn Sites]) -> Result<Vec<Tensor>> {
-        self.0.encoder.forward_each(inputs, sites, Tokens::First)
+    /// The same with each of several adapters, to the bit what
+    /// [`Self::forward_summary`] gives, at less cost than one after the other.
+    pub fn forward_summary_each(
+        &self,
+        inputs: &Inputs,
+        sites: &[&dyn Sites],
+    ) -> Result<Vec<Tensor>> {
+        self.0.encoder.forward_each(inputs, sites, Tokens::Summary)
     }
 
-    /// Sentence embeddings [texts, hidden]: the mean of the unmasked last hidden states,
-    /// normalised to length 1, as sentence-transformers does for MiniLM.
+    /// Sentence embeddings [texts, width], as the model's sentence-transformers folder says;
+    /// where it says nothing, the mean of the unmasked last hidden states, normalised to length 1.
     pub fn embed(&self, texts: &[Text<'_>]) -> Result<Tensor> {
         let encodings = self.tokenize(texts, self.max_length())?;
         let lengths: Vec<usize> = encodings.iter().map(|e| e.ids.len()).collect();
@@ -209,14 +281,7 @@ impl Model {
                 self.0
                     .encoder
                     .forward(&inputs, &Frozen, &Noise::default(), Tokens::Kept)?;
-            let mask = inputs
-                .mask
-                .to_tensor(hidden.dtype(), &self.0.device)?
-                .unsqueeze(2)?;
-            let sum = hidden.broadcast_mul(&mask)?.sum(1)?;
-            let mean = sum.broadcast_div(&mask.sum(1)?)?;
-            let norm = mean.sqr()?.sum_keepdim(1)?.sqrt()?.clamp(1e-12, f64::MAX)?;
-            let unit = mean.broadcast_div(&norm)?;
+            let unit = self.0.pooling.apply(&hidden, &inputs.mask)?;
             for (at, &i) in batch.iter().enumerate() {
                 rows[i] = Some(unit.get(at)?);
             }

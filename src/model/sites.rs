@@ -6,7 +6,7 @@
 use candle_core::Tensor;
 
 use crate::Result;
-use crate::compute::Parts;
+use crate::compute::{FrozenLinear, Parts};
 pub use crate::compute::{LinearSite, SublayerSite};
 
 use super::norm::Norm;
@@ -14,35 +14,44 @@ use super::norm::Norm;
 /// What an adapter does at a model's sites during a forward pass. Every default leaves the frozen
 /// model as it is.
 pub trait Sites: Send + Sync {
-    /// `y` is the output of the joined linear maps `sites` on `x` (their outputs side by side in
-    /// the last dimension, as q, k and v come from one product); returns it changed.
+    /// The output of the linear maps `sites`, which `map` computes side by side (as q, k and v
+    /// come from one product), on `x`.
     fn linear(
         &self,
         _layer: usize,
         _sites: &[LinearSite],
-        _x: &Tensor,
-        y: Tensor,
+        map: &FrozenLinear,
+        x: &Tensor,
     ) -> Result<Tensor> {
-        Ok(y)
+        map.forward(x)
     }
 
     /// The end of a sublayer: `f` is its output (after dropout), `x` the residual, `norm` the
-    /// block's own layer norm. The frozen model gives LN(x + f).
+    /// block's own layer norm, which pre-norm blocks do not have here. The frozen model gives
+    /// LN(x + f), or x + f.
     fn sublayer(
         &self,
         _layer: usize,
         _site: SublayerSite,
         f: &Tensor,
         x: &Tensor,
-        norm: &Norm,
+        norm: Option<&Norm>,
     ) -> Result<Tensor> {
-        norm.add(f, x)
+        join(norm, f, x)
     }
 
     /// The same in the terms of a [`Stack`](crate::compute::Stack), which computes a whole
     /// encoder as one operation; none where it has no terms for it.
     fn parts(&self) -> Option<Parts> {
         None
+    }
+}
+
+/// LN(x + f), or x + f where there is no norm.
+pub fn join(norm: Option<&Norm>, f: &Tensor, x: &Tensor) -> Result<Tensor> {
+    match norm {
+        Some(norm) => norm.add(f, x),
+        None => Ok((f + x)?),
     }
 }
 

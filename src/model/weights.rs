@@ -1,6 +1,7 @@
 //! Named weights of a base model, looked up with their shapes checked.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
@@ -17,6 +18,8 @@ pub struct Weights {
     origin: PathBuf,
     dtype: DType,
     device: Device,
+    /// The full names of tensors that were asked for.
+    used: RefCell<BTreeSet<String>>,
 }
 
 impl Weights {
@@ -48,7 +51,36 @@ impl Weights {
             origin: origin.to_path_buf(),
             dtype,
             device: device.clone(),
+            used: RefCell::default(),
         }
+    }
+
+    /// The type weights are used as.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Where they are used.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Whether there is a tensor `name` (without the model prefix).
+    pub fn has(&self, name: &str) -> bool {
+        self.tensors.contains_key(&format!("{}{name}", self.prefix))
+    }
+
+    /// The tensors that nobody has asked for, by full name.
+    pub fn unused(&self) -> Vec<String> {
+        let used = self.used.borrow();
+        let all = self.tensors.keys();
+        all.filter(|name| !used.contains(*name)).cloned().collect()
+    }
+
+    /// The tensors outside the base itself, as a task model has for its head, by full name.
+    pub fn outside(&self) -> impl Iterator<Item = (&String, &Tensor)> {
+        let outside = |name: &str| !self.prefix.is_empty() && !name.starts_with(self.prefix);
+        self.tensors.iter().filter(move |(name, _)| outside(name))
     }
 
     /// The tensor `name` (without the model prefix), which must have this shape.
@@ -64,6 +96,7 @@ impl Weights {
                 tensor.dims()
             );
         }
+        self.used.borrow_mut().insert(full);
         Ok(tensor.to_dtype(self.dtype)?.to_device(&self.device)?)
     }
 
@@ -72,6 +105,13 @@ impl Weights {
         let weight = self.get(&format!("{name}.weight"), &[output, input])?;
         let bias = self.get(&format!("{name}.bias"), &[output])?;
         FrozenLinear::new(weight, Some(bias))
+    }
+
+    /// The same of a weight stored as `[in, out]`, GPT-2's `Conv1D`.
+    pub fn conv1d(&self, name: &str, input: usize, output: usize) -> Result<FrozenLinear> {
+        let weight = self.get(&format!("{name}.weight"), &[input, output])?;
+        let bias = self.get(&format!("{name}.bias"), &[output])?;
+        FrozenLinear::new(weight.t()?, Some(bias))
     }
 
     /// The layer norm under `name`.
@@ -83,12 +123,14 @@ impl Weights {
         ))
     }
 
-    /// The hash of all weights: names, shapes and values as f32, in order. It tells a base model
+    /// The hash of the base's weights: names, shapes and values as f32, in order. It tells a base model
     /// whatever file and precision it came in.
     pub fn hash(&self) -> Result<String> {
         let mut hasher = blake3::Hasher::new_derive_key("tureen model weights 1");
         for (name, tensor) in &self.tensors {
-            let name = name.strip_prefix(self.prefix).unwrap_or(name);
+            let Some(name) = name.strip_prefix(self.prefix) else {
+                continue;
+            };
             hasher.update(name.as_bytes());
             hasher.update(format!("{:?}", tensor.dims()).as_bytes());
             let values = tensor

@@ -190,7 +190,7 @@ impl Recipe for Linear {
     fn tensors(&self) -> Result<Tensors> {
         match self.members[0].kind().mixing() {
             Mixing::Entries => self.entries(),
-            Mixing::Factors { .. } => self.lora.mix(&self.members, &self.weights),
+            Mixing::Factors => self.lora.mix(&self.members, &self.weights),
         }
     }
 
@@ -210,7 +210,7 @@ impl Recipe for Linear {
     fn parameter_count(&self) -> Result<usize> {
         match self.members[0].kind().mixing() {
             Mixing::Entries => self.members[0].parameter_count(),
-            Mixing::Factors { .. } => self.lora.parameter_count(&self.members),
+            Mixing::Factors => self.lora.parameter_count(&self.members),
         }
     }
 }

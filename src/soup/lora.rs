@@ -9,8 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use nalgebra::DMatrix;
 use serde_json::{Value, json};
 
-use crate::adapter::kind::Mixing;
-use crate::adapter::{Adapter, Kind, Lora, Name, Tensors};
+use crate::adapter::{Adapter, Factors, Kind, Lora, Name, Tensors, factors};
 use crate::{Result, bail};
 
 /// A rule for mixing LoRA's A and B.
@@ -37,10 +36,15 @@ pub enum LoraMixing {
 
 /// What a member contributes to one matrix.
 struct Part<'a> {
-    a: &'a Tensor,
-    b: &'a Tensor,
+    factors: &'a Factors,
     weight: f64,
-    scale: f64,
+}
+
+impl Part<'_> {
+    /// The weight times the scale before B A.
+    fn share(&self) -> f64 {
+        self.weight * self.factors.scale
+    }
 }
 
 impl LoraMixing {
@@ -64,7 +68,6 @@ impl LoraMixing {
                 None => bail!("{} has no low-rank factors to mix", member.name()),
             }
         }
-        let targets = loras.iter().flat_map(|l| l.targets.clone()).collect();
         let first = &loras[0];
         let (r, alpha) = match self {
             // The factors carry their scales, so alpha = r.
@@ -81,13 +84,31 @@ impl LoraMixing {
             bail!("ranks {} and {} cannot be mixed factor by factor", first.r, other.r; hint: "lora: \"delta\" takes any ranks");
         }
         let rescaled = matches!(self, Self::Factors | Self::NegateB);
-        if rescaled && let Some(other) = loras.iter().find(|l| l.scale() != first.scale()) {
+        let same = |l: &&Lora| {
+            let patterns =
+                |stem: &str| l.modules.alpha(stem).is_some() || l.modules.rank(stem).is_some();
+            l.scale("") == first.scale("") && !patterns("")
+        };
+        if rescaled && let Some(other) = loras.iter().find(|l| !same(l)) {
             bail!(
-                "scales {} and {} cannot be mixed factor by factor", first.scale(), other.scale();
+                "scales {} and {} cannot be mixed factor by factor", first.scale(""), other.scale("");
                 hint: "lora: \"delta\" takes any scales"
             );
         }
-        Ok(Arc::new(Lora::new(r, alpha, targets)?))
+        let mut modules = first.modules.clone();
+        for (lora, member) in loras.iter().zip(members).skip(1) {
+            let of =
+                |e: crate::Error| e.within(format!("{} and {}", members[0].name(), member.name()));
+            modules = modules.union(&lora.modules).map_err(of)?;
+        }
+        Ok(Arc::new(Lora {
+            r,
+            alpha,
+            // What the factors carry is the whole scale.
+            stabilised: first.stabilised && rescaled,
+            modules: if rescaled { modules } else { modules.plain() },
+            ..first.clone()
+        }))
     }
 
     /// The number of weights of the mixture.
@@ -96,8 +117,16 @@ impl LoraMixing {
             Self::Delta => members.iter().map(Adapter::parameter_count).sum(),
             Self::Svd { rank } => {
                 let tensors = members[0].tensors()?;
-                let sides = tensors.iter().map(|(name, t)| side(name, t)).sum::<usize>();
-                Ok(rank * sides)
+                let groups = factors(&members[0])?;
+                let side = |(name, t): (&Name, &Tensor)| {
+                    let stem = name.as_str().rsplit_once('.').map_or("", |(stem, _)| stem);
+                    let groups = groups.get(stem).map_or(1, |f| f.groups);
+                    match name.as_str().ends_with("lora_A") {
+                        true => groups * side(name, t),
+                        false => side(name, t),
+                    }
+                };
+                Ok(rank * tensors.iter().map(side).sum::<usize>())
             }
             _ => members[0].parameter_count(),
         }
@@ -105,28 +134,15 @@ impl LoraMixing {
 
     /// The mixture's tensors. A matrix that only some members adapt is mixed of those.
     pub(super) fn mix(self, members: &[Adapter], weights: &[f64]) -> Result<Tensors> {
-        let tensors = members
-            .iter()
-            .map(Adapter::tensors)
-            .collect::<Result<Vec<_>>>()?;
+        let factors = members.iter().map(factors).collect::<Result<Vec<_>>>()?;
         let mut matrices: BTreeMap<&str, Vec<Part<'_>>> = BTreeMap::new();
-        for ((member, tensors), weight) in members.iter().zip(&tensors).zip(weights) {
-            let Mixing::Factors { scale } = member.kind().mixing() else {
-                bail!("{} has no low-rank factors to mix", member.name());
-            };
-            for (name, a) in tensors.iter() {
-                let Some(stem) = name.as_str().strip_suffix(".lora_A") else {
-                    continue;
-                };
-                let Some(b) = tensors.get(&Name::new(format!("{stem}.lora_B"))) else {
-                    bail!("{} has {name} but no {stem}.lora_B", member.name());
-                };
-                matrices.entry(stem).or_default().push(Part {
-                    a,
-                    b,
-                    weight: *weight,
-                    scale,
-                });
+        for (own, weight) in factors.iter().zip(weights) {
+            for (stem, factors) in own {
+                let (factors, weight) = (factors, *weight);
+                matrices
+                    .entry(stem)
+                    .or_default()
+                    .push(Part { factors, weight });
             }
         }
         let mut mixed = Tensors::new();
@@ -149,21 +165,31 @@ impl LoraMixing {
                 Ok(terms.try_fold(first, |sum, term| sum + term?)?)
             };
             Ok((
-                total(parts.iter().map(|p| (p.a.clone(), of_a(p))).collect())?,
-                total(parts.iter().map(|p| (p.b.clone(), of_b(p))).collect())?,
+                total(
+                    parts
+                        .iter()
+                        .map(|p| (p.factors.a.clone(), of_a(p)))
+                        .collect(),
+                )?,
+                total(
+                    parts
+                        .iter()
+                        .map(|p| (p.factors.b.clone(), of_b(p)))
+                        .collect(),
+                )?,
             ))
         };
         match self {
             Self::Delta => joined(parts),
             Self::Svd { rank } => {
                 let (a, b) = joined(parts)?;
-                truncated(&a, &b, rank)
+                grouped(&a, &b, parts, |a, b| truncated(a, b, rank))
             }
             Self::Factors => sum(|p| p.weight, |p| p.weight),
             Self::NegateB => sum(|p| p.weight.abs(), |p| p.weight),
             Self::SqrtFactors => sum(
-                |p| (p.weight * p.scale).signum() * (p.weight * p.scale).abs().sqrt(),
-                |p| (p.weight * p.scale).abs().sqrt(),
+                |p| p.share().signum() * p.share().abs().sqrt(),
+                |p| p.share().abs().sqrt(),
             ),
         }
     }
@@ -175,14 +201,49 @@ fn side(name: &Name, tensor: &Tensor) -> usize {
     tensor.dims().get(long).copied().unwrap_or(0)
 }
 
-/// The factors side by side, with their scales in A.
+/// The factors side by side, with their scales in A. Where several A's lie on top of each other,
+/// each for its own rows of B, each of them grows by itself.
 fn joined(parts: &[Part<'_>]) -> Result<(Tensor, Tensor)> {
-    let a = parts
-        .iter()
-        .map(|p| p.a * (p.weight * p.scale))
-        .collect::<candle_core::Result<Vec<_>>>()?;
-    let b: Vec<&Tensor> = parts.iter().map(|p| p.b).collect();
+    let groups = groups(parts)?;
+    let mut a = Vec::with_capacity(groups * parts.len());
+    for g in 0..groups {
+        for part in parts {
+            let rank = part.factors.b.dim(1)?;
+            let own = part.factors.a.narrow(0, g * rank, rank)?;
+            a.push((own * part.share())?);
+        }
+    }
+    let b: Vec<&Tensor> = parts.iter().map(|p| &p.factors.b).collect();
     Ok((Tensor::cat(&a, 0)?, Tensor::cat(&b, 1)?))
+}
+
+fn groups(parts: &[Part<'_>]) -> Result<usize> {
+    let first = parts.first().map_or(1, |p| p.factors.groups);
+    match parts.iter().find(|p| p.factors.groups != first) {
+        None => Ok(first),
+        Some(other) => bail!(
+            "{first} and {} factors for the sites of one map cannot be mixed",
+            other.factors.groups
+        ),
+    }
+}
+
+/// Does something to each group of factors by itself.
+fn grouped(
+    a: &Tensor,
+    b: &Tensor,
+    parts: &[Part<'_>],
+    of: impl Fn(&Tensor, &Tensor) -> Result<(Tensor, Tensor)>,
+) -> Result<(Tensor, Tensor)> {
+    let groups = groups(parts)?;
+    let (rows, out) = (a.dim(0)? / groups, b.dim(0)? / groups);
+    let (mut all_a, mut all_b) = (Vec::new(), Vec::new());
+    for g in 0..groups {
+        let (a, b) = of(&a.narrow(0, g * rows, rows)?, &b.narrow(0, g * out, out)?)?;
+        all_a.push(a);
+        all_b.push(b);
+    }
+    Ok((Tensor::cat(&all_a, 0)?, Tensor::cat(&all_b, 0)?))
 }
 
 /// B A cut to `rank`: with QR of B and of A's transpose, only the small core is decomposed, so the

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use candle_core::Tensor;
 
-use crate::adapter::{Head, Kind, Labels, Tensors, on_model};
+use crate::adapter::{Form, Head, Kind, Labels, Tensors, on_model};
 use crate::compute::{random::Stream, threads};
 use crate::data::batch::training_batches;
 use crate::data::{Dataset, Split};
@@ -53,7 +53,7 @@ pub fn steps(
     if batch == 0 || seq == 0 || repeat == 0 {
         bail!("steps: expected a batch, a length and repetitions of at least 1");
     }
-    let positions = model.config().max_position_embeddings;
+    let positions = model.config().positions();
     if seq > positions {
         bail!("steps: texts of {seq} tokens, but the model has {positions} positions");
     }
@@ -85,6 +85,7 @@ pub fn steps(
             encodings,
         },
         adapter: track(&adapter, model)?,
+        form: Form::default(),
         head: track(&head, model)?,
     };
     let rows: Vec<usize> = (0..batch).collect();
@@ -93,9 +94,12 @@ pub fn steps(
         name: "random".into(),
         dataset: None,
         labels,
+        form: Form::default(),
         tensors: on_model(&head, model)?,
     };
-    let sites = options.kind.sites(&on_model(&adapter, model)?)?;
+    let sites = options
+        .kind
+        .sites(&on_model(&adapter, model)?, model.config())?;
     let members: Vec<&Encoding> = learner.rows.encodings.iter().collect();
     threads::in_pool(|| {
         let train_ms = median(repeat, context, || {
@@ -105,8 +109,8 @@ pub fn steps(
         })?;
         let eval_ms = median(repeat, context, || {
             let inputs = model.pad(&members)?;
-            let hidden = model.forward_first(&inputs, sites.as_ref(), &Noise::default())?;
-            head.forward(&hidden, &Noise::default())?;
+            let hidden = model.forward_summary(&inputs, sites.as_ref(), &Noise::default())?;
+            head.forward(model, &hidden, &Noise::default())?;
             Ok(())
         })?;
         let products = Products::of(model, batch * seq)?;
@@ -134,7 +138,7 @@ pub fn epoch(
         lr: 1e-4,
         ..TrainOptions::new(kind, 0)
     };
-    let max_length = max_length.min(model.config().max_position_embeddings);
+    let max_length = max_length.min(model.config().positions());
     let start = Instant::now();
     let rows = Encoded::of(model, data, Split::Train, &labels, max_length)?;
     if rows.encodings.is_empty() {
@@ -145,6 +149,7 @@ pub fn epoch(
         options: &options,
         rows,
         adapter: track(&initial(options.kind.as_ref(), model, 0)?, model)?,
+        form: Form::default(),
         head: track(&fresh_head(model, &labels)?, model)?,
     };
     let lengths = learner.lengths();
@@ -207,10 +212,8 @@ impl Products {
 }
 
 fn fresh_head(model: &Model, labels: &Labels) -> Result<Tensors> {
-    Head::parameters(model.config().hidden_size, labels)
-        .into_iter()
-        .map(|p| Ok((p.name.clone(), p.init.draw(0, &p.name, &p.shape)?)))
-        .collect()
+    let parameters = Head::parameters(model.config().hidden_size, labels)?;
+    super::trainer::draw(parameters, 0, model)
 }
 
 fn median(repeat: usize, context: &Context, mut work: impl FnMut() -> Result<()>) -> Result<f64> {

@@ -1,8 +1,10 @@
 //! The gradients of one batch: what tests and SNIP use.
 
+use std::collections::BTreeMap;
+
 use candle_core::DType;
 
-use crate::adapter::{Adapter, Head, Tensors, head_forward};
+use crate::adapter::{Adapter, Head, Tensors, head_forward, head_states, on_model};
 use crate::data::batch::training_batches;
 use crate::data::{Dataset, Split};
 use crate::evaluate::Encoded;
@@ -33,9 +35,18 @@ pub fn gradients_of(
     let own = track(&*adapter.tensors()?, model)?;
     let of_head = track(&head.tensors, model)?;
     let noise = Noise::default();
-    let sites = adapter.kind().sites(&tracked(&own))?;
-    let hidden = model.forward_first(inputs, sites.as_ref(), &noise)?;
-    let logits = head_forward(&tracked(&of_head), &hidden, &noise)?;
+    // The base's own table of tokens is not trained.
+    let of_head: BTreeMap<_, _> = of_head
+        .into_iter()
+        .filter(|(name, _)| !head.form.is_frozen(name))
+        .collect();
+    let mut all = tracked(&of_head);
+    for (name, tensor) in &on_model(&head.tensors, model)? {
+        all.entry(name.clone()).or_insert_with(|| tensor.clone());
+    }
+    let sites = adapter.kind().sites(&tracked(&own), model.config())?;
+    let hidden = head_states(&head.form, model, inputs, sites.as_ref(), &noise)?;
+    let logits = head_forward(&head.form, &all, model, &hidden, &noise)?;
     if let Targets::Classes(classes) = targets {
         let (rows, outputs) = logits.dims2()?;
         let classes = classes.to_dtype(DType::U32)?.to_vec1::<u32>()?;
@@ -96,7 +107,7 @@ pub fn gradients_over(
         let targets = targets(&gold, &head.labels, model.dtype(), model.device())?;
         let found = gradients_of(model, adapter, head, &model.pad(&members)?, &targets)?;
         for (name, gradient) in found.grads {
-            if name.as_str().starts_with("heads.") {
+            if head.tensors.contains_key(&name) {
                 continue;
             }
             let total = match sum.remove(&name) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use candle_core::{DType, Var};
 use rayon::prelude::*;
 
-use crate::adapter::{Name, Tensors, head_forward};
+use crate::adapter::{Form, Name, Tensors, head_forward};
 use crate::compute::{Dropout, random::Stream};
 use crate::data::batch::micro_batches;
 use crate::evaluate::Encoded;
@@ -23,6 +23,8 @@ pub(super) struct Learner<'a> {
     pub options: &'a TrainOptions,
     pub rows: Encoded,
     pub adapter: BTreeMap<Name, Var>,
+    /// What the head is made of.
+    pub form: Form,
     pub head: BTreeMap<Name, Var>,
 }
 
@@ -92,9 +94,15 @@ impl Learner<'_> {
         let members: Vec<&Encoding> = rows.iter().map(|&i| &self.rows.encodings[i]).collect();
         let noise = self.noise(rows, epoch)?;
         let inputs = self.model.pad(&members)?;
-        let sites = self.options.kind.sites(&tracked(&self.adapter))?;
-        let hidden = self.model.forward_first(&inputs, sites.as_ref(), &noise)?;
-        let logits = head_forward(&tracked(&self.head), &hidden, &noise)?;
+        let sites = self
+            .options
+            .kind
+            .sites(&tracked(&self.adapter), self.model.config())?;
+        let hidden = self
+            .model
+            .forward_summary(&inputs, sites.as_ref(), &noise)?;
+        let head = tracked(&self.head);
+        let logits = head_forward(&self.form, &head, self.model, &hidden, &noise)?;
         let gold: Vec<f64> = rows.iter().map(|&i| self.rows.gold[i]).collect();
         let device = self.model.device();
         let targets = targets(&gold, &self.rows.labels, self.model.dtype(), device)?;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use candle_core::Var;
 use serde_json::{Value, json};
 
+use crate::adapter::kind::Parameter;
 use crate::adapter::{
-    Adapter, Base, Epoch, Head, Kind, Labels, Name, Parts, Tensors, Training, on_model,
+    Adapter, Base, Epoch, Form, Head, Kind, Labels, Name, Parts, Tensors, Training, on_model,
 };
 use crate::compute::{random::Stream, threads};
 use crate::data::batch::training_batches;
@@ -112,7 +113,7 @@ pub fn train(
     let max_length = options
         .max_length
         .unwrap_or_else(|| model.max_length())
-        .min(model.config().max_position_embeddings);
+        .min(model.config().positions());
     let described = options.describe(model, max_length);
     let id = Id::of_recipe(
         "train/1",
@@ -145,6 +146,7 @@ pub fn train(
             name: data.name().to_string(),
             dataset: Some(data.id().to_string()),
             labels: trained.labels,
+            form: trained.form,
             tensors: trained.head,
         }],
         mask: options.from.as_ref().and_then(|a| a.mask().cloned()),
@@ -168,13 +170,16 @@ pub fn train(
 
 /// The initial tensors of a kind under a seed: the shared initialisation of a study.
 pub fn initial(kind: &dyn Kind, model: &Model, init_seed: u64) -> Result<Tensors> {
-    kind.parameters(model.config())?
-        .into_iter()
-        .map(|p| {
-            let tensor = p.init.draw(init_seed, &p.name, &p.shape)?;
-            Ok((p.name, tensor))
-        })
-        .collect()
+    draw(kind.parameters(model.config())?, init_seed, model)
+}
+
+/// Draws tensors under a seed.
+pub(super) fn draw(parameters: Vec<Parameter>, seed: u64, model: &Model) -> Result<Tensors> {
+    let one = |p: Parameter| {
+        let tensor = p.init.draw(seed, &p.name, &p.shape, model)?;
+        Ok((p.name, tensor))
+    };
+    parameters.into_iter().map(one).collect()
 }
 
 struct Run<'a> {
@@ -187,6 +192,7 @@ struct Run<'a> {
 
 struct Trained {
     tensors: Tensors,
+    form: Form,
     head: Tensors,
     labels: Labels,
     best_epoch: usize,
@@ -210,25 +216,20 @@ impl<'a> Run<'a> {
             Some(start) => {
                 start.fits(model)?;
                 let own = start.head_for(data).ok().filter(|h| h.labels == labels);
-                (
-                    start.tensors()?.as_ref().clone(),
-                    own.map(|h| h.tensors.clone()),
-                )
+                (start.tensors()?.as_ref().clone(), own.cloned())
             }
             None => (
                 initial(options.kind.as_ref(), model, options.init_seed)?,
                 None,
             ),
         };
-        let head = match head {
-            Some(head) => head,
-            None => Head::parameters(model.config().hidden_size, &labels)
-                .into_iter()
-                .map(|p| {
-                    let tensor = p.init.draw(options.init_seed, &p.name, &p.shape)?;
-                    Ok((p.name, tensor))
-                })
-                .collect::<Result<_>>()?,
+        let (form, head) = match head {
+            Some(head) => (head.form, head.tensors),
+            None => {
+                let parameters = Head::parameters(model.config().hidden_size, &labels)?;
+                let head = draw(parameters, options.init_seed, model)?;
+                (Form::default(), head)
+            }
         };
         Ok(Self {
             model,
@@ -239,6 +240,7 @@ impl<'a> Run<'a> {
                 options,
                 rows,
                 adapter: track(&tensors, model)?,
+                form,
                 head: track(&head, model)?,
             },
             validation,
@@ -311,6 +313,7 @@ impl<'a> Run<'a> {
         };
         Ok(Trained {
             tensors,
+            form: self.learner.form.clone(),
             head,
             labels: self.learner.rows.labels.clone(),
             best_epoch,
@@ -336,11 +339,12 @@ impl<'a> Run<'a> {
             return Ok(None);
         }
         let tensors = on_model(&freeze(&self.learner.adapter)?, self.model)?;
-        let sites = self.options.kind.sites(&tensors)?;
+        let sites = self.options.kind.sites(&tensors, self.model.config())?;
         let head = Head {
             name: self.data.name().to_string(),
             dataset: None,
             labels: self.learner.rows.labels.clone(),
+            form: self.learner.form.clone(),
             tensors: freeze(&self.learner.head)?,
         };
         let (model, rows) = (self.model, &self.validation);

@@ -1,16 +1,119 @@
-//! Adapters on disk, one file a library.
+//! Adapters on disk, one folder a library.
 
 pub mod adapterhub;
+mod card;
+mod convert;
 pub mod own;
-mod tensorfile;
+pub mod peft;
+mod place;
 
-pub use adapterhub::{load, save};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
-use std::collections::BTreeMap;
+use serde_json::Value;
 
-use candle_core::Tensor;
+use super::value::Adapter;
+use crate::{Error, Result, bail};
 
-/// The bytes of a safetensors file with these tensors as f32.
-pub fn encode_tensors(tensors: &BTreeMap<String, Tensor>) -> crate::Result<Vec<u8>> {
-    tensorfile::encode(tensors, None)
+pub use convert::{to_names, to_sites};
+
+/// A library's layout of an adapter's folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// That of `adapters` 1.3.0.
+    AdapterHub,
+    /// That of `peft` 0.21.
+    Peft,
+}
+
+impl FromStr for Format {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "adapterhub" => Ok(Self::AdapterHub),
+            "peft" => Ok(Self::Peft),
+            _ => bail!("unknown format {name:?}; known: adapterhub, peft"),
+        }
+    }
+}
+
+/// Loads an adapter's folder in either library's layout. Needs no base model.
+pub fn load(folder: &Path) -> Result<Adapter> {
+    if !folder.is_dir() {
+        let what = if folder.exists() {
+            "not a folder"
+        } else {
+            "no such folder"
+        };
+        return Err(Error::at_path(folder, what)
+            .hint("expected an adapter's folder with adapter_config.json"));
+    }
+    let path = folder.join(CONFIG);
+    if !path.is_file() {
+        return Err(no_config(folder));
+    }
+    let json = read_json(&path)?;
+    if json.get("config").is_some() {
+        return adapterhub::load(folder, &json);
+    }
+    if json.get("peft_type").is_some() {
+        return peft::load(folder, &json);
+    }
+    Err(
+        Error::at_path(&path, "neither \"config\" nor \"peft_type\"")
+            .hint("expected the configuration of an AdapterHub or a PEFT adapter"),
+    )
+}
+
+/// Saves an adapter to `folder` with its head; with several heads, to one sub-folder a head.
+/// Without a format it is the one that its kind is at home in. Returns the folders written.
+pub fn save(adapter: &Adapter, folder: &Path, format: Option<Format>) -> Result<Vec<PathBuf>> {
+    let format = match format {
+        Some(format) => format,
+        None if peft::is_home(adapter) => Format::Peft,
+        None => Format::AdapterHub,
+    };
+    let heads = adapter.heads();
+    if heads.len() < 2 {
+        place::save_one(adapter, heads.first(), folder, format)?;
+        return Ok(vec![folder.to_path_buf()]);
+    }
+    let mut folders: Vec<PathBuf> = Vec::new();
+    for head in heads {
+        // A head's name comes from a file or a script and must stay within the folder.
+        let mut own = folder.join(place::plain(&head.name));
+        while folders.contains(&own) {
+            own.as_mut_os_string().push("_");
+        }
+        place::save_one(adapter, Some(head), &own, format)?;
+        folders.push(own);
+    }
+    Ok(folders)
+}
+
+/// The configuration's file, in both layouts.
+const CONFIG: &str = "adapter_config.json";
+
+/// An error that names the adapters in sub-folders, where there are any.
+fn no_config(folder: &Path) -> Error {
+    let error = Error::at_path(&folder.join(CONFIG), "no such file");
+    let inside = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<String> = inside
+        .filter(|entry| entry.path().join(CONFIG).is_file())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    match names.is_empty() {
+        true => error.hint("expected an adapter's folder in AdapterHub's or PEFT's layout"),
+        false => error.hint(format!(
+            "the folder has several adapters, name one of them: {}",
+            names.join(", ")
+        )),
+    }
+}
+
+fn read_json(path: &Path) -> Result<Value> {
+    let text = std::fs::read_to_string(path).map_err(|e| Error::at_path(path, e))?;
+    serde_json::from_str(&text).map_err(|e| Error::at_path(path, format!("not valid JSON: {e}")))
 }

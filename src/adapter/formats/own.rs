@@ -12,14 +12,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::adapter::{
-    Adapter, Base, Head, Labels, Name, Parts, Selection, Tensors, Training, kind,
+    Adapter, Base, Form, Head, Labels, Name, Parts, Selection, Tensors, Training, kind,
 };
 use crate::data::Dataset;
 use crate::prune::Mask;
 use crate::study::Id;
 use crate::{Error, Result};
 
-use super::tensorfile;
+use crate::tensorfile;
 
 #[derive(Serialize, Deserialize)]
 struct Header {
@@ -35,6 +35,9 @@ struct HeadHeader {
     name: String,
     dataset: Option<String>,
     labels: Labels,
+    /// As AdapterHub writes it; the default where it is missing.
+    #[serde(default)]
+    config: Option<Value>,
 }
 
 /// The bytes of an adapter.
@@ -66,6 +69,7 @@ pub fn encode(adapter: &Adapter) -> Result<Vec<u8>> {
                 name: h.name.clone(),
                 dataset: h.dataset.clone(),
                 labels: h.labels.clone(),
+                config: Some(h.form.config(&h.labels, parts.base.hidden_size)),
             })
             .collect(),
     };
@@ -113,13 +117,19 @@ pub fn decode(bytes: &[u8], id: Id, domain: Option<Dataset>) -> Result<Adapter> 
             .heads
             .into_iter()
             .zip(heads)
-            .map(|(h, tensors)| Head {
-                name: h.name,
-                dataset: h.dataset,
-                labels: h.labels,
-                tensors,
+            .map(|(h, tensors)| {
+                Ok(Head {
+                    name: h.name,
+                    dataset: h.dataset,
+                    labels: h.labels,
+                    form: match &h.config {
+                        Some(config) => Form::read(config)?,
+                        None => Form::default(),
+                    },
+                    tensors,
+                })
             })
-            .collect(),
+            .collect::<Result<_>>()?,
         mask,
         training: header.training,
         domain,

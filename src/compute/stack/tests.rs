@@ -57,6 +57,8 @@ fn stack(dtype: DType) -> Stack {
         positions: &random(&[8, WIDTH], "positions", dtype),
         types: &random(&[2, WIDTH], "types", dtype),
         norm: of(2 * LAYERS),
+        projection: None,
+        order: Order::Place,
     };
     Stack::new(&embeddings, &blocks, 2, Precision::F32)
         .unwrap()
@@ -139,7 +141,7 @@ fn gradients_of_bottlenecks_match_differences() {
             for layer in 0..LAYERS {
                 let f = |t: &[Tensor]| {
                     let parts = joined((layer, site), join, t)?;
-                    stack.forward(texts(true), parts, Tokens::First)
+                    stack.forward(texts(true), parts, Tokens::Summary)
                 };
                 check::gradients(&bottleneck(DType::F64), f);
             }
@@ -157,7 +159,7 @@ fn gradients_of_low_rank_changes_match_differences() {
             random(&[to, 2], "b", DType::F64),
         ];
         for layer in 0..LAYERS {
-            for tokens in [Tokens::First, Tokens::Kept, Tokens::All] {
+            for tokens in [Tokens::Summary, Tokens::Kept, Tokens::All] {
                 check::gradients(&t, |t| {
                     let mut parts = Parts::default();
                     parts.low_rank(layer, site, &t[0], &t[1], 1.5)?;
@@ -177,7 +179,7 @@ fn gradients_in_f32_are_those_in_f64() -> Result<()> {
         let b = Var::from_tensor(&random(&[to, 2], "b", dtype))?;
         let mut parts = Parts::default();
         parts.low_rank(0, site, a.as_tensor(), b.as_tensor(), 1.5)?;
-        let states = stack(dtype).forward(texts(true), parts, Tokens::First)?;
+        let states = stack(dtype).forward(texts(true), parts, Tokens::Summary)?;
         let weights = random(states.dims(), "weighting", dtype);
         let grads = (states * weights)?.sum_all()?.backward()?;
         let of = |var: &Var| grads.get(var).expect("a gradient").clone();
@@ -204,7 +206,7 @@ fn several_parts_get_gradients_together() {
         parts.low_rank(1, LinearSite::Query, &t[4], &t[5], 0.5)?;
         let maps = ((&t[0], &t[1]), (&t[2], &t[3]));
         parts.bottleneck(0, SublayerSite::FeedForward, maps.0, maps.1, joins()[2])?;
-        stack.forward(texts(true), parts, Tokens::First)
+        stack.forward(texts(true), parts, Tokens::Summary)
     });
 }
 
@@ -221,7 +223,7 @@ fn the_first_token_is_that_of_all() -> Result<()> {
     };
     for noise in [false, true] {
         let first = of(Tokens::Kept, noise)?.narrow(1, 0, 1)?;
-        check::close(&of(Tokens::First, noise)?, &first, 1e-6);
+        check::close(&of(Tokens::Summary, noise)?, &first, 1e-6);
     }
     // Padding is asked for too: it attends to the text, which does not see it.
     let (all, text) = (of(Tokens::All, false)?, of(Tokens::Kept, false)?);
@@ -250,7 +252,7 @@ fn a_text_does_not_depend_on_its_batch_nor_on_threads() -> Result<()> {
     let t = bottleneck(DType::F32);
     check::threads(&t, |t| {
         let parts = joined((0, SublayerSite::Attention), joins()[5], t)?;
-        stack.forward(batch(50, 7), parts, Tokens::First)
+        stack.forward(batch(50, 7), parts, Tokens::Summary)
     });
     Ok(())
 }
@@ -273,7 +275,7 @@ fn several_adapters_together_are_each_alone() -> Result<()> {
             low.low_rank(0, LinearSite::Key, &a, &b, 1.0)?;
             parts.insert(0, low);
         }
-        for tokens in [Tokens::First, Tokens::Kept] {
+        for tokens in [Tokens::Summary, Tokens::Kept] {
             let together = stack.forward_each(&texts(false), parts.clone(), tokens)?;
             assert_eq!(together.len(), parts.len());
             for (found, parts) in together.iter().zip(&parts) {
@@ -291,7 +293,7 @@ fn nothing_is_recorded_without_variables() -> Result<()> {
     let t = bottleneck(DType::F32);
     let run = |t: &[Tensor]| {
         let parts = joined((0, SublayerSite::FeedForward), joins()[3], t)?;
-        stack.forward(texts(false), parts, Tokens::First)
+        stack.forward(texts(false), parts, Tokens::Summary)
     };
     assert!(!run(&t)?.track_op());
     let mut t = t;
@@ -308,16 +310,16 @@ fn empty_batches_and_misfits() -> Result<()> {
     let mut none = texts(false);
     (none.ids, none.types) = (Vec::new(), Vec::new());
     none.mask = Mask::all(0, 5);
-    let out = stack.forward(none, Parts::default(), Tokens::First)?;
+    let out = stack.forward(none, Parts::default(), Tokens::Summary)?;
     assert_eq!(out.dims(), [0, 1, WIDTH]);
 
     let mut unknown = texts(false);
     unknown.ids[3] = 20;
     let parts = Parts::default();
-    assert!(stack.forward(unknown, parts, Tokens::First).is_err());
+    assert!(stack.forward(unknown, parts, Tokens::Summary).is_err());
     let t = bottleneck(DType::F32);
     let parts = joined((LAYERS, SublayerSite::Attention), joins()[0], &t)?;
-    assert!(stack.forward(texts(false), parts, Tokens::First).is_err());
+    assert!(stack.forward(texts(false), parts, Tokens::Summary).is_err());
     let mut parts = Parts::default();
     let (a, b) = (Tensor::zeros((2, 5), DType::F32, &Device::Cpu)?, &t[2]);
     assert!(parts.low_rank(0, LinearSite::Query, &a, b, 1.0).is_err());

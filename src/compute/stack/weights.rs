@@ -125,6 +125,41 @@ pub struct EmbeddingWeights<'a> {
     pub types: &'a Tensor,
     /// Weight, bias and epsilon.
     pub norm: (&'a Tensor, &'a Tensor, f64),
+    /// From the embeddings' width to the blocks', where they differ.
+    pub projection: Option<&'a FrozenLinear>,
+    /// Which position a token has.
+    pub order: Order,
+}
+
+/// Which position a token has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// Its place in the text, from 0.
+    #[default]
+    Place,
+    /// RoBERTa's: counted among the tokens that are not this padding one, from its id + 1; the
+    /// padding token itself has its id for a position.
+    After(u32),
+}
+
+impl Order {
+    /// The positions of a text's tokens.
+    pub fn positions(self, ids: &[u32]) -> Vec<u32> {
+        match self {
+            Self::Place => (0..ids.len() as u32).collect(),
+            Self::After(padding) => {
+                let mut last = padding;
+                let place = |&id: &u32| match id == padding {
+                    true => padding,
+                    false => {
+                        last += 1;
+                        last
+                    }
+                };
+                ids.iter().map(place).collect()
+            }
+        }
+    }
 }
 
 /// The embeddings of a stack.
@@ -134,10 +169,14 @@ pub struct Embeddings<T> {
     positions: Tensor,
     types: Tensor,
     pub norm: Norm<T>,
+    pub projection: Option<Linear<T>>,
+    order: Order,
 }
 
 impl<T: Real> Embeddings<T> {
     pub fn new(weights: &EmbeddingWeights<'_>) -> Result<Self> {
+        // Whatever the blocks multiply in: it is one small product of many.
+        let projection = weights.projection.map(|p| Linear::new(p, Precision::F32));
         let tables = [weights.words, weights.positions, weights.types];
         let [words, positions, types] = tables.map(Tensor::contiguous);
         Ok(Self {
@@ -145,10 +184,20 @@ impl<T: Real> Embeddings<T> {
             positions: positions?,
             types: types?,
             norm: norm(weights.norm)?,
+            projection: projection.transpose()?,
+            order: weights.order,
         })
     }
 
-    /// Writes the sums of the embeddings of a text to `out`, `[tokens, hidden]`.
+    /// The width of the states that enter the first block.
+    pub fn out_width(&self) -> usize {
+        match &self.projection {
+            Some(projection) => projection.out_width(),
+            None => self.norm.weight.len(),
+        }
+    }
+
+    /// Writes the sums of the embeddings of a text to `out`, `[tokens, width]`.
     pub fn sum(&self, ids: &[u32], types: &[u32], out: &mut [T]) -> candle_core::Result<()> {
         let tables = [&self.words, &self.types, &self.positions].map(values);
         let [words, kinds, positions] = &tables;
@@ -156,12 +205,13 @@ impl<T: Real> Embeddings<T> {
         let positions = positions.slice::<T>()?;
         let width = self.norm.weight.len();
         let of = |i: usize| i * width..(i + 1) * width;
-        for (at, (out, (&id, &kind))) in out
+        let places = self.order.positions(ids);
+        for ((out, at), (&id, &kind)) in out
             .chunks_exact_mut(width)
+            .zip(places)
             .zip(ids.iter().zip(types))
-            .enumerate()
         {
-            let (id, kind) = (id as usize, kind as usize);
+            let (id, kind, at) = (id as usize, kind as usize, at as usize);
             let rows = (
                 words.get(of(id)),
                 kinds.get(of(kind)),

@@ -40,7 +40,7 @@ mod natives {
     #[rhai_fn(pure, return_raw)]
     pub fn save(context: NativeCallContext, adapter: &mut Adapter, path: &str) -> Fallible<()> {
         let folder = Session::of(&context)?.write_path(path)?;
-        formats::save(adapter, &folder)?;
+        formats::save(adapter, &folder, None)?;
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use crate::script::Fallible;
 use crate::script::Session;
 use crate::script::describe;
 use crate::script::{NativeSpec, OptionSpec, Options};
-use crate::train::{gradients_of, targets};
+use crate::train::{Gradients, Targets, gradients_of, targets};
 use crate::{Result, bail};
 
 /// The options of the natives here.
@@ -168,7 +168,10 @@ mod natives {
     pub fn logits(model: &mut Model, adapter: Adapter, inputs: Map) -> Fallible<Tensor> {
         let inputs = read_inputs(model, &inputs, &["labels"])?;
         let head = only_head(&adapter)?;
-        Ok(head.forward(&hidden(model, &adapter, &inputs)?, &Noise::default())?)
+        adapter.fits(model)?;
+        let tensors = crate::adapter::on_model(&*adapter.tensors()?, model)?;
+        let sites = adapter.kind().sites(&tensors, model.config())?;
+        Ok(head.logits(model, &inputs, sites.as_ref())?)
     }
 
     /// The mean loss of an adapter with its one head on `#{ input_ids, attention_mask, labels }`
@@ -283,7 +286,7 @@ fn tokens(model: &Model, texts: &Array, options: &Map) -> Result<Map> {
             let mut masked: Vec<usize> = encodings.iter().map(|e| e.ids.len()).collect();
             if padding.is_string() {
                 for e in &mut encodings {
-                    e.ids.resize(max_length, model.config().pad_token_id);
+                    e.ids.resize(max_length, model.pad_id());
                     e.type_ids.resize(max_length, 0);
                 }
             } else {
@@ -337,7 +340,7 @@ fn read_inputs(model: &Model, map: &Map, also: &[&str]) -> Result<Inputs> {
         &ids,
         mask.as_ref(),
         types.as_ref(),
-        [c.vocab_size, c.type_vocab_size, c.max_position_embeddings],
+        [c.vocab_size, c.type_vocab_size, c.positions()],
     )?;
     inputs.to_device(model.device())
 }
@@ -345,7 +348,7 @@ fn read_inputs(model: &Model, map: &Map, also: &[&str]) -> Result<Inputs> {
 fn hidden(model: &Model, adapter: &Adapter, inputs: &Inputs) -> Result<Tensor> {
     adapter.fits(model)?;
     let tensors = crate::adapter::on_model(&*adapter.tensors()?, model)?;
-    let sites = adapter.kind().sites(&tensors)?;
+    let sites = adapter.kind().sites(&tensors, model.config())?;
     model.forward(inputs, sites.as_ref(), &Noise::default())
 }
 
@@ -372,6 +375,22 @@ fn gradients_map(model: &Model, adapter: &Adapter, map: &Map) -> Result<Map> {
         bail!("inputs: labels are missing: one number a row");
     };
     let labels = to_tensor(labels)?;
+    if head.form.is_next_token() {
+        if labels.dims() != inputs.ids.dims() {
+            bail!(
+                "labels have shape {:?}, input_ids {:?}",
+                labels.dims(),
+                inputs.ids.dims()
+            );
+        }
+        return found_map(gradients_of(
+            model,
+            adapter,
+            head,
+            &inputs,
+            &Targets::Next(labels),
+        )?);
+    }
     let gold: Vec<f64> = match head.labels {
         Labels::Number => labels.to_dtype(DType::F64)?.flatten_all()?.to_vec1()?,
         _ => integers(&labels, "labels")?
@@ -389,7 +408,10 @@ fn gradients_map(model: &Model, adapter: &Adapter, map: &Map) -> Result<Map> {
         );
     }
     let targets = targets(&gold, &head.labels, model.dtype(), model.device())?;
-    let found = gradients_of(model, adapter, head, &inputs, &targets)?;
+    found_map(gradients_of(model, adapter, head, &inputs, &targets)?)
+}
+
+fn found_map(found: Gradients) -> Result<Map> {
     let grads: Map = found
         .grads
         .into_iter()

@@ -6,7 +6,6 @@ use candle_core::{DType, Device, Tensor};
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 
-use crate::model::read_safetensors;
 use crate::script::Fallible;
 use crate::script::Session;
 use crate::script::describe;
@@ -54,7 +53,7 @@ mod natives {
     #[rhai_fn(return_raw)]
     pub fn load_tensors(context: NativeCallContext, path: &str) -> Fallible<Map> {
         let file = Session::of(&context)?.read_path(path)?;
-        let tensors = read_safetensors(&file)?;
+        let tensors = crate::tensorfile::read(&file)?;
         Ok(tensors
             .into_iter()
             .map(|(k, v)| (k.into(), Dynamic::from(v)))
@@ -69,7 +68,7 @@ mod natives {
         for (name, value) in &tensors {
             named.insert(name.to_string(), to_tensor(value)?);
         }
-        let bytes = crate::adapter::formats::encode_tensors(&named)?;
+        let bytes = crate::tensorfile::encode(&named, None)?;
         Ok(write_atomic(&file, &bytes)?)
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 
-use crate::adapter::{Adapter, Bottleneck, Kind, Lora};
+use crate::adapter::{Adapter, Bottleneck, Kind, Lora, Reduction};
 use crate::data::Dataset;
 use crate::model::{LinearSite, Model};
 use crate::script::Fallible;
@@ -257,7 +257,7 @@ fn kind(options: &Options) -> Result<Arc<dyn Kind>> {
     }
     if name == "lora" {
         let targets = match options.value::<Array>("targets")? {
-            None => Lora::default().targets,
+            None => vec![LinearSite::Query, LinearSite::Value],
             Some(names) => names
                 .iter()
                 .map(|n| target(options, n))
@@ -268,7 +268,7 @@ fn kind(options: &Options) -> Result<Arc<dyn Kind>> {
     }
     let mut bottleneck = bottleneck(&name);
     if let Some(reduction) = options.maybe_float("reduction")? {
-        bottleneck.reduction_factor = reduction;
+        bottleneck.reduction = Reduction::All(reduction);
     }
     Ok(Arc::new(bottleneck))
 }

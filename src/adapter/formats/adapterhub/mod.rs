@@ -1,0 +1,251 @@
+//! AdapterHub folders, as `adapters` 1.3.0 writes and reads them, and its predecessors.
+//!
+//! `adapter_config.json`, `adapter.safetensors` or `pytorch_adapter.bin`, and with a head
+//! `head_config.json` and `model_head.safetensors` or `pytorch_model_head.bin`.
+
+mod names;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use candle_core::{DType, Tensor};
+use serde_json::{Map, Value, json};
+
+use crate::adapter::head::{Form, Head, Labels};
+use crate::adapter::tensors::{Name, Tensors};
+use crate::adapter::value::{Adapter, Base, Parts, content, head_id};
+use crate::adapter::{Bottleneck, Ia3, Kind, Lora, kind};
+use crate::model::Architecture;
+use crate::study::Id;
+use crate::{Error, Result, bail, tensorfile};
+
+use super::place::{Files, folder_name, pretty};
+use super::{convert, read_json};
+
+/// The weights' files, the first that is there.
+const WEIGHTS: &[&str] = &["adapter.safetensors", "pytorch_adapter.bin"];
+const HEAD_WEIGHTS: &[&str] = &["model_head.safetensors", "pytorch_model_head.bin"];
+
+/// Loads an adapter's folder, whose configuration is `json`.
+pub fn load(folder: &Path, json: &Value) -> Result<Adapter> {
+    let path = folder.join(super::CONFIG);
+    let text = |key: &str| json.get(key).and_then(Value::as_str).map(str::to_string);
+    let config = of_version(&json["config"], json.get("version"));
+    let kind = kind::from_config(&config).map_err(|e| e.within(path.display()))?;
+    let base = Base {
+        name: text("model_name").unwrap_or_else(|| "unknown".into()),
+        id: text("tureen_base_id"),
+        model_type: text("model_type").unwrap_or_else(|| "bert".into()),
+        hidden_size: json.get("hidden_size").and_then(Value::as_u64).unwrap_or(0) as usize,
+    };
+    let name = text("name").unwrap_or_else(|| folder_name(folder));
+    let (file, named) = tensorfile::read_folder(folder, WEIGHTS)?;
+    let tensors = names::canonical(named, &name, &base.model_type, &config)
+        .map_err(|e| e.within(file.display()))?;
+    let head = load_head(folder, &name)?;
+    let mut bytes = serde_json::to_vec(&kind.config()).map_err(|e| Error::at_path(&path, e))?;
+    bytes.extend(content(&tensors));
+    if let Some(head) = &head {
+        bytes.extend(head_id(head).as_bytes());
+    }
+    let parts = Parts {
+        name,
+        kind,
+        base,
+        id: Id::of_content("adapter", &bytes),
+        heads: head.into_iter().collect(),
+        mask: None,
+        training: None,
+        domain: None,
+    };
+    Adapter::new(parts, tensors).map_err(|e| e.within(file.display()))
+}
+
+/// The configuration as it counted in the version that trained the adapter.
+fn of_version(config: &Value, version: Option<&Value>) -> Value {
+    let mut config = config.clone();
+    let version = version.and_then(Value::as_str);
+    if version.is_none()
+        && let Some(name) = config.get("non_linearity").and_then(Value::as_str)
+    {
+        // Before versions were written, "gelu" was the approximation.
+        let name = match name {
+            "gelu" => "gelu_new",
+            "gelu_orig" => "gelu",
+            other => other,
+        };
+        config["non_linearity"] = json!(name);
+    }
+    let numbers = version.and_then(|v| v.strip_prefix("adapters."));
+    let number = |i: usize| numbers?.split('.').nth(i)?.parse::<u32>().ok();
+    let ignored_alpha = matches!(
+        (number(0), number(1), number(2)),
+        (Some(0), Some(1..), _) | (Some(1), Some(0), Some(0 | 1))
+    );
+    let is_lora = config["architecture"] == "lora" && config["composition_mode"] != "scale";
+    if ignored_alpha && is_lora {
+        config["alpha"] = config["r"].clone();
+    }
+    config
+}
+
+fn load_head(folder: &Path, adapter: &str) -> Result<Option<Head>> {
+    let path = folder.join("head_config.json");
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let json = read_json(&path)?;
+    let config = &json["config"];
+    let form = Form::read(config).map_err(|e| e.within(path.display()))?;
+    let name = json.get("name").and_then(Value::as_str).unwrap_or(adapter);
+    let labels = match &form {
+        Form::NextToken(_) => Labels::Tokens(config["vocab_size"].as_u64().unwrap_or(0) as usize),
+        Form::Classifier(_) => read_labels(config, &path)?,
+        Form::Other(_) => read_labels(config, &path).unwrap_or(Labels::Counted(0)),
+    };
+    let mut tensors = Tensors::new();
+    let (file, named) = tensorfile::read_folder(folder, HEAD_WEIGHTS)?;
+    for (full, tensor) in named {
+        let prefix = format!("heads.{name}.");
+        let Some(own) = full.strip_prefix(&prefix) else {
+            bail!("{}: tensor {full} is not under {prefix}", file.display());
+        };
+        let tensor = tensor.to_dtype(DType::F32)?;
+        tensors.insert(Name::new(format!("heads.{own}")), tensor);
+    }
+    let text = |key: &str| json.get(key).and_then(Value::as_str).map(str::to_string);
+    let head = Head {
+        name: name.to_string(),
+        dataset: text("tureen_dataset_id"),
+        labels,
+        form,
+        tensors,
+    };
+    head.validate().map_err(|e| e.within(file.display()))?;
+    Ok(Some(head))
+}
+
+fn read_labels(config: &Value, path: &Path) -> Result<Labels> {
+    let count = config.get("num_labels").and_then(Value::as_u64);
+    let Some(map) = config.get("label2id").and_then(Value::as_object) else {
+        return match count {
+            Some(1) => Ok(Labels::Number),
+            Some(n) => Ok(Labels::Counted(n as usize)),
+            None => bail!("{}: neither label2id nor num_labels", path.display()),
+        };
+    };
+    let mut names: Vec<Option<String>> = vec![None; map.len()];
+    for (name, id) in map {
+        match id.as_u64().and_then(|i| names.get_mut(i as usize)) {
+            Some(slot @ None) => *slot = Some(name.clone()),
+            _ => bail!(
+                "{}: label2id is not a numbering of its labels from 0",
+                path.display()
+            ),
+        }
+    }
+    let names: Vec<String> = names.into_iter().flatten().collect();
+    if names.len() == 1 && count == Some(1) {
+        return Ok(Labels::Number);
+    }
+    Ok(Labels::from_names(names))
+}
+
+/// The configuration and the other files of an adapter under `name`, with one head or none. An
+/// error where AdapterHub has no such kind.
+pub fn files(adapter: &Adapter, head: Option<&Head>, name: &str) -> Result<(Value, Files)> {
+    let base = adapter.base();
+    let Some(architecture) = Architecture::find(&base.model_type) else {
+        bail!(
+            "{} is for a {:?} model, whose names in AdapterHub are not known here",
+            adapter.name(),
+            base.model_type;
+            hint: "save it with format: \"peft\""
+        );
+    };
+    let config = adapter.kind().config();
+    let (kind, tensors) = match Lora::read(&config) {
+        Some(lora) => {
+            let (lora, tensors) = convert::to_sites(adapter, &lora?)?;
+            (lora.config(), tensors)
+        }
+        None => {
+            if let Some(ia3) = Ia3::read(&config)
+                && ia3?.modules.is_peft()
+            {
+                bail!(
+                    "PEFT's IA3 scales the input of the feed-forward block's second map, AdapterHub's the output of its first: neither can be written as the other"
+                );
+            }
+            (config.clone(), adapter.tensors()?.as_ref().clone())
+        }
+    };
+    let norms = Bottleneck::read(&config).is_some_and(|b| b.is_ok_and(|b| b.ln_before));
+    let named = names::named(&tensors, name, architecture, norms);
+    let safetensors =
+        |named: &BTreeMap<String, Tensor>| tensorfile::encode(named, Some(("format", "pt".into())));
+    let mut json = common(base, architecture, name);
+    json.insert("config".into(), kind);
+    json.insert("tureen_id".into(), json!(adapter.id().as_str()));
+    json.insert("tureen_base_id".into(), json!(base.id));
+    let mut files = vec![(WEIGHTS[0], safetensors(&named)?)];
+    if let Some(head) = head {
+        let own = |n: &Name| n.as_str().replacen("heads.", &format!("heads.{name}."), 1);
+        let tensors = head.tensors.iter().map(|(n, t)| (own(n), t.clone()));
+        files.push((HEAD_WEIGHTS[0], safetensors(&tensors.collect())?));
+        let mut json = common(base, architecture, name);
+        let config = head.form.config(&head.labels, base.hidden_size);
+        json.insert("config".into(), config);
+        json.insert("tureen_dataset_id".into(), json!(head.dataset));
+        files.push(("head_config.json", pretty(&Value::Object(json))));
+    }
+    Ok((Value::Object(json), files))
+}
+
+fn common(base: &Base, architecture: &Architecture, name: &str) -> Map<String, Value> {
+    let mut map = Map::new();
+    map.insert("hidden_size".into(), json!(base.hidden_size));
+    map.insert("model_class".into(), json!(architecture.adapter_class));
+    map.insert("model_name".into(), json!(base.name));
+    map.insert("model_type".into(), json!(base.model_type));
+    map.insert("name".into(), json!(name));
+    map.insert("version".into(), json!("adapters.1.3.0"));
+    map
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_change_what_a_configuration_means() {
+        let lora = json!({"architecture": "lora", "r": 8, "alpha": 16});
+        let alpha = |version: Option<&str>| {
+            of_version(&lora, version.map(|v| json!(v)).as_ref())["alpha"].clone()
+        };
+        for old in [
+            "adapters.0.1.0",
+            "adapters.0.2.1",
+            "adapters.1.0.0",
+            "adapters.1.0.1",
+        ] {
+            assert_eq!(alpha(Some(old)), 8, "{old}");
+        }
+        for new in [
+            Some("adapters.1.1.0"),
+            Some("adapters.1.3.0"),
+            Some("3.0.1"),
+            None,
+        ] {
+            assert_eq!(alpha(new), 16, "{new:?}");
+        }
+        let ia3 = json!({"architecture": "lora", "composition_mode": "scale", "r": 1, "alpha": 2});
+        assert_eq!(of_version(&ia3, Some(&json!("adapters.1.0.0")))["alpha"], 2);
+        let act = |name: &str, version: Option<&Value>| {
+            of_version(&json!({"non_linearity": name}), version)["non_linearity"].clone()
+        };
+        assert_eq!(act("gelu", None), "gelu_new");
+        assert_eq!(act("gelu_orig", None), "gelu");
+        assert_eq!(act("gelu", Some(&json!("3.0.1"))), "gelu");
+    }
+}

@@ -1,0 +1,120 @@
+//! The model card that is saved beside an adapter.
+
+use std::fmt::Write;
+
+use crate::adapter::value::Adapter;
+use crate::{Error, Result};
+
+use super::Format;
+
+/// A README.md in the layout of the hub: what the adapter is, what it was made of, with ids and
+/// weights, and how to load it.
+pub fn card(adapter: &Adapter, name: &str, format: Format) -> Result<String> {
+    let mut text = String::new();
+    write_card(&mut text, adapter, name, format).map_err(|e| Error::new(e.to_string()))?;
+    Ok(text)
+}
+
+fn write_card(
+    out: &mut String,
+    adapter: &Adapter,
+    name: &str,
+    format: Format,
+) -> std::result::Result<(), std::fmt::Error> {
+    let (base, kind) = (adapter.base(), adapter.kind());
+    let library = match format {
+        Format::AdapterHub => "adapters",
+        Format::Peft => "peft",
+    };
+    writeln!(out, "---\nlibrary_name: {library}")?;
+    // Only a name as the hub has them: a path says nothing to others.
+    if is_hub_name(&base.name) {
+        writeln!(out, "base_model: {}", base.name)?;
+    }
+    writeln!(out, "tags:\n- {library}\n- {}", kind.name())?;
+    if adapter.recipe().is_some() {
+        writeln!(out, "- merge")?;
+    }
+    writeln!(out, "---\n\n# {name}\n")?;
+    writeln!(
+        out,
+        "An adapter of kind {} for {}{}, written by Tureen {}.\n",
+        kind.name(),
+        base.name,
+        base.id
+            .as_ref()
+            .map_or_else(String::new, |id| format!(" (weights {id})")),
+        env!("CARGO_PKG_VERSION"),
+    )?;
+    writeln!(out, "- id: `{}`", adapter.id())?;
+    if let Ok(n) = adapter.parameter_count() {
+        writeln!(out, "- parameters: {n}")?;
+    }
+    if let Some(mask) = adapter.mask() {
+        writeln!(out, "- sparsity: {:.4}", mask.sparsity())?;
+    }
+    for head in adapter.heads() {
+        let labels = head.labels.names();
+        match labels.is_empty() {
+            true => writeln!(out, "- head: {}", head.name)?,
+            false => writeln!(out, "- head: {} ({})", head.name, labels.join(", "))?,
+        }
+    }
+    if let Some(training) = adapter.training() {
+        writeln!(out, "\n## Training\n")?;
+        writeln!(
+            out,
+            "- dataset: {} (id `{}`)",
+            training.dataset, training.dataset_id
+        )?;
+        writeln!(out, "- initialisation's seed: {}", training.init_seed)?;
+        writeln!(out, "- longest text: {} tokens", training.max_length)?;
+        writeln!(
+            out,
+            "- epoch kept: {} of {}",
+            training.best_epoch,
+            training.epochs.len()
+        )?;
+        writeln!(out, "- options: `{}`", training.options)?;
+    }
+    if let Some(recipe) = adapter.recipe() {
+        let described = recipe.describe();
+        let method = described["method"].as_str().unwrap_or("mixture");
+        writeln!(out, "\n## Recipe\n\nMethod: {method}\n")?;
+        writeln!(out, "| source | weight | id |\n|---|---|---|")?;
+        for (i, member) in recipe.members().iter().enumerate() {
+            let weight = &described["weights"][i];
+            let weight = if weight.is_null() {
+                "-".into()
+            } else {
+                weight.to_string()
+            };
+            writeln!(out, "| {} | {weight} | `{}` |", member.name(), member.id())?;
+        }
+        writeln!(out, "\n```json\n{described}\n```")?;
+    }
+    let load = match format {
+        Format::AdapterHub => {
+            "from adapters import AutoAdapterModel\nmodel = AutoAdapterModel.from_pretrained(BASE)\nmodel.load_adapter(FOLDER, set_active=True)"
+        }
+        Format::Peft => {
+            "from peft import PeftModel\nmodel = PeftModel.from_pretrained(base, FOLDER)"
+        }
+    };
+    writeln!(
+        out,
+        "\n## Loading\n\n```python\n{load}\n```\n\n```rhai\nlet a = load_adapter(FOLDER);\n```"
+    )
+}
+
+fn is_hub_name(name: &str) -> bool {
+    let plain = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with('.')
+            && part
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    };
+    let parts: Vec<&str> = name.split('/').collect();
+    (parts.len() == 2 || parts.len() == 1 && name.contains('-')) && parts.iter().all(|p| plain(p))
+}

@@ -1,0 +1,206 @@
+//! The heads of transformers' task models, as PEFT saves them beside an adapter.
+
+use std::collections::BTreeMap;
+
+use candle_core::Tensor;
+
+use crate::adapter::head::{Form, Head, Labels, Layers};
+use crate::adapter::tensors::{Name, Tensors};
+use crate::model::Architecture;
+use crate::{Error, Result, bail};
+
+use super::ROOT;
+use super::names::Home;
+
+/// A classifier of transformers: the modules of its linear maps, in order, and what it is in
+/// AdapterHub's terms.
+struct Classifier {
+    model_types: &'static [&'static str],
+    /// Module names here and AdapterHub's numbers.
+    maps: &'static [(&'static str, usize)],
+    activation: Option<&'static str>,
+    pooler: bool,
+    bias: bool,
+    /// What `modules_to_save` calls them.
+    saved: &'static [&'static str],
+}
+
+const CLASSIFIERS: &[Classifier] = &[
+    // With the pooler trained, too, it is the same as a dense map with tanh.
+    Classifier {
+        model_types: &["bert"],
+        maps: &[("bert.pooler.dense", 1), ("classifier", 4)],
+        activation: Some("tanh"),
+        pooler: false,
+        bias: true,
+        saved: &["pooler", "classifier"],
+    },
+    Classifier {
+        model_types: &["roberta", "xlm-roberta"],
+        maps: &[("classifier.dense", 1), ("classifier.out_proj", 4)],
+        activation: Some("tanh"),
+        pooler: false,
+        bias: true,
+        saved: &["classifier"],
+    },
+    Classifier {
+        model_types: &["electra"],
+        maps: &[("classifier.dense", 1), ("classifier.out_proj", 4)],
+        activation: Some("gelu"),
+        pooler: false,
+        bias: true,
+        saved: &["classifier"],
+    },
+    Classifier {
+        model_types: &["distilbert"],
+        maps: &[("pre_classifier", 1), ("classifier", 4)],
+        activation: Some("relu"),
+        pooler: false,
+        bias: true,
+        saved: &["pre_classifier", "classifier"],
+    },
+    Classifier {
+        model_types: &["gpt2", ""],
+        maps: &[("score", 1)],
+        activation: None,
+        pooler: false,
+        bias: false,
+        saved: &["score"],
+    },
+    Classifier {
+        model_types: &["bert"],
+        maps: &[("classifier", 1)],
+        activation: None,
+        pooler: true,
+        bias: true,
+        saved: &["classifier"],
+    },
+];
+
+impl Classifier {
+    fn form(&self) -> Form {
+        Form::Classifier(Layers {
+            layers: self.maps.len(),
+            activation: self.activation.map(str::to_string),
+            bias: self.bias,
+            pooler: self.pooler,
+            norm: false,
+            dropout: None,
+        })
+    }
+
+    /// The same but for dropout and, of a single map, the activation it would not use.
+    fn is(&self, form: &Form) -> bool {
+        let Form::Classifier(own) = form else {
+            return false;
+        };
+        own.layers == self.maps.len()
+            && (own.layers == 1 || own.activation.as_deref() == self.activation)
+            && own.pooler == self.pooler
+            && own.bias == self.bias
+    }
+}
+
+/// Takes the head's tensors out of `rest`. A causal language model has its base's own table of
+/// tokens for a head.
+pub fn read(rest: &mut Tensors, home: &Home, task: Option<&str>) -> Result<Option<Head>> {
+    let has =
+        |rest: &Tensors, module: &str| rest.contains_key(&Name::new(format!("{module}.weight")));
+    let known = CLASSIFIERS.iter().find(|c| {
+        c.model_types.contains(&home.model_type.as_str())
+            && c.maps.iter().all(|(module, _)| has(rest, module))
+    });
+    if let Some(known) = known {
+        let mut tensors = Tensors::new();
+        for (module, number) in known.maps {
+            for part in ["weight", "bias"] {
+                if let Some(t) = rest.remove(&Name::new(format!("{module}.{part}"))) {
+                    tensors.insert(Name::new(format!("heads.{number}.{part}")), t);
+                }
+            }
+        }
+        let last = known.maps.last().map_or(1, |(_, number)| *number);
+        let weight = Name::new(format!("heads.{last}.weight"));
+        let outputs = match tensors.get(&weight) {
+            Some(t) => t.dim(0)?,
+            None => bail!("the head has no {weight}"),
+        };
+        let head = Head {
+            name: String::new(),
+            dataset: None,
+            labels: if outputs == 1 {
+                Labels::Number
+            } else {
+                Labels::Counted(outputs)
+            },
+            form: known.form(),
+            tensors,
+        };
+        head.validate()?;
+        return Ok(Some(head));
+    }
+    if task == Some("CAUSAL_LM") && home.model_type == "gpt2" {
+        return Ok(Some(Head {
+            name: String::new(),
+            dataset: None,
+            labels: Labels::Tokens(0),
+            form: Form::NextToken(Layers {
+                layers: 1,
+                activation: None,
+                bias: false,
+                ..Layers::default()
+            }),
+            tensors: Tensors::new(),
+        }));
+    }
+    Ok(None)
+}
+
+/// Adds the head's tensors to `named`: the kind of task and the modules that are saved with the
+/// adapter. An error where transformers' classifier of that architecture is another.
+pub fn write(
+    head: &Head,
+    architecture: Option<&Architecture>,
+    named: &mut BTreeMap<String, Tensor>,
+) -> Result<(Option<&'static str>, Vec<&'static str>)> {
+    let Some(architecture) = architecture else {
+        bail!("what heads models of this adapter's base have is not known here");
+    };
+    if let Form::NextToken(own) = &head.form {
+        if own.layers > 1 || own.bias {
+            bail!(
+                "transformers' language models have no head but their table of tokens; this one has {} maps",
+                own.layers
+            );
+        }
+        return Ok((Some("CAUSAL_LM"), Vec::new()));
+    }
+    let model_type = architecture.model_type;
+    let mine = || {
+        CLASSIFIERS
+            .iter()
+            .filter(|c| c.model_types.contains(&model_type))
+    };
+    let Some(known) = mine().find(|c| c.is(&head.form)) else {
+        let wanted = mine().map(|c| match c.activation {
+            Some(activation) => format!("{} maps with {activation} between", c.maps.len()),
+            None if c.pooler => "the pooler and one map".into(),
+            None => "one map without a bias".into(),
+        });
+        return Err(Error::new(format!(
+            "the head cannot be saved for PEFT: {} has {}",
+            architecture.classifier_class,
+            wanted.collect::<Vec<_>>().join(", or ")
+        ))
+        .hint("save it as AdapterHub's, or without a head"));
+    };
+    for (module, number) in known.maps {
+        for part in ["weight", "bias"] {
+            let own = Name::new(format!("heads.{number}.{part}"));
+            if let Some(tensor) = head.tensors.get(&own) {
+                named.insert(format!("{ROOT}{module}.{part}"), tensor.clone());
+            }
+        }
+    }
+    Ok((Some("SEQ_CLS"), known.saved.to_vec()))
+}

@@ -1,0 +1,68 @@
+//! How an adapter's files are put in their folder.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::Result;
+use crate::adapter::head::Head;
+use crate::adapter::value::Adapter;
+use crate::study::files::write_atomic;
+
+use super::{CONFIG, Format, adapterhub, card, peft};
+
+/// The files of an adapter: names and contents.
+pub type Files = Vec<(&'static str, Vec<u8>)>;
+
+/// Saves an adapter with one head or none. Files are made before any is written, and the
+/// configuration comes last: a folder without it is no adapter.
+pub fn save_one(
+    adapter: &Adapter,
+    head: Option<&Head>,
+    folder: &Path,
+    format: Format,
+) -> Result<()> {
+    let name = plain(&folder_name(folder));
+    let (config, mut files) = match format {
+        Format::AdapterHub => adapterhub::files(adapter, head, &name)?,
+        Format::Peft => peft::files(adapter, head)?,
+    };
+    files.push((
+        "README.md",
+        card::card(adapter, &name, format)?.into_bytes(),
+    ));
+    files.push((CONFIG, pretty(&config)));
+    for (file, bytes) in files {
+        write_atomic(&folder.join(file), &bytes)?;
+    }
+    Ok(())
+}
+
+/// The last part of a folder's path.
+pub fn folder_name(folder: &Path) -> String {
+    folder
+        .file_name()
+        .map_or("adapter".into(), |n| n.to_string_lossy().into_owned())
+}
+
+/// A name that is neither a path nor, by its dots, a step in a tensor's name.
+pub fn plain(name: &str) -> String {
+    let safe = |c: char| {
+        if c.is_alphanumeric() || c == '-' {
+            c
+        } else {
+            '_'
+        }
+    };
+    match name.is_empty() {
+        true => "adapter".into(),
+        false => name.chars().map(safe).collect(),
+    }
+}
+
+/// JSON for people, with a line end.
+pub fn pretty(value: &Value) -> Vec<u8> {
+    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
+    text.push('\n');
+    text.into_bytes()
+}

@@ -1,0 +1,183 @@
+//! Heads: what turns hidden states into answers.
+
+mod form;
+mod labels;
+
+use candle_core::Tensor;
+
+use crate::compute::{Activation, dropout, layer_norm, linear};
+use crate::model::{Inputs, Model, Noise, Sites};
+use crate::{Result, bail};
+
+pub use form::{Form, Layers, Step};
+pub use labels::Labels;
+
+use super::kind::Parameter;
+use super::tensors::{Name, Tensors};
+
+/// A head of linear maps. Its tensors are named as AdapterHub's modules are numbered:
+/// `heads.1.{weight,bias}`, `heads.4.{weight,bias}` for the default of two maps.
+#[derive(Debug, Clone)]
+pub struct Head {
+    /// The dataset or adapter it was trained for.
+    pub name: String,
+    /// The id of the dataset it was trained on, if known.
+    pub dataset: Option<String>,
+    /// What its outputs mean.
+    pub labels: Labels,
+    /// What it is made of.
+    pub form: Form,
+    /// Its weights by canonical name.
+    pub tensors: Tensors,
+}
+
+impl Head {
+    /// The tensors of the default head for `labels` on states of this width.
+    pub fn parameters(hidden: usize, labels: &Labels) -> Result<Vec<Parameter>> {
+        Form::default().parameters(hidden, labels)
+    }
+
+    /// Logits [batch, outputs] of the states [batch, 1, hidden] of the tokens that stand for
+    /// their texts; of every position, [batch, seq, outputs], where it predicts tokens.
+    pub fn forward(&self, model: &Model, hidden: &Tensor, noise: &Noise) -> Result<Tensor> {
+        forward(&self.form, &self.tensors, model, hidden, noise)
+    }
+
+    /// The logits of a batch with an adapter acting at `sites`.
+    pub fn logits(&self, model: &Model, inputs: &Inputs, sites: &dyn Sites) -> Result<Tensor> {
+        let noise = Noise::default();
+        let hidden = states(&self.form, model, inputs, sites, &noise)?;
+        self.forward(model, &hidden, &noise)
+    }
+
+    /// Checks the shapes against the number of outputs.
+    pub fn validate(&self) -> Result<()> {
+        if let Form::Other(_) = self.form {
+            return Ok(());
+        }
+        let steps = self.form.steps()?;
+        let Some(Step::Linear(last)) = steps.last() else {
+            bail!("head {}: no layers", self.name);
+        };
+        let name = Name::new(format!("heads.{last}.weight"));
+        let Some(hidden) = self
+            .tensors
+            .get(&name)
+            .and_then(|t| t.dims().get(1).copied())
+        else {
+            // A head of a language model may leave its frozen table to the base.
+            if self.form.is_next_token() {
+                return Ok(());
+            }
+            bail!("head {}: tensor {name} is missing", self.name);
+        };
+        for parameter in self.form.parameters(hidden, &self.labels)? {
+            match self.tensors.get(&parameter.name) {
+                Some(t) if t.dims() == parameter.shape => {}
+                Some(t) => bail!(
+                    "head {}: tensor {} has shape {:?}, expected {:?} for {} outputs",
+                    self.name,
+                    parameter.name,
+                    t.dims(),
+                    parameter.shape,
+                    self.labels.outputs()
+                ),
+                None => bail!("head {}: tensor {} is missing", self.name, parameter.name),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The states that a head of this form reads.
+pub fn states(
+    form: &Form,
+    model: &Model,
+    inputs: &Inputs,
+    sites: &dyn Sites,
+    noise: &Noise,
+) -> Result<Tensor> {
+    match form.is_next_token() {
+        true => model.forward(inputs, sites, noise),
+        false => model.forward_summary(inputs, sites, noise),
+    }
+}
+
+/// The forward pass of a head with these (perhaps tracked) tensors.
+pub fn forward(
+    form: &Form,
+    tensors: &Tensors,
+    model: &Model,
+    hidden: &Tensor,
+    noise: &Noise,
+) -> Result<Tensor> {
+    let find = |number: usize, part: &str| -> Result<Option<Tensor>> {
+        match tensors.get(&Name::new(format!("heads.{number}.{part}"))) {
+            Some(t) => Ok(Some(
+                t.to_dtype(hidden.dtype())?.to_device(hidden.device())?,
+            )),
+            None => Ok(None),
+        }
+    };
+    let get = |number: usize, part: &str| -> Result<Tensor> {
+        match find(number, part)? {
+            Some(tensor) => Ok(tensor),
+            None => bail!("the head's tensor heads.{number}.{part} is missing"),
+        }
+    };
+    let own = form.layers()?;
+    let mut x = match form.is_next_token() {
+        true => hidden.clone(),
+        false => hidden.narrow(1, 0, 1)?.squeeze(1)?.contiguous()?,
+    };
+    if own.pooler {
+        let Some(pooler) = model.pooler() else {
+            bail!(
+                "the head reads the base's pooler, but {} has none",
+                model.name()
+            );
+        };
+        x = Activation::Tanh.apply(&pooler.forward(&x)?)?;
+    }
+    let steps = form.steps()?;
+    for (i, step) in steps.iter().enumerate() {
+        x = match step {
+            // The site numbers follow those of a model's layers, far above any.
+            Step::Dropout(n) => match &noise.hidden {
+                Some(d) => {
+                    let site = if *n < 2 { 254 + n } else { 255 - n };
+                    dropout(&x.unsqueeze(1)?, d, site)?.squeeze(1)?
+                }
+                None => x,
+            },
+            Step::Linear(n) => {
+                let weight = match find(*n, "weight")? {
+                    Some(weight) => weight,
+                    None if form.is_next_token() && i + 1 == steps.len() => model.words().clone(),
+                    None => bail!("the head's tensor heads.{n}.weight is missing"),
+                };
+                let bias = find(*n, "bias")?;
+                if bias.is_none() && (i + 1 < steps.len() || own.bias) {
+                    bail!("the head's tensor heads.{n}.bias is missing");
+                }
+                linear(&x, &weight, bias.as_ref())?
+            }
+            Step::Activation(activation) => activation.apply(&x)?,
+            Step::Norm(n) => {
+                let (weight, bias) = (get(*n, "weight")?, get(*n, "bias")?);
+                layer_norm(&x, &weight, &bias, norm_eps(model))?
+            }
+        };
+    }
+    Ok(x)
+}
+
+/// The epsilon of a head's norms: the model's, where its configuration calls it `layer_norm_eps`,
+/// as adapters 1.3.0 looks it up; else 1e-12.
+fn norm_eps(model: &Model) -> f64 {
+    let renamed = |(_, ours): &(&str, &str)| *ours == "layer_norm_eps";
+    match model.config().architecture() {
+        Ok(a) if a.fields.iter().any(renamed) => 1e-12,
+        _ => model.config().layer_norm_eps,
+    }
+}

@@ -1,0 +1,77 @@
+//! The changes that a LoRA makes to weight matrices, from its tensors alone.
+
+use std::collections::BTreeMap;
+
+use candle_core::Tensor;
+
+use crate::adapter::kind::Mixing;
+use crate::adapter::tensors::{Name, Tensors};
+use crate::adapter::value::Adapter;
+use crate::{Result, bail};
+
+/// The pair of factors of one map.
+#[derive(Debug, Clone)]
+pub struct Factors {
+    /// [groups * rank, in]
+    pub a: Tensor,
+    /// [out, rank]
+    pub b: Tensor,
+    /// The factor before B A.
+    pub scale: f64,
+    /// How many A's lie on top of each other, each for its part of B's rows: more than 1 only
+    /// where AdapterHub changes several sites that one map computes.
+    pub groups: usize,
+}
+
+impl Factors {
+    /// scale B A, [out, in].
+    pub fn delta(&self) -> Result<Tensor> {
+        let (rank, out) = (self.b.dim(1)?, self.b.dim(0)? / self.groups.max(1));
+        let part = |g: usize| -> Result<Tensor> {
+            let a = self.a.narrow(0, g * rank, rank)?;
+            let b = self.b.narrow(0, g * out, out)?;
+            Ok((b.contiguous()?.matmul(&a.contiguous()?)? * self.scale)?)
+        };
+        let parts = (0..self.groups).map(part).collect::<Result<Vec<_>>>()?;
+        Ok(Tensor::cat(&parts, 0)?)
+    }
+}
+
+/// The factors of an adapter's maps by their canonical names; an error where it is no LoRA.
+pub fn factors(adapter: &Adapter) -> Result<BTreeMap<String, Factors>> {
+    let kind = adapter.kind();
+    if kind.mixing() != Mixing::Factors {
+        bail!("{} is {}, not a LoRA", adapter.name(), kind.name());
+    }
+    let tensors = adapter.tensors()?;
+    let mut all = BTreeMap::new();
+    for (name, a) in tensors.iter() {
+        let Some(stem) = name.as_str().strip_suffix(".lora_A") else {
+            continue;
+        };
+        let Some(b) = tensors.get(&Name::new(format!("{stem}.lora_B"))) else {
+            bail!("{} has {name} but no {stem}.lora_B", adapter.name());
+        };
+        let groups = kind
+            .groups_at(a, b)
+            .map_err(|e| e.within(format!("{}, {stem}", adapter.name())))?;
+        let (a, b, scale) = (a.clone(), b.clone(), kind.scale_at(stem));
+        let factors = Factors {
+            a,
+            b,
+            scale,
+            groups,
+        };
+        all.insert(stem.to_string(), factors);
+    }
+    Ok(all)
+}
+
+/// The change that a LoRA makes to each weight matrix, scale B A [out, in], under the map's path
+/// with `delta` for a last part.
+pub fn deltas(adapter: &Adapter) -> Result<Tensors> {
+    let of = |(stem, factors): (String, Factors)| {
+        Ok((Name::new(format!("{stem}.delta")), factors.delta()?))
+    };
+    factors(adapter)?.into_iter().map(of).collect()
+}

@@ -1,0 +1,362 @@
+//! Which linear maps of a model an adapter changes: by site, as AdapterHub says, or by module
+//! name, as PEFT says.
+
+use std::collections::BTreeMap;
+
+use fancy_regex::Regex;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Config, LinearSite};
+use crate::{Error, Result, bail};
+
+/// Which linear maps of a model an adapter changes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Modules {
+    /// AdapterHub's choice.
+    Sites {
+        /// The sites. Where one map computes several, each has factors of its own.
+        sites: Vec<LinearSite>,
+        /// Layers without any.
+        leave_out: Vec<usize>,
+    },
+    /// PEFT's choice.
+    Names(Names),
+}
+
+/// PEFT's choice of modules, in the names of its `adapter_config.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+#[serde(default)]
+pub struct Names {
+    /// What stands before a module's canonical name in the model it was made for: `bert.`,
+    /// `model.`, or nothing.
+    pub prefix: String,
+    /// Names, a regular expression, or `all-linear`.
+    pub target_modules: Targets,
+    /// Modules that are left out though they match.
+    pub exclude_modules: Option<Targets>,
+    /// The layers it is limited to.
+    pub layers_to_transform: Option<Vec<usize>>,
+    /// The name of the list of layers, where it is not one of the usual ones.
+    pub layers_pattern: Option<Vec<String>>,
+    /// Ranks of modules that have another, by the end of their name or a regular expression.
+    pub rank_pattern: BTreeMap<String, usize>,
+    /// The same of alphas.
+    pub alpha_pattern: BTreeMap<String, f64>,
+    /// IA3: the modules whose input is scaled, not their output.
+    pub feedforward_modules: Option<Targets>,
+    /// Whether B has a bias.
+    pub lora_bias: bool,
+    /// The base's biases that are trained too: `none`, `all` or `lora_only`.
+    pub bias: String,
+}
+
+/// Names of modules, a regular expression, or `all-linear`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Targets {
+    /// A regular expression that a whole name matches, or `all-linear`.
+    Pattern(String),
+    /// Whole names, or their last parts.
+    List(Vec<String>),
+}
+
+impl Default for Targets {
+    fn default() -> Self {
+        Self::List(Vec::new())
+    }
+}
+
+/// A linear map of a model that is changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Place {
+    /// Its canonical name.
+    pub stem: String,
+    /// The number of its layer.
+    pub layer: usize,
+    /// The sites that are changed, among those the map computes.
+    pub sites: Vec<LinearSite>,
+    /// Whether each of several sites has factors of its own.
+    pub grouped: bool,
+    /// Width of its input.
+    pub input: usize,
+    /// Width of the outputs that are changed.
+    pub output: usize,
+}
+
+impl Place {
+    /// How many factors A hold side by side.
+    pub fn groups(&self) -> usize {
+        if self.grouped { self.sites.len() } else { 1 }
+    }
+}
+
+impl Modules {
+    /// These sites, in any order, in every layer.
+    pub fn of_sites(mut sites: Vec<LinearSite>) -> Self {
+        sites.sort_unstable();
+        sites.dedup();
+        Self::Sites {
+            sites,
+            leave_out: Vec::new(),
+        }
+    }
+
+    /// Whether PEFT's names count.
+    pub fn is_peft(&self) -> bool {
+        matches!(self, Self::Names(_))
+    }
+
+    /// The rank of the map of this canonical name, where it has one of its own.
+    pub fn rank(&self, stem: &str) -> Option<usize> {
+        match self {
+            Self::Sites { .. } => None,
+            Self::Names(names) => names.own(&names.rank_pattern, stem),
+        }
+    }
+
+    /// The alpha of the map of this canonical name, where it has one of its own.
+    pub fn alpha(&self, stem: &str) -> Option<f64> {
+        match self {
+            Self::Sites { .. } => None,
+            Self::Names(names) => names.own(&names.alpha_pattern, stem),
+        }
+    }
+
+    /// Whether B has a bias.
+    pub fn lora_bias(&self) -> bool {
+        matches!(self, Self::Names(names) if names.lora_bias)
+    }
+
+    /// Whether the base's biases of the changed maps are the adapter's own.
+    pub fn own_biases(&self) -> bool {
+        matches!(self, Self::Names(names) if names.bias == "lora_only" || names.bias == "all")
+    }
+
+    /// The maps of a model of this configuration that are changed, in order.
+    pub fn places(&self, base: &Config) -> Result<Vec<Place>> {
+        let architecture = base.architecture()?;
+        let mut all = Vec::new();
+        for layer in 0..base.num_hidden_layers {
+            for map in architecture.maps {
+                let stem = architecture.path(layer, map.path);
+                let (input, output) = map.widths(base);
+                let place = |sites: Vec<LinearSite>, grouped, output| Place {
+                    stem: stem.clone(),
+                    layer,
+                    sites,
+                    grouped,
+                    input,
+                    output,
+                };
+                match self {
+                    Self::Sites { leave_out, .. } if leave_out.contains(&layer) => {}
+                    Self::Sites { sites, .. } => {
+                        let own: Vec<LinearSite> = map
+                            .sites
+                            .iter()
+                            .copied()
+                            .filter(|s| sites.contains(s))
+                            .collect();
+                        if !own.is_empty() {
+                            let output = output / map.sites.len() * own.len();
+                            all.push(place(own, map.sites.len() > 1, output));
+                        }
+                    }
+                    Self::Names(names) => {
+                        if names.selects(&stem, layer)? {
+                            all.push(place(map.sites.to_vec(), false, output));
+                        }
+                    }
+                }
+            }
+        }
+        if all.is_empty() {
+            bail!(
+                "none of the adapter's target modules is in a {} model",
+                base.model_type
+            );
+        }
+        Ok(all)
+    }
+
+    /// The same without ranks and alphas of single maps.
+    #[must_use]
+    pub fn plain(&self) -> Self {
+        match self {
+            Self::Names(names) => Self::Names(Names {
+                rank_pattern: BTreeMap::new(),
+                alpha_pattern: BTreeMap::new(),
+                ..names.clone()
+            }),
+            sites => sites.clone(),
+        }
+    }
+
+    /// The maps that either of the two changes; an error where they cannot be joined on files
+    /// alone.
+    pub fn union(&self, other: &Self) -> Result<Self> {
+        if self == other {
+            return Ok(self.clone());
+        }
+        match (self, other) {
+            (
+                Self::Sites { sites, leave_out },
+                Self::Sites {
+                    sites: more,
+                    leave_out: less,
+                },
+            ) if leave_out == less => {
+                let mut joined = Self::of_sites([&sites[..], &more[..]].concat());
+                if let Self::Sites { leave_out: own, .. } = &mut joined {
+                    own.clone_from(leave_out);
+                }
+                Ok(joined)
+            }
+            (Self::Names(a), Self::Names(b)) => Ok(Self::Names(a.union(b)?)),
+            _ => Err(
+                Error::new("one chooses its maps as AdapterHub does, the other as PEFT does")
+                    .hint("convert one of them first: tureen convert"),
+            ),
+        }
+    }
+}
+
+impl Names {
+    /// Whether the module of this canonical name is changed.
+    pub fn selects(&self, stem: &str, layer: usize) -> Result<bool> {
+        let full = format!("{}{stem}", self.prefix);
+        if let Some(excluded) = &self.exclude_modules
+            && excluded.matches(&full)?
+        {
+            return Ok(false);
+        }
+        if !self.target_modules.matches(&full)? {
+            return Ok(false);
+        }
+        // PEFT limits layers only where the targets are a list.
+        Ok(match (&self.layers_to_transform, &self.target_modules) {
+            (Some(layers), Targets::List(_)) => layers.contains(&layer),
+            _ => true,
+        })
+    }
+
+    /// The value of the first pattern that this name matches.
+    fn own<V: Copy>(&self, patterns: &BTreeMap<String, V>, stem: &str) -> Option<V> {
+        let full = format!("{}{stem}", self.prefix);
+        let fits = |key: &str| {
+            is_end(&full, key)
+                || Regex::new(&format!("^(?:.*\\.)?(?:{key})$"))
+                    .is_ok_and(|r| r.is_match(&full).unwrap_or(false))
+        };
+        patterns.iter().find(|(key, _)| fits(key)).map(|(_, v)| *v)
+    }
+
+    fn union(&self, other: &Self) -> Result<Self> {
+        let (Targets::List(a), Targets::List(b)) = (&self.target_modules, &other.target_modules)
+        else {
+            bail!("their target modules are chosen by different patterns");
+        };
+        let mut list = [&a[..], &b[..]].concat();
+        list.sort();
+        list.dedup();
+        let mut joined = self.clone();
+        joined.target_modules = Targets::List(list);
+        joined.layers_to_transform = match (&self.layers_to_transform, &other.layers_to_transform) {
+            (Some(a), Some(b)) => {
+                let mut all = [&a[..], &b[..]].concat();
+                all.sort_unstable();
+                all.dedup();
+                Some(all)
+            }
+            _ => None,
+        };
+        Ok(joined)
+    }
+}
+
+impl Targets {
+    /// Whether the module of this full name is meant.
+    pub fn matches(&self, full: &str) -> Result<bool> {
+        match self {
+            Self::List(names) => Ok(names.iter().any(|name| is_end(full, name))),
+            Self::Pattern(all) if all == "all-linear" => Ok(true),
+            Self::Pattern(pattern) => {
+                let bad = |e: fancy_regex::Error| {
+                    Error::new(format!(
+                        "target_modules {pattern:?} is not a regular expression: {e}"
+                    ))
+                };
+                let regex = Regex::new(&format!("^(?:{pattern})$")).map_err(bad)?;
+                regex.is_match(full).map_err(bad)
+            }
+        }
+    }
+}
+
+/// Whether `end` is the whole name or its last parts.
+fn is_end(full: &str, end: &str) -> bool {
+    full == end
+        || full
+            .strip_suffix(end)
+            .is_some_and(|head| head.ends_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(targets: Targets) -> Names {
+        Names {
+            prefix: "bert.".into(),
+            target_modules: targets,
+            ..Names::default()
+        }
+    }
+
+    #[test]
+    fn names_are_matched_as_peft_does() {
+        let list = names(Targets::List(vec!["query".into(), "output.dense".into()]));
+        let selects = |names: &Names, stem: &str| names.selects(stem, 0).unwrap();
+        assert!(selects(&list, "encoder.layer.0.attention.self.query"));
+        assert!(selects(&list, "encoder.layer.0.attention.output.dense"));
+        assert!(!selects(&list, "encoder.layer.0.intermediate.dense"));
+        assert!(!selects(&list, "encoder.layer.0.attention.self.xquery"));
+        let regex = names(Targets::Pattern(
+            r"bert\.encoder\.layer\.[01]\..*\.(query|key)".into(),
+        ));
+        assert!(selects(&regex, "encoder.layer.1.attention.self.key"));
+        assert!(!selects(&regex, "encoder.layer.2.attention.self.key"));
+        assert!(selects(&names(Targets::Pattern("all-linear".into())), "x"));
+        let limited = Names {
+            layers_to_transform: Some(vec![1]),
+            ..list
+        };
+        assert!(
+            !limited
+                .selects("encoder.layer.0.attention.self.query", 0)
+                .unwrap()
+        );
+        assert!(
+            limited
+                .selects("encoder.layer.1.attention.self.query", 1)
+                .unwrap()
+        );
+        let bad = names(Targets::Pattern("(".into()))
+            .selects("x", 0)
+            .unwrap_err();
+        assert!(bad.to_string().contains("is not a regular expression"));
+    }
+
+    #[test]
+    fn patterns_give_ranks_and_alphas() {
+        let mut names = names(Targets::default());
+        names
+            .rank_pattern
+            .insert("layer.0.attention.self.query".into(), 4);
+        names.rank_pattern.insert(r".*\.value".into(), 2);
+        let rank = |stem: &str| names.own(&names.rank_pattern, stem);
+        assert_eq!(rank("encoder.layer.0.attention.self.query"), Some(4));
+        assert_eq!(rank("encoder.layer.10.attention.self.query"), None);
+        assert_eq!(rank("encoder.layer.3.attention.self.value"), Some(2));
+    }
+}
