@@ -93,7 +93,7 @@ fn bad_input_is_told_in_one_line() {
         ),
         (
             "dataset(\"unseen\")",
-            "s.rhai:1:1: error: ./unseen/test.jsonl: line 1: label \"z\" is not among the labels of train: x, y",
+            "s.rhai:1:1: error: ./unseen/test.jsonl: line 1: column label: \"z\" is not among the labels of train: x, y",
         ),
         (
             "model(\"minni\")",
