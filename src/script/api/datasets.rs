@@ -1,5 +1,7 @@
 //! Datasets: texts with labels, in splits.
 
+use std::collections::BTreeMap;
+
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, FnPtr, Map, NativeCallContext};
 
@@ -25,6 +27,11 @@ static DATASET: NativeSpec = NativeSpec {
             "which columns hold what: #{ text: \"..\", text_b: \"..\", label: \"..\" }",
         )
         .otherwise("the usual names are looked for"),
+        OptionSpec::map(
+            "labels",
+            "names for the labels as written, one for each: #{ \"0\": \"negative\", \"1\": \"positive\" }",
+        )
+        .otherwise("labels keep their names"),
         OptionSpec::list(
             "split",
             "shares of train, validation and test that one file is cut into, stratified by label",
@@ -60,7 +67,8 @@ pub(super) fn register(engine: &mut Engine, _: &Session) {
 #[export_module]
 mod natives {
     /// A dataset: one that the binary carries (see `datasets()`), a file (.jsonl, .csv, .tsv, each
-    /// also .gz) or a folder of splits.
+    /// also .gz, or .parquet) or a folder of splits, as the GLUE benchmark, the hub and the Ditto
+    /// library lay them out.
     ///
     /// ```rhai
     /// let films = dataset("films");
@@ -300,14 +308,24 @@ mod natives {
 }
 
 fn load(context: &NativeCallContext, name: &str, options: &Map) -> Result<Dataset> {
-    let options = load_options(options)?;
     if bundled::names().any(|known| known == name) {
+        let options = Options::read(&DATASET, options)?;
+        if let Some(option) = ["columns", "labels", "split"]
+            .iter()
+            .find(|o| options.given(o))
+        {
+            return Err(options.error(
+                option,
+                format!("{name} comes with the binary as it is; the option is for files"),
+            ));
+        }
         let data = bundled::load(name)?;
-        return Ok(match &options.name {
-            Some(name) => data.renamed(name),
+        return Ok(match options.maybe_text("name")? {
+            Some(name) => data.renamed(&name),
             None => data,
         });
     }
+    let options = load_options(options)?;
     let path = Session::of(context)?.read_path(name)?;
     if !path.exists() {
         let error = Error::new(format!("no dataset {name:?}: no such file or folder"));
@@ -349,6 +367,9 @@ fn load_options(map: &Map) -> Result<LoadOptions> {
         }
         load.columns = named;
     }
+    if let Some(labels) = options.value::<Map>("labels")? {
+        load.labels = label_names(&options, &labels)?;
+    }
     if options.given("split") {
         let shares: Vec<f64> = options
             .list("split")?
@@ -362,6 +383,22 @@ fn load_options(map: &Map) -> Result<LoadOptions> {
     }
     load.seed = options.int("seed")? as u64;
     Ok(load)
+}
+
+fn label_names(options: &Options, labels: &Map) -> Result<BTreeMap<String, String>> {
+    if labels.is_empty() {
+        return Err(options.error("labels", "names no label"));
+    }
+    let names = labels.iter().map(|(written, name)| {
+        if name.is_string() || name.is_int() || name.is_float() {
+            return Ok((written.to_string(), name.to_string()));
+        }
+        Err(options.error(
+            "labels",
+            format!("{written} is {}, expected a name", describe(name)),
+        ))
+    });
+    names.collect()
 }
 
 fn from_maps(rows: &Array, options: &Map) -> Result<Dataset> {
