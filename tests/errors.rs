@@ -96,6 +96,14 @@ fn bad_input_is_told_in_one_line() {
             "s.rhai:1:1: error: ./unseen/test.jsonl: line 1: column label: \"z\" is not among the labels of train: x, y",
         ),
         (
+            "dataset(\"two.jsonl\", #{ labels: #{ x: \"a\" } })",
+            "s.rhai:1:1: error: ./two.jsonl: line 2: column label: \"y\" has no name in the option labels, which has x",
+        ),
+        (
+            "dataset(\"films\", #{ labels: #{ x: \"a\" } })",
+            "s.rhai:1:1: error: dataset: option labels: films comes with the binary as it is; the option is for files",
+        ),
+        (
             "model(\"minni\")",
             "s.rhai:1:1: error: no model \"minni\"; expected a folder with config.json, or one the binary carries: mini",
         ),

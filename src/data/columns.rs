@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::glue;
-use super::labels::HIDDEN;
 use super::raw::{RawRow, RawRows};
 use super::table::{Cell, Table};
 use crate::{Error, Result, nearest};
@@ -49,8 +48,7 @@ pub(super) enum Labels {
     Ignored,
 }
 
-/// Takes the texts and labels out of a table. Rows whose annotators came to no label are left out;
-/// where that is all of them, they are hidden.
+/// Takes the texts and labels out of a table.
 pub(super) fn choose(table: Table, columns: &Columns, labels: Labels) -> Result<RawRows> {
     if table.rows.is_empty() {
         return Err(Error::new(format!(
@@ -75,24 +73,20 @@ pub(super) fn choose(table: Table, columns: &Columns, labels: Labels) -> Result<
             _ => false,
         })
     };
-    let all_untold = table.rows.iter().all(|(_, cells)| untold(cells));
     let mut rows = Vec::with_capacity(table.rows.len());
     for (at, cells) in &table.rows {
         let untold = untold(cells);
-        if untold && !all_untold {
-            continue;
-        }
         rows.push(RawRow {
             file: 0,
             at: *at,
+            untold,
             text: text_of(&table, *at, cells, text)?,
             text_b: text_b
                 .map(|column| text_of(&table, *at, cells, column))
                 .transpose()?,
             label: match label {
-                _ if untold => Some(HIDDEN.to_string()),
-                Some(column) => label_of(&table, *at, cells, column)?,
-                None => None,
+                Some(column) if !untold => label_of(&table, *at, cells, column)?,
+                _ => None,
             },
         });
     }
@@ -299,12 +293,15 @@ mod tests {
         let mut row = snli.rows[0].clone();
         row.1[2] = Cell::Text("-".into());
         snli.rows.push(row);
-        let choose = |table| choose(table, &Columns::default(), Labels::Needed).unwrap();
-        assert_eq!(choose(snli.clone()).rows.len(), 1);
+        let settled = |table| {
+            let mut raw = choose(table, &Columns::default(), Labels::Needed).unwrap();
+            raw.settle();
+            raw.rows
+        };
+        assert_eq!(settled(snli.clone()).len(), 1);
         snli.rows.remove(0);
-        let hidden = choose(snli).rows;
-        assert_eq!(hidden.len(), 1);
-        assert_eq!(hidden[0].label.as_deref(), Some(HIDDEN));
+        let hidden = settled(snli);
+        assert_eq!((hidden.len(), hidden[0].label.as_deref()), (1, Some("-1")));
     }
 
     #[test]

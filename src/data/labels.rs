@@ -179,6 +179,7 @@ mod tests {
                     at: i + 2,
                     text: "t".into(),
                     text_b: None,
+                    untold: false,
                     label: (!label.is_empty()).then(|| label.to_string()),
                 })
                 .collect(),

@@ -171,6 +171,14 @@ fn find(places: &[Place], names: &[&str]) -> Result<Vec<PathBuf>> {
             found.extend(place.candidates(name)?);
         }
     }
+    // A text beside a split in another format describes it: only entity pairs come as .txt.
+    let is_text = |files: &Vec<PathBuf>| {
+        let name = files[0].to_string_lossy();
+        split(&name).is_some_and(|(_, extension)| extension.starts_with("txt"))
+    };
+    if !found.iter().all(is_text) {
+        found.retain(|files| !is_text(files));
+    }
     let mut found = found.into_iter();
     match (found.next(), found.next()) {
         (Some(first), Some(second)) => Err(Error::new(format!(
@@ -242,6 +250,12 @@ mod tests {
         );
         assert_eq!(validation, ["data/validation-00000-of-00001-2a1d.parquet"]);
         assert_eq!(test, ["test/0000.parquet", "test/0001.parquet"]);
+    }
+
+    #[test]
+    fn texts_count_where_there_is_nothing_else() {
+        let [train, ..] = layout(&["train.txt", "train.csv"]);
+        assert_eq!(train, ["train.csv"]);
     }
 
     #[test]

@@ -100,6 +100,7 @@ impl Dataset {
     ) -> Result<Self> {
         let table = Table::from_maps(format!("dataset {name}"), rows);
         let mut raw = columns::choose(table, &options.columns, Labels::Needed)?;
+        raw.settle();
         labels::rename(&mut raw, &options.labels)?;
         one(name.into(), &raw, options)
     }
@@ -127,6 +128,7 @@ fn read(files: &[PathBuf], labels: Labels, options: &LoadOptions) -> Result<RawR
         }
     }
     let mut all = all.ok_or_else(|| Error::new("no file to read"))?;
+    all.settle();
     labels::rename(&mut all, &options.labels)?;
     Ok(all)
 }

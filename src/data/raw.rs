@@ -1,5 +1,6 @@
 //! Rows before their labels are read.
 
+use super::labels::HIDDEN;
 use crate::{Error, Result};
 
 /// A row with its label as written.
@@ -11,6 +12,8 @@ pub(super) struct RawRow {
     pub text: String,
     pub text_b: Option<String>,
     pub label: Option<String>,
+    /// Whether the file says that there is no label.
+    pub untold: bool,
 }
 
 /// The rows of a file, or of several that are read one after the other, and how to speak of them.
@@ -40,6 +43,18 @@ impl RawRows {
             ..row
         }));
         Ok(())
+    }
+
+    /// Leaves out the rows whose annotators came to no label; where that is all of them, marks
+    /// them as hidden.
+    pub fn settle(&mut self) {
+        if self.rows.iter().all(|row| row.untold) {
+            for row in &mut self.rows {
+                row.label = Some(HIDDEN.into());
+            }
+        } else {
+            self.rows.retain(|row| !row.untold);
+        }
     }
 
     /// An error about the label of a row: `source: line 3: column label: message`.

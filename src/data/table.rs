@@ -330,6 +330,17 @@ mod tests {
     }
 
     #[test]
+    fn what_unpacks_without_end_is_refused() {
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        let megabyte = vec![b'a'; 1 << 20];
+        for _ in 0..64 {
+            std::io::Write::write_all(&mut packer, &megabyte).unwrap();
+        }
+        let error = message("a.csv.gz", &packer.finish().unwrap());
+        assert!(error.contains("far more than its size"), "{error}");
+    }
+
+    #[test]
     fn bad_files_are_told_by_line() {
         assert_eq!(
             message("a.jsonl", b"{\"text\": \"a\"}\n{\"text\" 1}\n"),

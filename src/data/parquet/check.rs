@@ -181,3 +181,52 @@ fn inflates_to(packed: &[u8], told: usize) -> Checked<()> {
         _ => Err("a bad gzip page".into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file with nothing but this footer.
+    fn only(footer: &[u8]) -> Vec<u8> {
+        let length = (footer.len() as u32).to_le_bytes();
+        [b"PAR1", footer, &length, b"PAR1"].concat()
+    }
+
+    fn message(footer: &[u8]) -> String {
+        file(&only(footer)).unwrap_err()
+    }
+
+    #[test]
+    fn schemas_that_would_overflow_are_refused() {
+        // 2: a list of one element with 5: 2^30 children
+        let wide = [0x29, 0x1c, 0x55, 0x80, 0x80, 0x80, 0x80, 0x08, 0, 0];
+        assert_eq!(message(&wide), "bad parquet schema");
+        // 2: a list of 100 elements with 5: one child each
+        let deep = [vec![0x29, 0xfc, 100], [0x55, 2, 0].repeat(100), vec![0]].concat();
+        assert_eq!(message(&deep), "bad parquet schema");
+        // a root without columns that others follow
+        assert_eq!(message(&[0x29, 0x2c, 0, 0, 0]), "bad parquet schema");
+    }
+
+    #[test]
+    fn more_rows_than_bytes_are_refused() {
+        // 2: a root of one child and that child; 4: a group of 2^30 rows (3)
+        let schema = [0x29, 0x2c, 0x55, 2, 0, 0x35, 0, 0];
+        let group = [0x29, 0x1c, 0x36, 0x80, 0x80, 0x80, 0x80, 0x08, 0, 0];
+        let error = message(&[&schema[..], &group].concat());
+        assert!(
+            error.starts_with("1073741824 rows of 1 columns in"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn columns_outside_of_the_file_are_refused() {
+        let schema = [0x29, 0x2c, 0x55, 2, 0, 0x35, 0, 0];
+        // 4: a group with 1: a column whose 3: says 7: 100 bytes from 9: 4; and 3: one row
+        let column = [0x19, 0x1c, 0x3c, 0x76, 0xc8, 1, 0x26, 8, 0, 0];
+        let group = [&[0x29, 0x1c][..], &column, &[0x26, 2, 0, 0]].concat();
+        let error = message(&[&schema[..], &group].concat());
+        assert_eq!(error, "a column lies outside of the file");
+    }
+}

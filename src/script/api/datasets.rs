@@ -95,6 +95,11 @@ mod natives {
     }
 
     /// The same with options.
+    ///
+    /// ```rhai
+    /// let rows = [#{ text: "fine", label: 1 }, #{ text: "poor", label: 0 }];
+    /// dataset(rows, #{ labels: #{ "0": "bad", "1": "good" } }).labels    // ["bad", "good"]
+    /// ```
     #[rhai_fn(name = "dataset", return_raw)]
     pub fn dataset_of_with(rows: Array, options: Map) -> Fallible<Dataset> {
         Ok(from_maps(&rows, &options)?)
