@@ -143,7 +143,7 @@ fn pages(bytes: &[u8], meta: &Node, budget: &mut Budget) -> Checked<()> {
             && !matches!(encoding, 0 | 2 | 3 | 5 | 8 | 9)
         {
             return Err(format!(
-                "encoding {encoding} is not read, expected plain or dictionary pages"
+                "texts in encoding {encoding}, expected plain or dictionary pages, as version 1.0 writes them"
             ));
         }
         if codec == GZIP && v2.and_then(|page| page.int(7)) != Some(0) {
