@@ -93,7 +93,15 @@ fn bad_input_is_told_in_one_line() {
         ),
         (
             "dataset(\"unseen\")",
-            "s.rhai:1:1: error: ./unseen/test.jsonl: line 1: label \"z\" is not among the labels of train: x, y",
+            "s.rhai:1:1: error: ./unseen/test.jsonl: line 1: column label: \"z\" is not among the labels of train: x, y",
+        ),
+        (
+            "dataset(\"two.jsonl\", #{ labels: #{ x: \"a\" } })",
+            "s.rhai:1:1: error: ./two.jsonl: line 2: column label: \"y\" has no name in the option labels, which has x",
+        ),
+        (
+            "dataset(\"films\", #{ labels: #{ x: \"a\" } })",
+            "s.rhai:1:1: error: dataset: option labels: films comes with the binary as it is; the option is for files",
         ),
         (
             "model(\"minni\")",

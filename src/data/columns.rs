@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::glue;
+use super::raw::{RawRow, RawRows};
 use super::table::{Cell, Table};
 use crate::{Error, Result, nearest};
 
@@ -9,7 +11,9 @@ use crate::{Error, Result, nearest};
 ///
 /// What is not given is guessed: the texts are the first of `text_a`+`text_b`, `text`+`text_b`,
 /// `sentence1`+`sentence2`, `premise`+`hypothesis`, `question`+`sentence`,
-/// `question1`+`question2`, `text` and `sentence` that the file has, the label is `label`.
+/// `question1`+`question2`, `#1 String`+`#2 String`, `text` and `sentence` that the file has. The
+/// label is the first of `label`, `gold_label`, `is_duplicate` and `Quality`, or `score` beside
+/// `sentence1`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Columns {
     /// The text, or the first of a pair.
@@ -28,37 +32,24 @@ const TEXTS: &[(&str, Option<&str>)] = &[
     ("premise", Some("hypothesis")),
     ("question", Some("sentence")),
     ("question1", Some("question2")),
+    ("#1 String", Some("#2 String")),
     ("text", None),
     ("sentence", None),
 ];
 
-/// A row with its label as written.
-#[derive(Debug, Clone)]
-pub(super) struct RawRow {
-    pub at: usize,
-    pub text: String,
-    pub text_b: Option<String>,
-    pub label: Option<String>,
+/// What a file has to say about labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Labels {
+    /// It has a column of them.
+    Needed,
+    /// It may have none, as hidden test splits.
+    Optional,
+    /// It is read for its texts only.
+    Ignored,
 }
 
-/// The rows of one file, and how to speak of them.
-#[derive(Debug, Clone)]
-pub(super) struct RawRows {
-    pub source: String,
-    pub unit: &'static str,
-    pub rows: Vec<RawRow>,
-}
-
-impl RawRows {
-    /// An error about one row: `source: line 3: message`.
-    pub fn error(&self, at: usize, message: impl std::fmt::Display) -> Error {
-        Error::new(format!("{}: {} {at}: {message}", self.source, self.unit))
-    }
-}
-
-/// Takes the texts and labels out of a table. Where labels are not needed, as in hidden test
-/// splits, a file without a label column has all of them missing.
-pub(super) fn choose(table: Table, columns: &Columns, needs_labels: bool) -> Result<RawRows> {
+/// Takes the texts and labels out of a table.
+pub(super) fn choose(table: Table, columns: &Columns, labels: Labels) -> Result<RawRows> {
     if table.rows.is_empty() {
         return Err(Error::new(format!(
             "{}: the dataset is empty, expected at least one row",
@@ -66,27 +57,42 @@ pub(super) fn choose(table: Table, columns: &Columns, needs_labels: bool) -> Res
         )));
     }
     let (text, text_b) = text_columns(&table, columns)?;
-    let name = columns.label.as_deref().unwrap_or("label");
+    let name = match &columns.label {
+        Some(name) => name,
+        None => label_column(&table),
+    };
     let label = match table.column(name) {
-        None if needs_labels => Some(named(&table, name, "label")?),
+        _ if labels == Labels::Ignored => None,
+        None if labels == Labels::Needed => Some(named(&table, name, "label")?),
         found => found,
+    };
+    let untold = |cells: &[Cell]| {
+        label.is_some_and(|column| match &cells[column] {
+            Cell::Untold => true,
+            Cell::Text(label) => glue::is_untold(name, label.trim()),
+            _ => false,
+        })
     };
     let mut rows = Vec::with_capacity(table.rows.len());
     for (at, cells) in &table.rows {
+        let untold = untold(cells);
         rows.push(RawRow {
+            file: 0,
             at: *at,
+            untold,
             text: text_of(&table, *at, cells, text)?,
             text_b: text_b
                 .map(|column| text_of(&table, *at, cells, column))
                 .transpose()?,
             label: match label {
-                Some(column) => label_of(&table, *at, cells, column)?,
-                None => None,
+                Some(column) if !untold => label_of(&table, *at, cells, column)?,
+                _ => None,
             },
         });
     }
     Ok(RawRows {
-        source: table.source,
+        label: name.to_string(),
+        sources: vec![table.source],
         unit: table.unit,
         rows,
     })
@@ -141,6 +147,17 @@ fn text_columns(table: &Table, columns: &Columns) -> Result<(usize, Option<usize
     .hint("say which with columns: #{ text: \"...\" }"))
 }
 
+/// The label's column as files have it, if it is not named.
+fn label_column(table: &Table) -> &'static str {
+    let has = |name: &str| table.column(name).is_some();
+    let known = ["label"].iter().chain(glue::LABELS).find(|name| has(name));
+    match known {
+        Some(name) => name,
+        None if has(glue::SCORED) && has(glue::SCORE) => glue::SCORE,
+        None => "label",
+    }
+}
+
 /// The column of this name, for `role` in an advice on what to write.
 fn named(table: &Table, name: &str, role: &str) -> Result<usize> {
     table.column(name).ok_or_else(|| {
@@ -161,7 +178,9 @@ fn text_of(table: &Table, at: usize, cells: &[Cell], column: usize) -> Result<St
     let name = &table.columns[column];
     match &cells[column] {
         Cell::Text(text) => Ok(text.clone()),
-        Cell::Missing => Err(table.error(at, format_args!("column {name}: no text"))),
+        Cell::Missing | Cell::Untold => {
+            Err(table.error(at, format_args!("column {name}: no text")))
+        }
         Cell::Nested(kind) => Err(table.error(
             at,
             format_args!("column {name}: expected a text, found {kind}"),
@@ -172,7 +191,7 @@ fn text_of(table: &Table, at: usize, cells: &[Cell], column: usize) -> Result<St
 fn label_of(table: &Table, at: usize, cells: &[Cell], column: usize) -> Result<Option<String>> {
     let name = &table.columns[column];
     match &cells[column] {
-        Cell::Missing => Ok(None),
+        Cell::Missing | Cell::Untold => Ok(None),
         Cell::Text(text) if text.trim().is_empty() => Ok(None),
         Cell::Text(text) => Ok(Some(text.trim().to_string())),
         Cell::Nested(kind) => Err(table.error(
@@ -210,7 +229,10 @@ mod tests {
     }
 
     fn chosen(columns: &[&str], given: &Columns) -> (String, Option<String>, Option<String>) {
-        let row = choose(table(columns), given, false).unwrap().rows.remove(0);
+        let row = choose(table(columns), given, Labels::Optional)
+            .unwrap()
+            .rows
+            .remove(0);
         (row.text, row.text_b, row.label)
     }
 
@@ -245,8 +267,51 @@ mod tests {
     }
 
     #[test]
+    fn the_columns_of_glue_are_known() {
+        let none = Columns::default();
+        let label = |columns: &[&str]| chosen(columns, &none).2;
+        let pair = |label| ["index", "sentence1", "sentence2", label];
+        assert_eq!(label(&pair("gold_label")).as_deref(), Some("<gold_label>"));
+        assert_eq!(label(&pair("score")).as_deref(), Some("<score>"));
+        assert_eq!(label(&["text", "score"]), None);
+        assert_eq!(
+            chosen(
+                &["Quality", "#1 ID", "#2 ID", "#1 String", "#2 String"],
+                &none
+            ),
+            (
+                "<#1 String>".into(),
+                Some("<#2 String>".into()),
+                Some("<Quality>".into())
+            )
+        );
+    }
+
+    #[test]
+    fn rows_without_agreement_are_left_out() {
+        let mut snli = table(&["sentence1", "sentence2", "gold_label"]);
+        let mut row = snli.rows[0].clone();
+        row.1[2] = Cell::Text("-".into());
+        snli.rows.push(row);
+        let settled = |table| {
+            let mut raw = choose(table, &Columns::default(), Labels::Needed).unwrap();
+            raw.settle();
+            raw.rows
+        };
+        assert_eq!(settled(snli.clone()).len(), 1);
+        snli.rows.remove(0);
+        let hidden = settled(snli);
+        assert_eq!((hidden.len(), hidden[0].label.as_deref()), (1, Some("-1")));
+    }
+
+    #[test]
     fn missing_columns_list_those_there_are() {
-        let error = choose(table(&["titel", "label"]), &Columns::default(), true).unwrap_err();
+        let error = choose(
+            table(&["titel", "label"]),
+            &Columns::default(),
+            Labels::Needed,
+        )
+        .unwrap_err();
         assert!(
             error.message().ends_with("its columns are titel, label"),
             "{error}"
@@ -255,7 +320,7 @@ mod tests {
             text: Some("title".into()),
             ..Columns::default()
         };
-        let error = choose(table(&["titel", "label"]), &given, true)
+        let error = choose(table(&["titel", "label"]), &given, Labels::Needed)
             .unwrap_err()
             .to_string();
         assert_eq!(
@@ -268,9 +333,9 @@ mod tests {
     #[test]
     fn a_label_column_is_asked_for_where_needed() {
         let choose = |needed| choose(table(&["text", "labels"]), &Columns::default(), needed);
-        assert_eq!(choose(false).unwrap().rows[0].label, None);
+        assert_eq!(choose(Labels::Optional).unwrap().rows[0].label, None);
         assert_eq!(
-            choose(true).unwrap_err().to_string(),
+            choose(Labels::Needed).unwrap_err().to_string(),
             "a.csv: no column label; its columns are text, labels; \
              say which with columns: #{ label: \"labels\" }"
         );
@@ -281,14 +346,14 @@ mod tests {
         let mut empty = table(&["text"]);
         empty.rows[0].1[0] = Cell::Text(String::new());
         assert_eq!(
-            choose(empty.clone(), &Columns::default(), false)
+            choose(empty.clone(), &Columns::default(), Labels::Optional)
                 .unwrap()
                 .rows[0]
                 .text,
             ""
         );
         empty.rows[0].1[0] = Cell::Missing;
-        let error = choose(empty, &Columns::default(), false)
+        let error = choose(empty, &Columns::default(), Labels::Optional)
             .unwrap_err()
             .to_string();
         assert_eq!(error, "a.csv: line 2: column text: no text");

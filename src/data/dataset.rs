@@ -47,6 +47,19 @@ impl Dataset {
         })
     }
 
+    /// Texts in every role, none with a label.
+    pub(super) fn unlabeled(name: String, rows: Rows) -> Self {
+        Self::new(Parts {
+            name,
+            task: Task::Classification {
+                labels: Arc::new([]),
+            },
+            splits: [rows.clone(), rows.clone(), rows],
+            hidden: [true; 3],
+            shared: true,
+        })
+    }
+
     /// The name it goes by.
     pub fn name(&self) -> &str {
         &self.parts.name
@@ -221,13 +234,16 @@ impl Dataset {
     }
 
     fn with_splits(&self, task: Task, rows: impl Fn(Split) -> Rows) -> Self {
-        if self.parts.shared {
-            return Self::shared(self.parts.name.clone(), task, rows(Split::Train));
-        }
+        let splits = if self.parts.shared {
+            let rows = rows(Split::Train);
+            [rows.clone(), rows.clone(), rows]
+        } else {
+            Split::ALL.map(rows)
+        };
         Self::new(Parts {
             name: self.parts.name.clone(),
             task,
-            splits: Split::ALL.map(rows),
+            splits,
             ..*self.parts
         })
     }
@@ -261,6 +277,7 @@ impl fmt::Display for Dataset {
         }
         match &self.parts.task {
             Task::Regression => f.write_str("; regression"),
+            Task::Classification { labels } if labels.is_empty() => f.write_str("; no labels"),
             Task::Classification { labels } => {
                 let plural = if labels.len() == 1 { "" } else { "s" };
                 let shown = &labels[..labels.len().min(SHOWN)];

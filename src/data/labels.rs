@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::columns::RawRows;
+use super::raw::{RawRow, RawRows};
 use super::row::{Label, Row, Task};
 use crate::Result;
 
 /// How benchmarks mark a label that is not told.
-const HIDDEN: &str = "-1";
+pub(super) const HIDDEN: &str = "-1";
 
 /// Decides the task by the labels of `train`.
 ///
@@ -20,19 +20,19 @@ pub(super) fn task(train: &RawRows) -> Result<Task> {
     let mut word = None;
     for row in &train.rows {
         let Some(label) = row.label.as_deref() else {
-            return Err(train.error(row.at, format_args!("no label ({missing} such rows)")));
+            return Err(train.error(row, format_args!("no label ({missing} such rows)")));
         };
         match label.parse::<f64>() {
             Ok(value) if value.fract() == 0.0 => {}
             Ok(_) => fraction = fraction.or(Some(label)),
-            Err(_) => word = word.or(Some((row.at, label))),
+            Err(_) => word = word.or(Some((row, label))),
         }
     }
     match (fraction, word) {
-        (Some(number), Some((at, name))) => Err(train.error(
-            at,
+        (Some(number), Some((row, name))) => Err(train.error(
+            row,
             format_args!(
-                "label \"{name}\" among numbers such as {number}; expected only names or only numbers"
+                "\"{name}\" among numbers such as {number}; expected only names or only numbers"
             ),
         )),
         (Some(_), None) => Ok(Task::Regression),
@@ -52,15 +52,54 @@ pub(super) fn task(train: &RawRows) -> Result<Task> {
 /// Whether a split other than train tells no labels: all are absent, or all are -1 and -1 is no
 /// label of `train`.
 pub(super) fn are_hidden(split: &RawRows, train: &RawRows) -> bool {
-    let marked = |rows: &RawRows| {
-        let mut labels = rows.rows.iter().map(|row| row.label.as_deref());
-        labels.all(|label| label.map(name).as_deref() == Some(HIDDEN))
-    };
     let told = |rows: &RawRows| {
         let mut labels = rows.rows.iter().filter_map(|row| row.label.as_deref());
         labels.any(|label| name(label) == HIDDEN)
     };
-    split.rows.iter().all(|row| row.label.is_none()) || (marked(split) && !told(train))
+    are_absent(split) || (are_marked(split) && !told(train))
+}
+
+/// Whether no row has a label.
+pub(super) fn are_absent(rows: &RawRows) -> bool {
+    rows.rows.iter().all(|row| row.label.is_none())
+}
+
+/// Whether all labels are -1.
+pub(super) fn are_marked(rows: &RawRows) -> bool {
+    let mut labels = rows.rows.iter().map(|row| row.label.as_deref());
+    labels.all(|label| label.map(name).as_deref() == Some(HIDDEN))
+}
+
+/// Gives labels the names that `names` has for them; each label must be there. Nothing changes
+/// where there are no names, or where the labels are hidden.
+pub(super) fn rename(raw: &mut RawRows, names: &BTreeMap<String, String>) -> Result<()> {
+    let hidden = are_marked(raw) && !names.contains_key(HIDDEN);
+    if names.is_empty() || hidden {
+        return Ok(());
+    }
+    let renamed = raw.rows.iter().map(|row| {
+        let Some(label) = &row.label else {
+            return Ok(None);
+        };
+        match names.get(label).or_else(|| names.get(&name(label))) {
+            Some(new) => Ok(Some(new.clone())),
+            None => {
+                let known: Vec<&str> = names.keys().map(String::as_str).collect();
+                Err(raw.error(
+                    row,
+                    format_args!(
+                        "\"{label}\" has no name in the option labels, which has {}",
+                        known.join(", ")
+                    ),
+                ))
+            }
+        }
+    });
+    let renamed: Vec<Option<String>> = renamed.collect::<Result<_>>()?;
+    for (row, label) in raw.rows.iter_mut().zip(renamed) {
+        row.label = label;
+    }
+    Ok(())
 }
 
 /// The rows with their labels as the task reads them.
@@ -80,16 +119,16 @@ pub(super) fn rows(raw: &RawRows, task: &Task, hidden: bool) -> Result<Vec<Row>>
                 _ if hidden => Label::Hidden,
                 (None, _) => {
                     let count = raw.rows.iter().filter(|row| row.label.is_none()).count();
-                    return Err(raw.error(row.at, format_args!("no label ({count} such rows)")));
+                    return Err(raw.error(row, format_args!("no label ({count} such rows)")));
                 }
-                (Some(label), Task::Regression) => Label::Value(number(raw, row.at, label)?),
+                (Some(label), Task::Regression) => Label::Value(number(raw, row, label)?),
                 (Some(label), Task::Classification { labels }) => {
                     let name = name(label);
                     Label::Class(*classes.get(name.as_str()).ok_or_else(|| {
                         raw.error(
-                            row.at,
+                            row,
                             format_args!(
-                                "label \"{name}\" is not among the labels of train: {}",
+                                "\"{name}\" is not among the labels of train: {}",
                                 labels.join(", ")
                             ),
                         )
@@ -105,12 +144,12 @@ pub(super) fn rows(raw: &RawRows, task: &Task, hidden: bool) -> Result<Vec<Row>>
         .collect()
 }
 
-fn number(raw: &RawRows, at: usize, label: &str) -> Result<f64> {
+fn number(raw: &RawRows, row: &RawRow, label: &str) -> Result<f64> {
     match label.parse::<f64>() {
         Ok(value) if value.is_finite() => Ok(value),
         _ => Err(raw.error(
-            at,
-            format_args!("label \"{label}\" is not a finite number, as regression asks"),
+            row,
+            format_args!("\"{label}\" is not a finite number, as regression asks"),
         )),
     }
 }
@@ -125,20 +164,22 @@ fn name(label: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::columns::RawRow;
     use super::*;
 
     fn raw(labels: &[&str]) -> RawRows {
         RawRows {
-            source: "a.csv".into(),
+            sources: vec!["a.csv".into()],
             unit: "line",
+            label: "label".into(),
             rows: labels
                 .iter()
                 .enumerate()
                 .map(|(i, label)| RawRow {
+                    file: 0,
                     at: i + 2,
                     text: "t".into(),
                     text_b: None,
+                    untold: false,
                     label: (!label.is_empty()).then(|| label.to_string()),
                 })
                 .collect(),
@@ -166,14 +207,14 @@ mod tests {
         assert_eq!(rows[0].label, Label::Value(1.0));
         let error = task(&raw(&["0.5", "x"])).unwrap_err().to_string();
         assert!(
-            error.starts_with("a.csv: line 3: label \"x\" among numbers"),
+            error.starts_with("a.csv: line 3: column label: \"x\" among numbers"),
             "{error}"
         );
         let nan = raw(&["1", "NaN"]);
         let task = task(&nan).unwrap();
         let error = super::rows(&nan, &task, false).unwrap_err().to_string();
         assert!(
-            error.starts_with("a.csv: line 3: label \"NaN\" is not a finite"),
+            error.starts_with("a.csv: line 3: column label: \"NaN\" is not a finite"),
             "{error}"
         );
     }
@@ -181,15 +222,34 @@ mod tests {
     #[test]
     fn missing_and_unseen_labels_are_named() {
         let error = task(&raw(&["a", "", ""])).unwrap_err().to_string();
-        assert_eq!(error, "a.csv: line 3: no label (2 such rows)");
+        assert_eq!(error, "a.csv: line 3: column label: no label (2 such rows)");
         let task = task(&raw(&["a", "b"])).unwrap();
         let error = rows(&raw(&["a", "c"]), &task, false)
             .unwrap_err()
             .to_string();
         assert_eq!(
             error,
-            "a.csv: line 3: label \"c\" is not among the labels of train: a, b"
+            "a.csv: line 3: column label: \"c\" is not among the labels of train: a, b"
         );
+    }
+
+    #[test]
+    fn labels_are_renamed_by_a_map() {
+        let names =
+            BTreeMap::from([("0", "bad"), ("1", "good")].map(|(a, b)| (a.into(), b.into())));
+        let mut rows = raw(&["0", "1.0", ""]);
+        rename(&mut rows, &names).unwrap();
+        let labels: Vec<_> = rows.rows.iter().map(|row| row.label.as_deref()).collect();
+        assert_eq!(labels, [Some("bad"), Some("good"), None]);
+        let error = rename(&mut raw(&["0", "2"]), &names)
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            error,
+            "a.csv: line 3: column label: \"2\" has no name in the option labels, which has 0, 1"
+        );
+        assert!(rename(&mut raw(&["-1", "-1"]), &names).is_ok());
+        assert!(rename(&mut raw(&["-1", "1"]), &names).is_err());
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! Datasets from files, folders and maps.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::columns::{self, Columns, RawRows};
+use super::columns::{self, Columns, Labels};
 use super::dataset::{Dataset, Parts};
-use super::row::{Row, Split};
+use super::layout::{self, Layout};
+use super::raw::RawRows;
+use super::row::{Label, Row, Split};
 use super::table::Table;
 use super::{cut, labels};
 use crate::{Error, Result};
@@ -18,6 +21,8 @@ pub struct LoadOptions {
     pub name: Option<String>,
     /// Its columns, guessed where not given.
     pub columns: Columns,
+    /// New names for labels as written, one for each there is; none keeps them.
+    pub labels: BTreeMap<String, String>,
     /// Cuts a dataset of one file into train, validation and test by these shares, stratified by
     /// label. Not given, all its rows are in every role.
     pub split: Option<[f64; 3]>,
@@ -25,68 +30,61 @@ pub struct LoadOptions {
     pub seed: u64,
 }
 
-const EXTENSIONS: [&str; 8] = [
-    "jsonl", "jsonl.gz", "tsv", "tsv.gz", "csv", "csv.gz", "json", "json.gz",
-];
-
-/// The file names of each split, and of the file that is every split.
-const TRAIN: &[&str] = &["train"];
-const VALIDATION: &[&str] = &["validation", "dev"];
-const TEST: &[&str] = &["test"];
-const ALL: &[&str] = &["all"];
-
 impl Dataset {
-    /// Reads a file (.jsonl, .json, .csv, .tsv, each also .gz) or a folder of files named train,
-    /// validation or dev, test, or `all` for every role.
+    /// Reads a file (.jsonl, .json, .csv, .tsv, .txt, each also .gz, or .parquet) or a folder of
+    /// files named train, validation or dev, test, or `all` for every role; of shards of them, too.
     ///
     /// Labels are the names in train, sorted as strings; numbers with a fraction mean regression.
     /// A split other than train without labels, or with nothing but -1, has hidden ones. A folder
-    /// with a single file is read as that file. Errors name the file, the line and the column.
+    /// with a single split is read as one file. An `unlabeled` file is texts only: it counts where
+    /// it is named or alone. Errors name the file, the line and the column.
     pub fn load(path: &Path, options: &LoadOptions) -> Result<Self> {
         let name = match &options.name {
             Some(name) => name.clone(),
             None => name_of(path),
         };
         if !path.is_dir() {
-            let rows = columns::choose(Table::read(path)?, &options.columns, true)?;
-            return one(name, &rows, options);
+            let only = [path.to_path_buf()];
+            if layout::is_unlabeled(path) {
+                return texts(name, &only, options);
+            }
+            return one(name, &read(&only, Labels::Needed, options)?, options);
         }
-        let find = |names| find(path, names);
-        let (train, validation, test) = (find(TRAIN)?, find(VALIDATION)?, find(TEST)?);
-        let read = |file: &Path, needs_labels| {
-            columns::choose(Table::read(file)?, &options.columns, needs_labels)
-        };
-        match (find(ALL)?, train, validation, test) {
-            (None, None, None, None) => Err(Error::at_path(
+        let files = Layout::of(path)?;
+        let splits = [&files.all, &files.train, &files.validation, &files.test];
+        let given: Vec<&Vec<PathBuf>> = splits.into_iter().filter(|f| !f.is_empty()).collect();
+        match (given[..].first(), given.len()) {
+            (None, _) if !files.unlabeled.is_empty() => texts(name, &files.unlabeled, options),
+            (None, _) => Err(Error::at_path(
                 path,
-                "no train, validation, test or all file, each .jsonl, .json, .tsv or .csv, also .gz",
+                "no train, validation, test or all file, each .jsonl, .json, .tsv, .csv or .txt, also .gz, or .parquet",
             )),
-            (Some(only), None, None, None)
-            | (None, Some(only), None, None)
-            | (None, None, Some(only), None)
-            | (None, None, None, Some(only)) => one(name, &read(&only, true)?, options),
-            (Some(all), ..) => Err(Error::at_path(
+            (Some(only), 1) => one(name, &read(only, Labels::Needed, options)?, options),
+            (Some(all), _) if !files.all.is_empty() => Err(Error::at_path(
                 path,
-                format!("{} beside files of single splits", all.display()),
+                format!("{} beside files of single splits", all[0].display()),
             )
             .hint("name the file to read")),
-            (None, None, ..) => Err(
-                Error::at_path(path, "no train file beside its other splits")
-                    .hint("name the file to read"),
-            ),
-            (None, Some(train), validation, test) => {
-                if options.split.is_some() {
-                    return Err(
-                        Error::at_path(path, "split is given, but the folder has splits")
-                            .hint("name one of its files to cut that"),
-                    );
-                }
-                let read_some =
-                    |file: Option<PathBuf>| file.map(|file| read(&file, false)).transpose();
+            _ if files.train.is_empty() => Err(Error::at_path(
+                path,
+                "no train file beside its other splits",
+            )
+            .hint("name the file to read")),
+            _ if options.split.is_some() => Err(Error::at_path(
+                path,
+                "split is given, but the folder has splits",
+            )
+            .hint("name one of its files to cut that")),
+            _ => {
+                let train = read(&files.train, Labels::Needed, options)?;
+                let other = |files: &Vec<PathBuf>| match files.is_empty() {
+                    true => Ok(None),
+                    false => read(files, Labels::Optional, options).map(Some),
+                };
                 many(
                     name,
-                    &read(&train, true)?,
-                    [read_some(validation)?, read_some(test)?],
+                    &train,
+                    [other(&files.validation)?, other(&files.test)?],
                 )
             }
         }
@@ -101,16 +99,15 @@ impl Dataset {
         options: &LoadOptions,
     ) -> Result<Self> {
         let table = Table::from_maps(format!("dataset {name}"), rows);
-        one(
-            name.into(),
-            &columns::choose(table, &options.columns, true)?,
-            options,
-        )
+        let mut raw = columns::choose(table, &options.columns, Labels::Needed)?;
+        raw.settle();
+        labels::rename(&mut raw, &options.labels)?;
+        one(name.into(), &raw, options)
     }
 
     /// Makes a dataset of tables for train, validation and test.
     pub(super) fn from_tables(name: &str, tables: [Table; 3]) -> Result<Self> {
-        let read = |table| columns::choose(table, &Columns::default(), true);
+        let read = |table| columns::choose(table, &Columns::default(), Labels::Needed);
         let [train, validation, test] = tables;
         many(
             name.into(),
@@ -120,13 +117,53 @@ impl Dataset {
     }
 }
 
-/// One set of rows in every role, or cut.
+/// The rows of some files, one after the other, their labels as they are to be named.
+fn read(files: &[PathBuf], labels: Labels, options: &LoadOptions) -> Result<RawRows> {
+    let mut all: Option<RawRows> = None;
+    for file in files {
+        let rows = columns::choose(Table::read(file)?, &options.columns, labels)?;
+        match &mut all {
+            None => all = Some(rows),
+            Some(all) => all.append(rows)?,
+        }
+    }
+    let mut all = all.ok_or_else(|| Error::new("no file to read"))?;
+    all.settle();
+    labels::rename(&mut all, &options.labels)?;
+    Ok(all)
+}
+
+/// Texts only, in every role.
+fn texts(name: String, files: &[PathBuf], options: &LoadOptions) -> Result<Dataset> {
+    let raw = read(files, Labels::Ignored, options)?;
+    unlabeled(name, &raw, options)
+}
+
+fn unlabeled(name: String, raw: &RawRows, options: &LoadOptions) -> Result<Dataset> {
+    if options.split.is_some() {
+        return Err(Error::new(format!(
+            "{}: split is given, but there are no labels to cut by",
+            raw.sources[0]
+        )));
+    }
+    let rows = raw.rows.iter().map(|row| Row {
+        text: row.text.as_str().into(),
+        text_b: row.text_b.as_deref().map(Into::into),
+        label: Label::Hidden,
+    });
+    Ok(Dataset::unlabeled(name, rows.collect::<Vec<_>>().into()))
+}
+
+/// One set of rows in every role, or cut. Labels that are all marked as hidden are none.
 fn one(name: String, raw: &RawRows, options: &LoadOptions) -> Result<Dataset> {
+    if labels::are_marked(raw) {
+        return unlabeled(name, raw, options);
+    }
     let task = labels::task(raw)?;
     let rows = labels::rows(raw, &task, false)?;
     if let Some(shares) = options.split {
         let splits = cut::stratified(&rows, &task, shares, options.seed)
-            .map_err(|e| e.within(&raw.source))?;
+            .map_err(|e| e.within(&raw.sources[0]))?;
         return Ok(Dataset::new(Parts {
             name,
             task,
@@ -140,6 +177,13 @@ fn one(name: String, raw: &RawRows, options: &LoadOptions) -> Result<Dataset> {
 
 /// A set of rows for each split; those absent are empty.
 fn many(name: String, train: &RawRows, others: [Option<RawRows>; 2]) -> Result<Dataset> {
+    if labels::are_marked(train) {
+        return Err(Error::new(format!(
+            "{}: all labels of train are {}, which marks hidden ones",
+            train.sources[0],
+            labels::HIDDEN
+        )));
+    }
     let task = labels::task(train)?;
     let read = |raw: &Option<RawRows>| -> Result<(Vec<Row>, bool)> {
         let Some(raw) = raw else {
@@ -176,23 +220,6 @@ fn check_pairs(name: &str, splits: [&[Row]; 3]) -> Result<()> {
     Ok(())
 }
 
-/// The one file of a folder with one of these names.
-fn find(folder: &Path, names: &[&str]) -> Result<Option<PathBuf>> {
-    let mut found = names
-        .iter()
-        .flat_map(|name| EXTENSIONS.map(|extension| folder.join(format!("{name}.{extension}"))))
-        .filter(|path| path.is_file());
-    match (found.next(), found.next()) {
-        (Some(first), Some(second)) => Err(Error::new(format!(
-            "both {} and {} are there, expected one of them",
-            first.display(),
-            second.display()
-        ))
-        .hint("name the file to read, or remove one")),
-        (first, _) => Ok(first),
-    }
-}
-
 fn name_of(path: &Path) -> String {
     let name = path
         .canonicalize()
@@ -203,17 +230,13 @@ fn name_of(path: &Path) -> String {
     if path.is_dir() {
         return name;
     }
-    let stem = EXTENSIONS
-        .iter()
-        .filter_map(|extension| name.strip_suffix(&format!(".{extension}")))
-        .min_by_key(|stem| stem.len());
-    stem.unwrap_or(&name).to_string()
+    layout::stem(&name).to_string()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{Label, Task};
+    use crate::data::Task;
 
     fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
@@ -293,8 +316,9 @@ mod tests {
         let train = ("train.csv", "text,label\na,x\nb,y\n");
         let unseen = message(&[train, ("test.csv", "text,label\na,x\nb,z\n")]);
         assert!(
-            unseen
-                .ends_with("test.csv: line 3: label \"z\" is not among the labels of train: x, y"),
+            unseen.ends_with(
+                "test.csv: line 3: column label: \"z\" is not among the labels of train: x, y"
+            ),
             "{unseen}"
         );
         assert!(message(&[train, ("train.jsonl", "")]).contains("expected one of them"));

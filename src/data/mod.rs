@@ -9,11 +9,19 @@ pub mod bundled;
 mod columns;
 mod cut;
 mod dataset;
+mod entity;
+mod glue;
 mod id;
 mod labels;
+mod layout;
 mod load;
+mod parquet;
+mod raw;
 mod row;
 mod table;
+#[cfg(test)]
+mod tests;
+mod tsv;
 
 pub use columns::Columns;
 pub use dataset::Dataset;

@@ -1,12 +1,17 @@
-//! Files as tables of cells: JSON lines, JSON arrays, CSV and TSV, plain or gzipped.
+//! Files as tables of cells: JSON lines, JSON arrays and CSV, plain or gzipped; TSV and parquet
+//! have files of their own.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::io::Read;
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::{parquet, tsv};
 use crate::{Error, Result};
+
+const UNKNOWN_KIND: &str = "unknown kind of dataset file, expected .jsonl, .json, .csv, .tsv or .txt, each also .gz, or .parquet";
 
 /// One value of a table.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,8 +20,10 @@ pub(super) enum Cell {
     Missing,
     /// A text, or a number or boolean as written.
     Text(String),
-    /// A list or a map, named so.
+    /// A list, a map or whatever else is no text, named so.
     Nested(&'static str),
+    /// A label that is there to say that it is not told.
+    Untold,
 }
 
 /// Rows of cells under named columns, each knowing where it stood.
@@ -32,7 +39,8 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Reads a file by its extension: .jsonl, .json (an array or lines), .csv or .tsv, each also .gz.
+    /// Reads a file by its extension: .jsonl, .json (an array or lines), .csv, .tsv or .txt (lines
+    /// with tabs), each also .gz, or .parquet.
     pub fn read(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound => Error::at_path(path, "no such file or folder"),
@@ -47,6 +55,9 @@ impl Table {
             None => (name, bytes),
         };
         let source = path.display().to_string();
+        if name.ends_with(".parquet") {
+            return parquet::read(source, bytes);
+        }
         let text = text(&source, bytes)?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         match name.rsplit_once('.').map(|(_, extension)| extension) {
@@ -54,11 +65,8 @@ impl Table {
             Some("json") if text.trim_start().starts_with('[') => Self::json_array(source, text),
             Some("json") => Self::json_lines(source, text),
             Some("csv") => Self::csv(source, text),
-            Some("tsv") => Self::tsv(source, text),
-            _ => Err(Error::at_path(
-                path,
-                "unknown kind of dataset file, expected .jsonl, .json, .csv or .tsv, each also .gz",
-            )),
+            Some("tsv" | "txt") => tsv::read(source, text),
+            _ => Err(Error::at_path(path, UNKNOWN_KIND)),
         }
     }
 
@@ -111,7 +119,7 @@ impl Table {
                     len,
                 } => {
                     let at = pos.as_ref().map_or(0, csv::Position::line);
-                    unequal(&source, at, *expected_len, *len)
+                    unequal(&source, at, expected_len, len)
                 }
                 _ => Error::new(format!("{source}: {e}")),
             })?;
@@ -127,36 +135,8 @@ impl Table {
         })
     }
 
-    /// Tab-separated as GLUE has it: a header and no quoting.
-    fn tsv(source: String, text: &str) -> Result<Self> {
-        let mut lines = lines(text).filter(|(_, line)| !line.is_empty());
-        let columns: Vec<String> = lines
-            .next()
-            .map(|(_, header)| header.split('\t').map(str::to_string).collect())
-            .unwrap_or_default();
-        let mut rows = Vec::new();
-        for (at, line) in lines {
-            let cells: Vec<Cell> = line.split('\t').map(|c| Cell::Text(c.into())).collect();
-            if cells.len() != columns.len() {
-                return Err(unequal(
-                    &source,
-                    at as u64,
-                    columns.len() as u64,
-                    cells.len() as u64,
-                ));
-            }
-            rows.push((at, cells));
-        }
-        Ok(Self {
-            source,
-            unit: "line",
-            columns,
-            rows,
-        })
-    }
-
     /// An error about one row: `source: line 3: message`.
-    pub fn error(&self, at: usize, message: impl std::fmt::Display) -> Error {
+    pub fn error(&self, at: usize, message: impl Display) -> Error {
         Error::new(format!("{}: {} {at}: {message}", self.source, self.unit))
     }
 
@@ -228,8 +208,14 @@ fn object<'a>(
     })
 }
 
+/// What memory the content of a file may take: no text packs better than this, only a file made
+/// to fill memory does.
+pub(super) fn room(bytes: usize) -> usize {
+    bytes.saturating_mul(64).saturating_add(16 << 20)
+}
+
 /// The lines of a text, counted from 1, without their ends.
-fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.split('\n')
         .map(|line| line.strip_suffix('\r').unwrap_or(line))
         .enumerate()
@@ -238,9 +224,20 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
 
 fn gunzip(path: &Path, bytes: &[u8]) -> Result<Vec<u8>> {
     let mut plain = Vec::new();
+    let room = room(bytes.len());
     flate2::read::MultiGzDecoder::new(bytes)
+        .take(room as u64 + 1)
         .read_to_end(&mut plain)
         .map_err(|e| Error::at_path(path, format!("not a readable gzip file: {e}")))?;
+    if plain.len() > room {
+        return Err(Error::at_path(
+            path,
+            format!(
+                "unpacks to more than {} MiB, far more than its size",
+                room >> 20
+            ),
+        ));
+    }
     Ok(plain)
 }
 
@@ -261,7 +258,12 @@ fn bad_json(source: &str, at: usize, error: &serde_json::Error) -> Error {
     ))
 }
 
-fn unequal(source: &str, at: u64, expected: u64, found: u64) -> Error {
+pub(super) fn unequal(
+    source: &str,
+    at: impl Display,
+    expected: impl Display,
+    found: impl Display,
+) -> Error {
     Error::new(format!(
         "{source}: line {at}: {found} columns, expected {expected} as in the header"
     ))
@@ -291,6 +293,7 @@ mod tests {
                 Cell::Text(text) => text.as_str(),
                 Cell::Missing => "-",
                 Cell::Nested(kind) => kind,
+                Cell::Untold => "?",
             })
             .collect()
     }
@@ -312,18 +315,6 @@ mod tests {
     }
 
     #[test]
-    fn tsv_has_no_quotes() {
-        let table = read("a.tsv", b"sentence\tlabel\r\n\"open\t1\r\n\r\n\t0\r\n").unwrap();
-        assert_eq!(texts(&table, 0), ["\"open", "1"]);
-        assert_eq!(texts(&table, 1), ["", "0"]);
-        assert_eq!(table.rows[1].0, 4);
-        assert_eq!(
-            message("b.tsv", b"a\tb\n1\t2\n1\t2\t3\n"),
-            "b.tsv: line 3: 3 columns, expected 2 as in the header"
-        );
-    }
-
-    #[test]
     fn json_rows_may_differ_in_their_keys() {
         let table = read(
             "a.jsonl",
@@ -336,6 +327,17 @@ mod tests {
         assert_eq!(table.rows[1].0, 3);
         let array = read("a.json", b"[{\"text\": true}]").unwrap();
         assert_eq!((texts(&array, 0), array.unit), (vec!["true"], "row"));
+    }
+
+    #[test]
+    fn what_unpacks_without_end_is_refused() {
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        let megabyte = vec![b'a'; 1 << 20];
+        for _ in 0..64 {
+            std::io::Write::write_all(&mut packer, &megabyte).unwrap();
+        }
+        let error = message("a.csv.gz", &packer.finish().unwrap());
+        assert!(error.contains("far more than its size"), "{error}");
     }
 
     #[test]

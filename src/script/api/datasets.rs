@@ -3,36 +3,18 @@
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, FnPtr, Map, NativeCallContext};
 
-use super::files::json;
+use super::loading::{DATASET, from_maps, load};
 use super::tensors::map_of;
-use crate::data::{Columns, Dataset, Label, LoadOptions, Row, Split, bundled};
+use crate::data::{Dataset, Label, Row, Split, bundled};
 use crate::report::table::{Table, Value};
 use crate::script::Fallible;
 use crate::script::Session;
 use crate::script::describe;
 use crate::script::{NativeSpec, OptionSpec, Options};
-use crate::{Error, Result, bail, nearest};
+use crate::{Error, Result, bail};
 
 /// The options of the natives here.
 pub(super) static OPTIONS: &[NativeSpec] = &[DATASET, SAMPLE];
-
-static DATASET: NativeSpec = NativeSpec {
-    name: "dataset",
-    options: &[
-        OptionSpec::text("name", "the name it goes by").otherwise("the file's or folder's"),
-        OptionSpec::map(
-            "columns",
-            "which columns hold what: #{ text: \"..\", text_b: \"..\", label: \"..\" }",
-        )
-        .otherwise("the usual names are looked for"),
-        OptionSpec::list(
-            "split",
-            "shares of train, validation and test that one file is cut into, stratified by label",
-        )
-        .otherwise("one file has all its rows in every role"),
-        OptionSpec::int("seed", 0, i64::MAX, "moves the cut").or("0"),
-    ],
-};
 
 static SAMPLE: NativeSpec = NativeSpec {
     name: "sample",
@@ -60,7 +42,8 @@ pub(super) fn register(engine: &mut Engine, _: &Session) {
 #[export_module]
 mod natives {
     /// A dataset: one that the binary carries (see `datasets()`), a file (.jsonl, .csv, .tsv, each
-    /// also .gz) or a folder of splits.
+    /// also .gz, or .parquet) or a folder of splits, as the GLUE benchmark, the hub and the Ditto
+    /// library lay them out.
     ///
     /// ```rhai
     /// let films = dataset("films");
@@ -87,6 +70,11 @@ mod natives {
     }
 
     /// The same with options.
+    ///
+    /// ```rhai
+    /// let rows = [#{ text: "fine", label: 1 }, #{ text: "poor", label: 0 }];
+    /// dataset(rows, #{ labels: #{ "0": "bad", "1": "good" } }).labels    // ["bad", "good"]
+    /// ```
     #[rhai_fn(name = "dataset", return_raw)]
     pub fn dataset_of_with(rows: Array, options: Map) -> Fallible<Dataset> {
         Ok(from_maps(&rows, &options)?)
@@ -297,87 +285,6 @@ mod natives {
         let n = part.dataset.split(part.split).len();
         format!("Split {} of {}: {n} rows", part.split, part.dataset.name())
     }
-}
-
-fn load(context: &NativeCallContext, name: &str, options: &Map) -> Result<Dataset> {
-    let options = load_options(options)?;
-    if bundled::names().any(|known| known == name) {
-        let data = bundled::load(name)?;
-        return Ok(match &options.name {
-            Some(name) => data.renamed(name),
-            None => data,
-        });
-    }
-    let path = Session::of(context)?.read_path(name)?;
-    if !path.exists() {
-        let error = Error::new(format!("no dataset {name:?}: no such file or folder"));
-        let names: Vec<&str> = bundled::names().collect();
-        return Err(match nearest(name, names.iter().copied()) {
-            Some(near) => error.hint(format!("did you mean \"{near}\"?")),
-            None => error.hint(format!("the binary carries {}", names.join(", "))),
-        });
-    }
-    Dataset::load(&path, &options)
-}
-
-fn load_options(map: &Map) -> Result<LoadOptions> {
-    let options = Options::read(&DATASET, map)?;
-    let mut load = LoadOptions {
-        name: options.maybe_text("name")?,
-        ..LoadOptions::default()
-    };
-    if let Some(columns) = options.value::<Map>("columns")? {
-        let mut named = Columns::default();
-        for (key, value) in columns {
-            let Ok(value) = value.clone().into_string() else {
-                return Err(options.error(
-                    "columns",
-                    format!("{key} is {}, expected a column's name", describe(&value)),
-                ));
-            };
-            match key.as_str() {
-                "text" => named.text = Some(value),
-                "text_b" => named.text_b = Some(value),
-                "label" => named.label = Some(value),
-                other => {
-                    return Err(options.error(
-                        "columns",
-                        format!("unknown key {other}; it takes text, text_b, label"),
-                    ));
-                }
-            }
-        }
-        load.columns = named;
-    }
-    if options.given("split") {
-        let shares: Vec<f64> = options
-            .list("split")?
-            .iter()
-            .filter_map(|s| s.as_float().or_else(|_| s.as_int().map(|i| i as f64)).ok())
-            .collect();
-        let [train, validation, test] = shares[..] else {
-            return Err(options.error("split", "expected three shares, such as [0.8, 0.1, 0.1]"));
-        };
-        load.split = Some([train, validation, test]);
-    }
-    load.seed = options.int("seed")? as u64;
-    Ok(load)
-}
-
-fn from_maps(rows: &Array, options: &Map) -> Result<Dataset> {
-    let options = load_options(options)?;
-    let mut maps = Vec::with_capacity(rows.len());
-    for (i, row) in rows.iter().enumerate() {
-        match json(row)? {
-            serde_json::Value::Object(map) => maps.push(map),
-            _ => bail!(
-                "row {i}: expected a map with text and label, got {}",
-                describe(row)
-            ),
-        }
-    }
-    let name = options.name.clone().unwrap_or_else(|| "rows".into());
-    Dataset::from_rows(&name, &maps, &options)
 }
 
 fn draw(context: &NativeCallContext, data: &Dataset, n: i64, options: &Map) -> Result<Dataset> {

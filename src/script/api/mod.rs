@@ -15,6 +15,7 @@ mod evaluation;
 mod figures;
 mod files;
 mod lists;
+mod loading;
 mod maths;
 mod models;
 mod pruning;
