@@ -11,6 +11,8 @@ pub mod context;
 pub mod data;
 mod error;
 pub mod evaluate;
+#[doc(hidden)]
+pub mod hostile;
 pub mod model;
 pub mod prune;
 pub mod repl;

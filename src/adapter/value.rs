@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use candle_core::DType;
+use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -14,9 +14,10 @@ use crate::study::Id;
 use crate::{Result, bail};
 
 use super::check;
-use super::head::Head;
+use super::head::{Head, Labels};
 use super::kind::Kind;
-use super::tensors::Tensors;
+use super::source::{FileTensors, Shapes, Source};
+use super::tensors::{Name, Tensors};
 
 /// The base model an adapter belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +92,24 @@ pub trait Recipe: fmt::Debug + Send + Sync {
     fn describe(&self) -> Value;
     /// Number of weights, without making them.
     fn parameter_count(&self) -> Result<usize>;
+    /// Names and shapes of the weights.
+    fn shapes(&self) -> Result<Shapes> {
+        let tensors = self.tensors()?;
+        Ok(shapes_of(&tensors))
+    }
+    /// One of the weights, without the others where that can be.
+    fn tensor(&self, name: &Name) -> Result<Tensor> {
+        match self.tensors()?.remove(name) {
+            Some(tensor) => Ok(tensor),
+            None => bail!("there is no tensor {name}"),
+        }
+    }
+}
+
+/// The shapes of tensors.
+fn shapes_of(tensors: &Tensors) -> Shapes {
+    let shapes = tensors.iter().map(|(n, t)| (n.clone(), t.dims().to_vec()));
+    shapes.collect()
 }
 
 /// Everything an adapter is made of; see [`Adapter::new`].
@@ -125,6 +144,8 @@ struct Inner {
 
 enum Weights {
     Ready(Arc<Tensors>),
+    /// Read when needed; kept while somebody uses them.
+    Files(Arc<FileTensors>, Mutex<Weak<Tensors>>),
     /// Made when needed; kept while somebody uses them.
     Recipe(Arc<dyn Recipe>, Mutex<Weak<Tensors>>),
 }
@@ -144,6 +165,21 @@ impl Adapter {
         })))
     }
 
+    /// An adapter whose weights come from files; large ones stay there until they are needed.
+    pub fn from_source(parts: Parts, source: Source) -> Result<Self> {
+        match source {
+            Source::Ready(tensors) => Self::new(parts, tensors),
+            Source::Files(files) => {
+                for head in &parts.heads {
+                    head.validate()?;
+                    check::finite(&head.name, &head.tensors)?;
+                }
+                let weights = Weights::Files(files, Mutex::new(Weak::new()));
+                Ok(Self(Arc::new(Inner { parts, weights })))
+            }
+        }
+    }
+
     /// An adapter whose weights `recipe` makes when they are needed.
     pub fn from_recipe(parts: Parts, recipe: Arc<dyn Recipe>) -> Self {
         let weights = Weights::Recipe(recipe, Mutex::new(Weak::new()));
@@ -154,18 +190,53 @@ impl Adapter {
     pub fn tensors(&self) -> Result<Arc<Tensors>> {
         match &self.0.weights {
             Weights::Ready(tensors) => Ok(tensors.clone()),
-            Weights::Recipe(recipe, cache) => {
-                // A poisoned lock only means that a build failed elsewhere; the cache is whole.
-                let mut cached = cache.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some(tensors) = cached.upgrade() {
-                    return Ok(tensors);
-                }
+            Weights::Files(files, cache) => cached(cache, || files.all()),
+            Weights::Recipe(recipe, cache) => cached(cache, || {
                 let tensors = recipe.tensors()?;
                 check::finite(self.name(), &tensors)?;
-                let tensors = Arc::new(tensors);
-                *cached = Arc::downgrade(&tensors);
                 Ok(tensors)
-            }
+            }),
+        }
+    }
+
+    /// Names and shapes of its weights, without the weights where they are not there yet.
+    pub fn shapes(&self) -> Result<Shapes> {
+        match &self.0.weights {
+            Weights::Ready(tensors) => Ok(shapes_of(tensors)),
+            Weights::Files(files, _) => Ok(files.shapes().clone()),
+            Weights::Recipe(recipe, _) => recipe.shapes(),
+        }
+    }
+
+    /// The shape of one of its weights; none where it has none of that name.
+    pub fn shape(&self, name: &Name) -> Result<Option<Vec<usize>>> {
+        Ok(match &self.0.weights {
+            Weights::Ready(tensors) => tensors.get(name).map(|t| t.dims().to_vec()),
+            Weights::Files(files, _) => files.shapes().get(name).cloned(),
+            Weights::Recipe(recipe, _) => recipe.shapes()?.remove(name),
+        })
+    }
+
+    /// One of its weights, without the others where they are not there yet.
+    pub fn tensor(&self, name: &Name) -> Result<Tensor> {
+        let found = match &self.0.weights {
+            Weights::Ready(tensors) => tensors.get(name).cloned(),
+            Weights::Files(files, cache) => match peek(cache) {
+                Some(tensors) => tensors.get(name).cloned(),
+                None => return files.get(name),
+            },
+            Weights::Recipe(recipe, cache) => match peek(cache) {
+                Some(tensors) => tensors.get(name).cloned(),
+                None => {
+                    let tensor = recipe.tensor(name)?;
+                    check::finite_tensor(name, &tensor).map_err(|e| e.within(self.name()))?;
+                    return Ok(tensor);
+                }
+            },
+        };
+        match found {
+            Some(tensor) => Ok(tensor),
+            None => bail!("{} has no tensor {name}", self.name()),
         }
     }
 
@@ -217,7 +288,7 @@ impl Adapter {
     /// The recipe it is made by, if it is one.
     pub fn recipe(&self) -> Option<&Arc<dyn Recipe>> {
         match &self.0.weights {
-            Weights::Ready(_) => None,
+            Weights::Ready(_) | Weights::Files(..) => None,
             Weights::Recipe(recipe, _) => Some(recipe),
         }
     }
@@ -234,7 +305,10 @@ impl Adapter {
     pub fn parameter_count(&self) -> Result<usize> {
         match self.recipe() {
             Some(recipe) => recipe.parameter_count(),
-            None => Ok(self.tensors()?.values().map(|t| t.elem_count()).sum()),
+            None => {
+                let shapes = self.shapes()?;
+                Ok(shapes.values().map(|s| s.iter().product::<usize>()).sum())
+            }
         }
     }
 
@@ -243,6 +317,7 @@ impl Adapter {
     pub fn with_parts(&self, parts: Parts) -> Self {
         let weights = match &self.0.weights {
             Weights::Ready(tensors) => Weights::Ready(tensors.clone()),
+            Weights::Files(files, _) => Weights::Files(files.clone(), Mutex::new(Weak::new())),
             Weights::Recipe(recipe, _) => Weights::Recipe(recipe.clone(), Mutex::new(Weak::new())),
         };
         Self(Arc::new(Inner { parts, weights }))
@@ -319,6 +394,28 @@ impl Adapter {
     }
 }
 
+/// What somebody still uses, or what `make` makes now.
+fn cached(
+    cache: &Mutex<Weak<Tensors>>,
+    make: impl FnOnce() -> Result<Tensors>,
+) -> Result<Arc<Tensors>> {
+    // A poisoned lock only means that a build failed elsewhere; the cache is whole.
+    let mut cached = cache.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(tensors) = cached.upgrade() {
+        return Ok(tensors);
+    }
+    let tensors = Arc::new(make()?);
+    *cached = Arc::downgrade(&tensors);
+    Ok(tensors)
+}
+
+fn peek(cache: &Mutex<Weak<Tensors>>) -> Option<Arc<Tensors>> {
+    cache
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .upgrade()
+}
+
 /// The content hash of a head.
 pub fn head_id(head: &Head) -> String {
     let mut bytes = serde_json::to_vec(&head.labels).unwrap_or_default();
@@ -355,7 +452,11 @@ impl fmt::Display for Adapter {
         write!(f, ", on {}", parts.base.name)?;
         match &parts.heads[..] {
             [] => f.write_str(", no head")?,
-            [head] => write!(f, ", head for {} classes", head.labels.outputs())?,
+            [head] => match head.labels {
+                Labels::Tokens(_) => f.write_str(", head for the next token")?,
+                Labels::Number => f.write_str(", head for numbers")?,
+                _ => write!(f, ", head for {} classes", head.labels.outputs())?,
+            },
             heads => write!(f, ", {} heads", heads.len())?,
         }
         write!(f, ", id {}", parts.id.short())

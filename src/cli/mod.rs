@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 
 use crate::script::Diagnostic;
 
+mod convert;
 mod doc;
 mod eval;
 mod interrupt;
@@ -46,6 +47,8 @@ struct Cli {
 enum Command {
     /// Run a study.
     Run(run::Run),
+    /// Write an adapter's folder in another library's layout.
+    Convert(convert::Convert),
     /// Show the help of a function, or the list of all.
     Doc(doc::Doc),
 }
@@ -56,6 +59,8 @@ enum Failure {
     Script(Diagnostic),
     /// The command line was wrong.
     Command(crate::Error),
+    /// What it asked for failed.
+    Failed(crate::Error),
 }
 
 impl From<Diagnostic> for Failure {
@@ -76,6 +81,7 @@ pub fn main() -> ExitCode {
     };
     let result = match (cli.command, cli.code) {
         (Some(Command::Run(command)), _) => command.main(),
+        (Some(Command::Convert(command)), _) => command.main(),
         (Some(Command::Doc(command)), _) => command.main(),
         (None, Some(code)) => eval::main(&code, cli.surroundings),
         (None, None) => cli.surroundings.repl(),
@@ -85,6 +91,10 @@ pub fn main() -> ExitCode {
         Err(Failure::Script(diagnostic)) => {
             eprintln!("{diagnostic}");
             ExitCode::from(diagnostic.exit_code())
+        }
+        Err(Failure::Failed(error)) => {
+            eprintln!("tureen: error: {error}");
+            ExitCode::FAILURE
         }
         Err(Failure::Command(error)) => {
             eprintln!("tureen: error: {error}");

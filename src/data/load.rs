@@ -105,6 +105,15 @@ impl Dataset {
         one(name.into(), &raw, options)
     }
 
+    /// Reads the bytes of a file that is called `name`, as [`Self::load`] reads the file.
+    pub fn from_bytes(name: &str, bytes: Vec<u8>, options: &LoadOptions) -> Result<Self> {
+        let table = Table::of_bytes(Path::new(name), bytes)?;
+        let mut raw = columns::choose(table, &options.columns, Labels::Needed)?;
+        raw.settle();
+        labels::rename(&mut raw, &options.labels)?;
+        one(name.into(), &raw, options)
+    }
+
     /// Makes a dataset of tables for train, validation and test.
     pub(super) fn from_tables(name: &str, tables: [Table; 3]) -> Result<Self> {
         let read = |table| columns::choose(table, &Columns::default(), Labels::Needed);

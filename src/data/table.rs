@@ -46,6 +46,11 @@ impl Table {
             std::io::ErrorKind::NotFound => Error::at_path(path, "no such file or folder"),
             _ => Error::at_path(path, e),
         })?;
+        Self::of_bytes(path, bytes)
+    }
+
+    /// The same of the bytes of a file that is called so.
+    pub fn of_bytes(path: &Path, bytes: Vec<u8>) -> Result<Self> {
         let name = path
             .file_name()
             .map(|n| n.to_string_lossy().to_lowercase())

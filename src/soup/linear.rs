@@ -11,7 +11,7 @@ use candle_core::Tensor;
 use serde_json::{Value, json};
 
 use crate::adapter::kind::Mixing;
-use crate::adapter::{Adapter, Kind, Parts, Recipe, Tensors};
+use crate::adapter::{Adapter, Kind, Name, Parts, Recipe, Shapes, Tensors};
 use crate::study::Id;
 use crate::{Result, bail};
 
@@ -133,56 +133,62 @@ impl Linear {
             .iter()
             .map(Adapter::tensors)
             .collect::<Result<Vec<_>>>()?;
-        let first = &members[0];
+        let one = |name: &Name| {
+            let tensor = self.entry(members.iter().map(|m| match m.get(name) {
+                Some(tensor) => Ok(tensor.clone()),
+                None => bail!("there is no tensor {name}"),
+            }))?;
+            Ok((name.clone(), tensor))
+        };
+        self.checked()?.keys().map(one).collect()
+    }
+
+    /// The weighted sum of the members' tensors of one name.
+    fn entry(&self, tensors: impl Iterator<Item = Result<Tensor>>) -> Result<Tensor> {
         // The sum of equally weighted members is scaled once, however the soup was made.
         let common = self
             .weights
             .iter()
             .all(|w| *w == self.weights[0])
             .then_some(self.weights[0]);
-        let mut mixed = Tensors::new();
-        for (name, tensor) in first.iter() {
-            let mut sum: Option<Tensor> = None;
-            for (i, member) in members.iter().enumerate() {
-                let Some(other) = member.get(name) else {
-                    bail!("{} has no tensor {name}", self.members[i].name());
-                };
-                if other.dims() != tensor.dims() {
-                    bail!(
-                        "tensor {name} has shape {:?} in {} and {:?} in {}",
-                        tensor.dims(),
-                        self.members[0].name(),
-                        other.dims(),
-                        self.members[i].name()
-                    );
+        let mut sum: Option<Tensor> = None;
+        for (tensor, weight) in tensors.zip(&self.weights) {
+            let term = match common {
+                Some(_) => tensor?,
+                None => (tensor? * *weight)?,
+            };
+            sum = Some(match sum {
+                None => term,
+                Some(s) => (s + term)?,
+            });
+        }
+        match (sum, common) {
+            (Some(sum), Some(w)) if w != 1.0 => Ok((sum * w)?),
+            (Some(sum), _) => Ok(sum),
+            (None, _) => bail!("a soup of nothing"),
+        }
+    }
+
+    /// The members' shapes, which must be the same.
+    fn checked(&self) -> Result<Shapes> {
+        let first = self.members[0].shapes()?;
+        for member in &self.members[1..] {
+            let other = member.shapes()?;
+            let (own, theirs) = (self.members[0].name(), member.name());
+            for (name, shape) in &first {
+                match other.get(name) {
+                    Some(s) if s == shape => {}
+                    Some(s) => {
+                        bail!("tensor {name} has shape {shape:?} in {own} and {s:?} in {theirs}")
+                    }
+                    None => bail!("{theirs} has no tensor {name}"),
                 }
-                let term = match common {
-                    Some(_) => other.clone(),
-                    None => (other * self.weights[i])?,
-                };
-                sum = Some(match sum {
-                    None => term,
-                    Some(s) => (s + term)?,
-                });
             }
-            if let Some(sum) = sum {
-                let sum = match common {
-                    Some(w) if w != 1.0 => (sum * w)?,
-                    _ => sum,
-                };
-                mixed.insert(name.clone(), sum);
+            if let Some(name) = other.keys().find(|n| !first.contains_key(*n)) {
+                bail!("{theirs} has tensor {name}, {own} has not");
             }
         }
-        for (i, member) in members.iter().enumerate() {
-            if let Some(name) = member.keys().find(|n| !first.contains_key(*n)) {
-                bail!(
-                    "{} has tensor {name}, {} has not",
-                    self.members[i].name(),
-                    self.members[0].name()
-                );
-            }
-        }
-        Ok(mixed)
+        Ok(first)
     }
 }
 
@@ -191,6 +197,20 @@ impl Recipe for Linear {
         match self.members[0].kind().mixing() {
             Mixing::Entries => self.entries(),
             Mixing::Factors => self.lora.mix(&self.members, &self.weights),
+        }
+    }
+
+    fn shapes(&self) -> Result<Shapes> {
+        match self.members[0].kind().mixing() {
+            Mixing::Entries => self.checked(),
+            Mixing::Factors => self.lora.shapes(&self.members),
+        }
+    }
+
+    fn tensor(&self, name: &Name) -> Result<Tensor> {
+        match self.members[0].kind().mixing() {
+            Mixing::Entries => self.entry(self.members.iter().map(|m| m.tensor(name))),
+            Mixing::Factors => self.lora.tensor(&self.members, &self.weights, name),
         }
     }
 

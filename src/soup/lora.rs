@@ -2,14 +2,14 @@
 //!
 //! With u_i = w_i alpha_i / r_i, the mixture's change ought to be sum u_i B_i A_i.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use nalgebra::DMatrix;
 use serde_json::{Value, json};
 
-use crate::adapter::{Adapter, Factors, Kind, Lora, Name, Tensors, factors};
+use crate::adapter::{Adapter, Factors, Kind, Lora, Name, Shapes, Tensors, factors_at};
 use crate::{Result, bail};
 
 /// A rule for mixing LoRA's A and B.
@@ -35,12 +35,12 @@ pub enum LoraMixing {
 }
 
 /// What a member contributes to one matrix.
-struct Part<'a> {
-    factors: &'a Factors,
+struct Part {
+    factors: Factors,
     weight: f64,
 }
 
-impl Part<'_> {
+impl Part {
     /// The weight times the scale before B A.
     fn share(&self) -> f64 {
         self.weight * self.factors.scale
@@ -113,49 +113,86 @@ impl LoraMixing {
 
     /// The number of weights of the mixture.
     pub(super) fn parameter_count(self, members: &[Adapter]) -> Result<usize> {
-        match self {
-            Self::Delta => members.iter().map(Adapter::parameter_count).sum(),
-            Self::Svd { rank } => {
-                let tensors = members[0].tensors()?;
-                let groups = factors(&members[0])?;
-                let side = |(name, t): (&Name, &Tensor)| {
-                    let stem = name.as_str().rsplit_once('.').map_or("", |(stem, _)| stem);
-                    let groups = groups.get(stem).map_or(1, |f| f.groups);
-                    match name.as_str().ends_with("lora_A") {
-                        true => groups * side(name, t),
-                        false => side(name, t),
-                    }
-                };
-                Ok(rank * tensors.iter().map(side).sum::<usize>())
-            }
-            _ => members[0].parameter_count(),
-        }
+        let shapes = self.shapes(members)?;
+        Ok(shapes.values().map(|s| s.iter().product::<usize>()).sum())
     }
 
     /// The mixture's tensors. A matrix that only some members adapt is mixed of those.
     pub(super) fn mix(self, members: &[Adapter], weights: &[f64]) -> Result<Tensors> {
-        let factors = members.iter().map(factors).collect::<Result<Vec<_>>>()?;
-        let mut matrices: BTreeMap<&str, Vec<Part<'_>>> = BTreeMap::new();
-        for (own, weight) in factors.iter().zip(weights) {
-            for (stem, factors) in own {
-                let (factors, weight) = (factors, *weight);
-                matrices
-                    .entry(stem)
-                    .or_default()
-                    .push(Part { factors, weight });
-            }
-        }
+        let stems: BTreeSet<String> = self.stems(members)?;
         let mut mixed = Tensors::new();
-        for (stem, parts) in matrices {
-            let (a, b) = self.factors(&parts).map_err(|e| e.within(stem))?;
+        for stem in &stems {
+            let (a, b) = self.of(members, weights, stem)?;
             mixed.insert(Name::new(format!("{stem}.lora_A")), a);
             mixed.insert(Name::new(format!("{stem}.lora_B")), b);
         }
         Ok(mixed)
     }
 
-    fn factors(self, parts: &[Part<'_>]) -> Result<(Tensor, Tensor)> {
-        type Factor = fn(&Part<'_>) -> f64;
+    /// One of the mixture's tensors, of the members' factors of its map alone.
+    pub(super) fn tensor(
+        self,
+        members: &[Adapter],
+        weights: &[f64],
+        name: &Name,
+    ) -> Result<Tensor> {
+        match name.as_str().rsplit_once('.') {
+            Some((stem, "lora_A")) => Ok(self.of(members, weights, stem)?.0),
+            Some((stem, "lora_B")) => Ok(self.of(members, weights, stem)?.1),
+            _ => bail!("the mixture has no tensor {name}"),
+        }
+    }
+
+    /// The shapes of the mixture's tensors.
+    pub(super) fn shapes(self, members: &[Adapter]) -> Result<Shapes> {
+        let mut shapes = Shapes::new();
+        for stem in self.stems(members)? {
+            let all = factor_shapes(members, &stem)?;
+            let Some((first, groups)) = all.first().map(|s| (s.clone(), s.groups)) else {
+                continue;
+            };
+            let rank = match self {
+                Self::Delta => all.iter().map(|s| s.rank).sum(),
+                Self::Svd { rank } => rank,
+                Self::Factors | Self::SqrtFactors | Self::NegateB => first.rank,
+            };
+            let a = vec![groups * rank, first.input];
+            shapes.insert(Name::new(format!("{stem}.lora_A")), a);
+            shapes.insert(
+                Name::new(format!("{stem}.lora_B")),
+                vec![first.output, rank],
+            );
+        }
+        Ok(shapes)
+    }
+
+    /// The canonical names of the maps that members change.
+    fn stems(self, members: &[Adapter]) -> Result<BTreeSet<String>> {
+        let mut stems = BTreeSet::new();
+        for member in members {
+            let shapes = member.shapes()?;
+            let own = shapes
+                .keys()
+                .filter_map(|n| n.as_str().strip_suffix(".lora_A"));
+            stems.extend(own.map(str::to_string));
+        }
+        Ok(stems)
+    }
+
+    /// The mixture's factors of one map.
+    fn of(self, members: &[Adapter], weights: &[f64], stem: &str) -> Result<(Tensor, Tensor)> {
+        let mut parts = Vec::with_capacity(members.len());
+        for (member, weight) in members.iter().zip(weights) {
+            if let Some(factors) = factors_at(member, stem)? {
+                let weight = *weight;
+                parts.push(Part { factors, weight });
+            }
+        }
+        self.factors(&parts).map_err(|e| e.within(stem))
+    }
+
+    fn factors(self, parts: &[Part]) -> Result<(Tensor, Tensor)> {
+        type Factor = fn(&Part) -> f64;
         let sum = |of_a: Factor, of_b: Factor| -> Result<(Tensor, Tensor)> {
             let total = |terms: Vec<(Tensor, f64)>| -> Result<Tensor> {
                 let mut terms = terms.into_iter().map(|(t, w)| t * w);
@@ -195,15 +232,46 @@ impl LoraMixing {
     }
 }
 
-/// Rows of A and columns of B that a rank adds.
-fn side(name: &Name, tensor: &Tensor) -> usize {
-    let long = usize::from(name.as_str().ends_with("lora_A"));
-    tensor.dims().get(long).copied().unwrap_or(0)
+/// The sizes of a map's factors.
+#[derive(Clone)]
+struct Sizes {
+    rank: usize,
+    groups: usize,
+    input: usize,
+    output: usize,
+}
+
+fn factor_shapes(members: &[Adapter], stem: &str) -> Result<Vec<Sizes>> {
+    let (a, b) = (
+        Name::new(format!("{stem}.lora_A")),
+        Name::new(format!("{stem}.lora_B")),
+    );
+    let mut all = Vec::new();
+    for member in members {
+        let shapes = member.shapes()?;
+        match (
+            shapes.get(&a).map(|s| &s[..]),
+            shapes.get(&b).map(|s| &s[..]),
+        ) {
+            (Some(&[rows, input]), Some(&[output, rank])) if rank > 0 && rows % rank == 0 => {
+                let groups = rows / rank;
+                all.push(Sizes {
+                    rank,
+                    groups,
+                    input,
+                    output,
+                });
+            }
+            (None, None) => {}
+            (found, other) => bail!("{stem}: A {found:?} does not fit B {other:?}"),
+        }
+    }
+    Ok(all)
 }
 
 /// The factors side by side, with their scales in A. Where several A's lie on top of each other,
 /// each for its own rows of B, each of them grows by itself.
-fn joined(parts: &[Part<'_>]) -> Result<(Tensor, Tensor)> {
+fn joined(parts: &[Part]) -> Result<(Tensor, Tensor)> {
     let groups = groups(parts)?;
     let mut a = Vec::with_capacity(groups * parts.len());
     for g in 0..groups {
@@ -217,7 +285,7 @@ fn joined(parts: &[Part<'_>]) -> Result<(Tensor, Tensor)> {
     Ok((Tensor::cat(&a, 0)?, Tensor::cat(&b, 1)?))
 }
 
-fn groups(parts: &[Part<'_>]) -> Result<usize> {
+fn groups(parts: &[Part]) -> Result<usize> {
     let first = parts.first().map_or(1, |p| p.factors.groups);
     match parts.iter().find(|p| p.factors.groups != first) {
         None => Ok(first),
@@ -232,7 +300,7 @@ fn groups(parts: &[Part<'_>]) -> Result<usize> {
 fn grouped(
     a: &Tensor,
     b: &Tensor,
-    parts: &[Part<'_>],
+    parts: &[Part],
     of: impl Fn(&Tensor, &Tensor) -> Result<(Tensor, Tensor)>,
 ) -> Result<(Tensor, Tensor)> {
     let groups = groups(parts)?;

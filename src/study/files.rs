@@ -8,6 +8,14 @@ use crate::{Error, Result};
 /// Writes `bytes` to `path`: aside in the same folder, synced, then renamed over whatever stood
 /// there. Makes the folders above; on an error nothing half-written is left behind.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_whole(path, |out| {
+        out.write_all(bytes)
+            .map_err(|error| Error::new(error.to_string()))
+    })
+}
+
+/// [`write_atomic`] of what `write` puts out piece by piece.
+pub fn write_whole(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     let failed = |error: std::io::Error| Error::at_path(path, error);
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -23,7 +31,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut aside = builder.tempfile_in(folder).map_err(failed)?;
-    aside.write_all(bytes).map_err(failed)?;
+    write(&mut aside).map_err(|error| error.within(path.display()))?;
     aside.as_file().sync_all().map_err(failed)?;
     aside.persist(path).map_err(|error| failed(error.error))?;
     Ok(())

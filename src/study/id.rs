@@ -30,6 +30,20 @@ impl Id {
         Self(hasher.finalize().to_hex()[..32].to_string())
     }
 
+    /// The same of content that comes piece by piece.
+    pub fn of_pieces(
+        kind: &str,
+        feed: impl FnOnce(&mut dyn FnMut(&[u8])) -> crate::Result<()>,
+    ) -> crate::Result<Self> {
+        let mut hasher = blake3::Hasher::new_derive_key("tureen content 1");
+        hasher.update(kind.as_bytes());
+        hasher.update(b"\0");
+        feed(&mut |bytes| {
+            hasher.update(bytes);
+        })?;
+        Ok(Self(hasher.finalize().to_hex()[..32].to_string()))
+    }
+
     /// All 32 digits.
     pub fn as_str(&self) -> &str {
         &self.0

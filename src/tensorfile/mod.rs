@@ -1,17 +1,15 @@
 //! Files of named tensors: safetensors, and the pickles that PyTorch writes, read as data.
+//!
+//! Both are read tensor by tensor, and safetensors written so, so that files may be larger than
+//! memory.
 
+mod entry;
 mod pickle;
 mod read;
+mod safetensors;
 mod sharded;
 mod write;
 
-pub use read::read;
-pub use sharded::read_folder;
-pub use write::encode;
-
-/// The entry points as functions of bytes, for tests that try hostile ones.
-#[doc(hidden)]
-pub mod bytes {
-    pub use super::pickle::read as read_pickle;
-    pub use super::read::parse_safetensors;
-}
+pub use read::{TensorFile, read, read_bytes};
+pub use sharded::{open_folder, read_folder};
+pub use write::{Planned, encode, write};

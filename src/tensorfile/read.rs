@@ -1,49 +1,124 @@
-//! One file of named tensors, by its content.
+//! One file of named tensors, read tensor by tensor.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use candle_core::safetensors::Load;
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use memmap2::Mmap;
 
-use crate::{Error, Result};
+use crate::{Error, Result, bail};
 
-use super::pickle;
+use super::entry::Entry;
+use super::{pickle, safetensors};
 
-/// All tensors of a safetensors file or a PyTorch pickle, by name, memory-mapped while reading.
-/// Which of the two it is, is told by its extension: `.safetensors`, or anything else.
-pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>> {
-    let map = map(path)?;
-    let tensors = match path.extension().is_some_and(|e| e == "safetensors") {
-        true => parse_safetensors(&map),
-        false => pickle::read(&map),
-    };
-    tensors.map_err(|e| e.within(path.display()))
+/// A safetensors file or a PyTorch pickle, of which only the list of tensors has been read.
+pub struct TensorFile {
+    path: PathBuf,
+    file: File,
+    entries: BTreeMap<String, Entry>,
 }
 
-/// A file's bytes.
-pub fn map(path: &Path) -> Result<Mmap> {
-    let file = File::open(path).map_err(|e| Error::at_path(path, e))?;
-    let size = file.metadata().map_err(|e| Error::at_path(path, e))?.len();
-    if size == 0 {
-        return Err(Error::at_path(path, "the file is empty"));
+impl fmt::Debug for TensorFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} tensors of {}",
+            self.entries.len(),
+            self.path.display()
+        )
     }
-    // SAFETY: the map is only read; a file that another process truncates meanwhile is outside
-    // what any reader of mapped files can guard against.
-    unsafe { Mmap::map(&file) }.map_err(|e| Error::at_path(path, e))
 }
 
-/// The tensors of a safetensors file's bytes.
-pub fn parse_safetensors(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>> {
-    let parsed = safetensors::SafeTensors::deserialize(bytes)
-        .map_err(|e| Error::new(format!("not a safetensors file: {e}")))?;
-    let load = |(name, view): (String, safetensors::tensor::TensorView<'_>)| {
-        let tensor = view
-            .load(&Device::Cpu)
-            .map_err(|e| Error::new(format!("tensor {name}: {e}")))?;
-        Ok((name, tensor))
+impl TensorFile {
+    /// Opens a file. Which of the two it is, is told by its extension: `.safetensors`, or
+    /// anything else.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(|e| Error::at_path(path, e))?;
+        let size = file.metadata().map_err(|e| Error::at_path(path, e))?.len();
+        if size == 0 {
+            return Err(Error::at_path(path, "the file is empty"));
+        }
+        // SAFETY: the map is only read, and only here; a file that another process truncates
+        // meanwhile is outside what any reader of mapped files can guard against.
+        let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::at_path(path, e))?;
+        let entries = match path.extension().is_some_and(|e| e == "safetensors") {
+            true => safetensors::entries(&map),
+            false => pickle::entries(&map),
+        };
+        Ok(Self {
+            path: path.to_path_buf(),
+            file,
+            entries: entries.map_err(|e| e.within(path.display()))?,
+        })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The tensors' names and shapes.
+    pub fn shapes(&self) -> impl Iterator<Item = (&String, &[usize])> {
+        self.entries.iter().map(|(name, e)| (name, e.shape()))
+    }
+
+    /// A tensor, read now: its own bytes and no others.
+    pub fn get(&self, name: &str) -> Result<Tensor> {
+        let within = |e: Error| e.within(format!("{}: tensor {name}", self.path.display()));
+        let Some(entry) = self.entries.get(name) else {
+            bail!("{}: there is no tensor {name}", self.path.display());
+        };
+        let range = entry.range();
+        let mut bytes = vec![0; range.len()];
+        read_at(&self.file, &mut bytes, range.start as u64)
+            .map_err(|e| within(Error::new(e.to_string())))?;
+        entry.tensor(&bytes).map_err(within)
+    }
+
+    /// All tensors.
+    pub fn all(&self) -> Result<BTreeMap<String, Tensor>> {
+        let one = |name: &String| Ok((name.clone(), self.get(name)?));
+        self.entries.keys().map(one).collect()
+    }
+}
+
+/// All tensors of a file, by name.
+pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>> {
+    TensorFile::open(path)?.all()
+}
+
+/// All tensors of a file's bytes, as [`read`] would find them.
+pub fn read_bytes(bytes: &[u8], is_safetensors: bool) -> Result<BTreeMap<String, Tensor>> {
+    let entries = match is_safetensors {
+        true => safetensors::entries(bytes)?,
+        false => pickle::entries(bytes)?,
     };
-    parsed.tensors().into_iter().map(load).collect()
+    let one = |(name, entry): (String, Entry)| {
+        let Some(own) = bytes.get(entry.range()) else {
+            bail!("tensor {name} lies outside the file");
+        };
+        Ok((name, entry.tensor(own)?))
+    };
+    entries.into_iter().map(one).collect()
+}
+
+#[cfg(unix)]
+fn read_at(file: &File, bytes: &mut [u8], at: u64) -> std::io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, bytes, at)
+}
+
+#[cfg(windows)]
+fn read_at(file: &File, mut bytes: &mut [u8], mut at: u64) -> std::io::Result<()> {
+    while !bytes.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, bytes, at)? {
+            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            n => {
+                bytes = &mut bytes[n..];
+                at += n as u64;
+            }
+        }
+    }
+    Ok(())
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::{Error, Result, bail};
 
-use super::read::read;
+use super::read::TensorFile;
 
 /// The index of sharded weights: which file holds which tensor.
 #[derive(Deserialize)]
@@ -16,18 +16,20 @@ struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
-/// The tensors of the first of these files that the folder has, `NAME.index.json` standing for
-/// the shards it lists, and the file's path. Errors where none is there, and where a shard lacks a
-/// tensor.
-pub fn read_folder(folder: &Path, names: &[&str]) -> Result<(PathBuf, BTreeMap<String, Tensor>)> {
+/// The first of these files that the folder has, `NAME.index.json` standing for the shards it
+/// lists: the path of the file or the index, and the files that hold the tensors. Errors where
+/// none is there, and where a shard lacks a tensor.
+pub fn open_folder(folder: &Path, names: &[&str]) -> Result<(PathBuf, Vec<TensorFile>)> {
     for name in names {
         let file = folder.join(name);
         if file.is_file() {
-            return read(&file).map(|tensors| (file, tensors));
+            let open = TensorFile::open(&file)?;
+            return Ok((file, vec![open]));
         }
         let index = folder.join(format!("{name}.index.json"));
         if index.is_file() {
-            return read_shards(folder, &index).map(|tensors| (index, tensors));
+            let shards = open_shards(folder, &index)?;
+            return Ok((index, shards));
         }
     }
     Err(Error::at_path(
@@ -36,24 +38,37 @@ pub fn read_folder(folder: &Path, names: &[&str]) -> Result<(PathBuf, BTreeMap<S
     ))
 }
 
-fn read_shards(folder: &Path, path: &Path) -> Result<BTreeMap<String, Tensor>> {
+/// All tensors of [`open_folder`].
+pub fn read_folder(folder: &Path, names: &[&str]) -> Result<(PathBuf, BTreeMap<String, Tensor>)> {
+    let (path, files) = open_folder(folder, names)?;
+    let mut all = BTreeMap::new();
+    for file in files {
+        all.extend(file.all()?);
+    }
+    Ok((path, all))
+}
+
+fn open_shards(folder: &Path, path: &Path) -> Result<Vec<TensorFile>> {
     let bytes = std::fs::read(path).map_err(|e| Error::at_path(path, e))?;
     let index: Index = serde_json::from_slice(&bytes)
         .map_err(|e| Error::at_path(path, format!("not an index of shards: {e}")))?;
-    let files: BTreeSet<&String> = index.weight_map.values().collect();
-    let mut all = BTreeMap::new();
-    for file in files {
-        let mut parts = Path::new(file).components();
+    let names: BTreeSet<&String> = index.weight_map.values().collect();
+    let mut files = Vec::new();
+    let mut found = BTreeSet::new();
+    for name in names {
+        let mut parts = Path::new(name).components();
         // The index comes from elsewhere and must not lead out of the folder.
         let (Some(Component::Normal(_)), None) = (parts.next(), parts.next()) else {
-            bail!("{}: {file:?} is not a file of the folder", path.display());
+            bail!("{}: {name:?} is not a file of the folder", path.display());
         };
-        all.extend(read(&folder.join(file))?);
+        let file = TensorFile::open(&folder.join(name))?;
+        found.extend(file.shapes().map(|(name, _)| name.clone()));
+        files.push(file);
     }
-    if let Some((name, file)) = index.weight_map.iter().find(|(n, _)| !all.contains_key(*n)) {
+    if let Some((name, file)) = index.weight_map.iter().find(|(n, _)| !found.contains(*n)) {
         bail!("{}: {file} has no tensor {name}", path.display());
     }
-    Ok(all)
+    Ok(files)
 }
 
 #[cfg(test)]

@@ -58,7 +58,11 @@ impl TrainOptions {
     /// The defaults for a kind of adapter: 3 epochs of batches of 32, AdamW with weight decay
     /// 0.01, learning rate 1e-3 (5e-4 for LoRA), warm-up 6 %, gradient norm 1.
     pub fn new(kind: Arc<dyn Kind>, seed: u64) -> Self {
-        let lr = if kind.name() == "lora" { 5e-4 } else { 1e-3 };
+        let lr = match kind.name() {
+            "lora" | "dora" => 5e-4,
+            "ia3" => 5e-3,
+            _ => 1e-3,
+        };
         Self {
             kind,
             epochs: 3,
@@ -130,6 +134,12 @@ pub fn train(
             crate::adapter::formats::own::decode(&bytes, id.clone(), Some(data.clone()))
     {
         return Ok(adapter);
+    }
+    if let Some(what) = options.kind.unapplied() {
+        context.notice(format!(
+            "{}: {what} are not applied in training",
+            data.name()
+        ));
     }
     let trained = threads::in_pool(|| Run::new(model, data, options, max_length)?.run(context))?;
     let parts = Parts {

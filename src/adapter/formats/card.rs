@@ -95,7 +95,7 @@ fn write_card(
     }
     let load = match format {
         Format::AdapterHub => {
-            "from adapters import AutoAdapterModel\nmodel = AutoAdapterModel.from_pretrained(BASE)\nmodel.load_adapter(FOLDER, set_active=True)"
+            "from adapters import AutoAdapterModel\nmodel = AutoAdapterModel.from_pretrained(BASE)\nmodel.load_adapter(FOLDER, use_safetensors=True, set_active=True)"
         }
         Format::Peft => {
             "from peft import PeftModel\nmodel = PeftModel.from_pretrained(base, FOLDER)"

@@ -15,8 +15,6 @@ use serde_json::Value;
 use super::value::Adapter;
 use crate::{Error, Result, bail};
 
-pub use convert::{to_names, to_sites};
-
 /// A library's layout of an adapter's folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {

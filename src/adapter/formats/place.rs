@@ -8,14 +8,23 @@ use crate::Result;
 use crate::adapter::head::Head;
 use crate::adapter::value::Adapter;
 use crate::study::files::write_atomic;
+use crate::tensorfile::{self, Planned};
 
 use super::{CONFIG, Format, adapterhub, card, peft};
 
 /// The files of an adapter: names and contents.
-pub type Files = Vec<(&'static str, Vec<u8>)>;
+pub type Files<'a> = Vec<(&'static str, Content<'a>)>;
 
-/// Saves an adapter with one head or none. Files are made before any is written, and the
-/// configuration comes last: a folder without it is no adapter.
+/// What a file holds.
+pub enum Content<'a> {
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// Tensors, written one by one.
+    Tensors(Vec<Planned<'a>>),
+}
+
+/// Saves an adapter with one head or none. The configuration comes last: a folder without it is no
+/// adapter.
 pub fn save_one(
     adapter: &Adapter,
     head: Option<&Head>,
@@ -27,13 +36,17 @@ pub fn save_one(
         Format::AdapterHub => adapterhub::files(adapter, head, &name)?,
         Format::Peft => peft::files(adapter, head)?,
     };
-    files.push((
-        "README.md",
-        card::card(adapter, &name, format)?.into_bytes(),
-    ));
-    files.push((CONFIG, pretty(&config)));
-    for (file, bytes) in files {
-        write_atomic(&folder.join(file), &bytes)?;
+    let card = card::card(adapter, &name, format)?;
+    files.push(("README.md", Content::Bytes(card.into_bytes())));
+    files.push((CONFIG, Content::Bytes(pretty(&config))));
+    for (file, content) in files {
+        let path = folder.join(file);
+        match content {
+            Content::Bytes(bytes) => write_atomic(&path, &bytes)?,
+            Content::Tensors(plan) => {
+                tensorfile::write(&path, plan, Some(("format", "pt".into())))?;
+            }
+        }
     }
     Ok(())
 }

@@ -37,6 +37,33 @@ impl Factors {
     }
 }
 
+/// The factors of the map of this canonical name, without the others where that can be; none where
+/// the adapter leaves the map as it is.
+pub fn factors_at(adapter: &Adapter, stem: &str) -> Result<Option<Factors>> {
+    let kind = adapter.kind();
+    if kind.mixing() != Mixing::Factors {
+        bail!("{} has no low-rank factors to mix", adapter.name());
+    }
+    let name = |part: &str| Name::new(format!("{stem}.{part}"));
+    if adapter.shape(&name("lora_A"))?.is_none() {
+        return Ok(None);
+    }
+    let (a, b) = (
+        adapter.tensor(&name("lora_A"))?,
+        adapter.tensor(&name("lora_B"))?,
+    );
+    let groups = kind
+        .groups_at(&a, &b)
+        .map_err(|e| e.within(format!("{}, {stem}", adapter.name())))?;
+    let scale = kind.scale_at(stem);
+    Ok(Some(Factors {
+        a,
+        b,
+        scale,
+        groups,
+    }))
+}
+
 /// The factors of an adapter's maps by their canonical names; an error where it is no LoRA.
 pub fn factors(adapter: &Adapter) -> Result<BTreeMap<String, Factors>> {
     let kind = adapter.kind();

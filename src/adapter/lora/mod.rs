@@ -17,7 +17,7 @@ use super::kind::{Init, Kind, Mixing, Parameter};
 use super::modules::{Modules, Place};
 use super::tensors::{Name, Tensors};
 
-pub use deltas::{Factors, deltas, factors};
+pub use deltas::{Factors, deltas, factors, factors_at};
 
 /// The settings of a LoRA.
 #[derive(Debug, Clone, PartialEq)]

@@ -7,11 +7,25 @@ use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 
 use super::tensors::{map_of, to_tensor};
-use crate::adapter::{Adapter, Head, Name, Selection, Tensors, formats};
+use crate::adapter::{Adapter, Head, Labels, Name, Selection, Tensors, formats};
 use crate::script::Fallible;
 use crate::script::Session;
+use crate::script::{NativeSpec, OptionSpec, Options};
 use crate::study::Id;
 use crate::{Error, Result, bail};
+
+/// The options of the natives here.
+pub(super) static OPTIONS: &[NativeSpec] = &[SAVE];
+
+static SAVE: NativeSpec = NativeSpec {
+    name: "save",
+    options: &[OptionSpec::choice(
+        "format",
+        &["adapterhub", "peft"],
+        "whose layout: LoRA and IA3 can be PEFT's, every kind but PEFT's own AdapterHub's",
+    )
+    .otherwise("the one the adapter came from, else adapterhub")],
+};
 
 /// Registers the topic.
 pub(super) fn register(engine: &mut Engine, _: &Session) {
@@ -24,7 +38,8 @@ pub(super) fn register(engine: &mut Engine, _: &Session) {
 #[allow(clippy::unwrap_used)]
 #[export_module]
 mod natives {
-    /// An adapter from a folder in AdapterHub's layout. Needs no base model.
+    /// An adapter from a folder in AdapterHub's or PEFT's layout, of safetensors or pickles. Needs
+    /// no base model.
     ///
     /// ```rhai,no_run
     /// let b = load_adapter("out/films");
@@ -35,12 +50,32 @@ mod natives {
         Ok(formats::load(&folder)?)
     }
 
-    /// Saves an adapter with its head as a folder in AdapterHub's layout; one with several heads
-    /// as one sub-folder a head.
+    /// Saves an adapter with its head and a model card as a folder in AdapterHub's layout, or in
+    /// PEFT's where it came from there; one with several heads as one sub-folder a head.
     #[rhai_fn(pure, return_raw)]
     pub fn save(context: NativeCallContext, adapter: &mut Adapter, path: &str) -> Fallible<()> {
         let folder = Session::of(&context)?.write_path(path)?;
         formats::save(adapter, &folder, None)?;
+        Ok(())
+    }
+
+    /// The same with options.
+    ///
+    /// ```rhai,no_run
+    /// let a = train(model("mini"), dataset("films"), #{ adapter: "lora" });
+    /// a.save("films", #{ format: "peft" });
+    /// ```
+    #[rhai_fn(name = "save", pure, return_raw)]
+    pub fn save_with(
+        context: NativeCallContext,
+        adapter: &mut Adapter,
+        path: &str,
+        options: Map,
+    ) -> Fallible<()> {
+        let format = Options::read(&SAVE, &options)?.maybe_text("format")?;
+        let format = format.map(|name| name.parse()).transpose()?;
+        let folder = Session::of(&context)?.write_path(path)?;
+        formats::save(adapter, &folder, format)?;
         Ok(())
     }
 
@@ -189,7 +224,10 @@ mod natives {
 
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]
     pub fn head_card(head: &mut Head) -> String {
-        format!("Head {}: {}", head.name, head.labels.names().join(", "))
+        match head.labels {
+            Labels::Tokens(_) => format!("Head {}: the next token", head.name),
+            _ => format!("Head {}: {}", head.name, head.labels.names().join(", ")),
+        }
     }
 }
 

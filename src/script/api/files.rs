@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::script::Session;
 use crate::script::error::Fallible;
 use crate::script::values::describe;
+use crate::study::files::write_atomic;
 use crate::{Error, Result, bail};
 
 /// The longest text file read at once, in bytes; larger data has readers of its own.
@@ -35,6 +36,17 @@ mod natives {
             Ok(text)
         });
         Ok(text.map_err(|error| Error::at_path(&file, error))?)
+    }
+
+    /// Writes a text to a file under the run's folder, whole or not at all.
+    ///
+    /// ```rhai,no_run
+    /// write_text("notes.txt", "what was found");
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn write_text(context: NativeCallContext, path: &str, text: &str) -> Fallible<()> {
+        let file = Session::of(&context)?.write_path(path)?;
+        Ok(write_atomic(&file, text.as_bytes())?)
     }
 
     /// The value that a JSON text stands for: maps, lists, texts, numbers, `true`, `false`;

@@ -41,7 +41,7 @@ pub struct Topic {
 pub static TOPICS: &[Topic] = &[
     topic("Models", models::register, models::OPTIONS),
     topic("Datasets", datasets::register, datasets::OPTIONS),
-    topic("Adapters", adapters::register, &[]),
+    topic("Adapters", adapters::register, adapters::OPTIONS),
     topic("Training", training::register, training::OPTIONS),
     topic("Evaluation", evaluation::register, evaluation::OPTIONS),
     topic("Soups", soups::register, soups::OPTIONS),

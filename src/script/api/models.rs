@@ -65,7 +65,8 @@ pub(super) fn register(engine: &mut Engine, _: &Session) {
 #[export_module]
 mod natives {
     /// A frozen base model: one that the binary carries ("mini") or a folder with `config.json`,
-    /// `model.safetensors` and tokenizer files.
+    /// `model.safetensors` or `pytorch_model.bin` (whole or in shards) and tokenizer files: BERT,
+    /// RoBERTa, XLM-RoBERTa, DistilBERT, ELECTRA or GPT-2.
     ///
     /// ```rhai
     /// let base = model("mini");
@@ -105,6 +106,19 @@ mod natives {
         model.config().num_hidden_layers as i64
     }
 
+    /// The architecture: "bert", "roberta"...
+    #[rhai_fn(get = "architecture", pure)]
+    pub fn architecture(model: &mut Model) -> String {
+        model.config().model_type.clone()
+    }
+
+    /// The tensors in the model's files that it does not use, by name.
+    #[rhai_fn(get = "unused", pure)]
+    pub fn unused(model: &mut Model) -> Array {
+        let names = model.unused().iter();
+        names.map(|name| Dynamic::from(name.clone())).collect()
+    }
+
     /// The longest text the model reads unless asked for more, in tokens.
     #[rhai_fn(get = "max_length", pure)]
     pub fn max_length(model: &mut Model) -> i64 {
@@ -134,8 +148,9 @@ mod natives {
         Ok(tokens(model, &texts, &options)?)
     }
 
-    /// Sentence embeddings, a Tensor [texts, hidden]: the mean over each text's last hidden
-    /// states, normalised to length 1.
+    /// Sentence embeddings, a Tensor [texts, width], pooled as the model's sentence-transformers
+    /// folder says; where it says nothing, the mean over each text's last hidden states, normalised
+    /// to length 1.
     ///
     /// ```rhai
     /// let base = model("mini");

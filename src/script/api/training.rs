@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 
-use crate::adapter::{Adapter, Bottleneck, Kind, Lora, Reduction};
+use crate::adapter::{Adapter, Bottleneck, Ia3, Kind, Lora, Modules, Reduction};
 use crate::data::Dataset;
 use crate::model::{LinearSite, Model};
 use crate::script::Fallible;
@@ -19,7 +19,7 @@ use crate::{Result, bail};
 pub(super) static OPTIONS: &[NativeSpec] = &[TRAIN];
 
 /// The kinds of adapter that can be trained.
-pub(super) const KINDS: &[&str] = &["pfeiffer", "houlsby", "parallel", "lora"];
+pub(super) const KINDS: &[&str] = &["pfeiffer", "houlsby", "parallel", "lora", "dora", "ia3"];
 
 static TRAIN: NativeSpec = NativeSpec {
     name: "train",
@@ -34,16 +34,18 @@ static TRAIN: NativeSpec = NativeSpec {
         .otherwise("16; parallel 2"),
         OptionSpec::int("r", 1, 4096, "rank of a LoRA").or("8"),
         OptionSpec::float("alpha", 1e-6, 1e6, "a LoRA's change is scaled by alpha / r").or("8"),
+        OptionSpec::bool("rslora", "scale a LoRA's change by alpha / sqrt(r)").or("false"),
         OptionSpec::list(
             "targets",
-            "the linear maps of a LoRA: query, key, value, intermediate, output",
+            "the linear maps of a LoRA or IA3: query, key, value, intermediate, output",
         )
-        .otherwise("query and value"),
+        .otherwise("query and value; ia3 key, value and intermediate"),
         OptionSpec::int("epochs", 1, 10_000, "passes over the train split").or("3"),
         OptionSpec::int("batch", 1, 65_536, "rows a step")
             .unit("rows")
             .or("32"),
-        OptionSpec::float("lr", 1e-12, 10.0, "peak learning rate").otherwise("1e-3; 5e-4 for lora"),
+        OptionSpec::float("lr", 1e-12, 10.0, "peak learning rate")
+            .otherwise("1e-3; 5e-4 for lora and dora; 5e-3 for ia3"),
         OptionSpec::float(
             "weight_decay",
             0.0,
@@ -232,6 +234,11 @@ fn settings(session: &Session, options: &Options) -> Result<TrainOptions> {
 pub(super) fn kind_named(name: &str) -> Arc<dyn Kind> {
     match name {
         "lora" => Arc::new(Lora::default()),
+        "dora" => Arc::new(Lora {
+            dora: true,
+            ..Lora::default()
+        }),
+        "ia3" => Arc::new(Ia3::default()),
         other => Arc::new(bottleneck(other)),
     }
 }
@@ -247,24 +254,38 @@ fn bottleneck(name: &str) -> Bottleneck {
 /// The kind of adapter that the options of a call describe.
 fn kind(options: &Options) -> Result<Arc<dyn Kind>> {
     let name = options.text("adapter")?;
-    let unfit: &[&str] = if name == "lora" {
-        &["reduction"]
-    } else {
-        &["r", "alpha", "targets"]
+    let unfit: &[&str] = match name.as_str() {
+        "lora" | "dora" => &["reduction"],
+        "ia3" => &["reduction", "r", "alpha", "rslora"],
+        _ => &["r", "alpha", "rslora", "targets"],
     };
     if let Some(option) = unfit.iter().find(|o| options.given(o)) {
         return Err(options.error(option, format!("{name} has no such setting")));
     }
-    if name == "lora" {
-        let targets = match options.value::<Array>("targets")? {
-            None => vec![LinearSite::Query, LinearSite::Value],
-            Some(names) => names
-                .iter()
-                .map(|n| target(options, n))
-                .collect::<Result<_>>()?,
-        };
+    let targets = match options.value::<Array>("targets")? {
+        None => None,
+        Some(names) => {
+            let each = names.iter().map(|n| target(options, n));
+            Some(each.collect::<Result<Vec<_>>>()?)
+        }
+    };
+    if name == "ia3" {
+        let mut ia3 = Ia3::default();
+        if let Some(targets) = targets {
+            ia3.modules = Modules::of_sites(targets);
+        }
+        return Ok(Arc::new(ia3));
+    }
+    if name == "lora" || name == "dora" {
+        let targets = targets.unwrap_or_else(|| vec![LinearSite::Query, LinearSite::Value]);
         let (r, alpha) = (options.count("r")?, options.float("alpha")?);
-        return Ok(Arc::new(Lora::new(r, alpha, targets)?));
+        let mut lora = Lora::new(r, alpha, targets)?;
+        lora.dora = name == "dora";
+        if options.bool("rslora")? {
+            // AdapterHub has no such scale; as a plain one it is the same change.
+            lora.alpha = alpha * (r as f64).sqrt();
+        }
+        return Ok(Arc::new(lora));
     }
     let mut bottleneck = bottleneck(&name);
     if let Some(reduction) = options.maybe_float("reduction")? {

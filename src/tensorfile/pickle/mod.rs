@@ -12,15 +12,15 @@ mod value;
 
 use std::collections::BTreeMap;
 
-use candle_core::Tensor;
-
 use crate::Result;
+
+use super::entry::Entry;
 
 /// The tensors of a file that `torch.save` made of a map from names to tensors. A pickle that
 /// asks for anything but tensors is refused with the name it asked for.
-pub fn read(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>> {
+pub fn entries(bytes: &[u8]) -> Result<BTreeMap<String, Entry>> {
     match bytes.starts_with(b"PK") {
-        true => archive::read(bytes),
-        false => stream::read(bytes),
+        true => archive::entries(bytes),
+        false => stream::entries(bytes),
     }
 }

@@ -2,9 +2,9 @@
 //! other, each behind its length.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
-use candle_core::Tensor;
-
+use crate::tensorfile::entry::Entry;
 use crate::{Result, bail};
 
 use super::value::{Heap, Storage, Value};
@@ -14,7 +14,7 @@ use super::{machine, tensor};
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 
 /// The tensors of a stream.
-pub fn read(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>> {
+pub fn entries(bytes: &[u8]) -> Result<BTreeMap<String, Entry>> {
     let mut heap = Heap::default();
     let (magic, rest) = machine::run(bytes, &mut heap)?;
     if !matches!(&magic, Value::Big(n) if n[..] == MAGIC) {
@@ -28,7 +28,7 @@ pub fn read(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>> {
         bail!("not a file of torch.save: no list of storages");
     };
     let sizes = sizes(&root);
-    let mut storages: HashMap<String, &[u8]> = HashMap::new();
+    let mut storages: HashMap<String, Range<usize>> = HashMap::new();
     for key in keys.borrow().iter() {
         let Value::Text(key) = key else {
             bail!("a storage whose name is no text");
@@ -44,14 +44,15 @@ pub fn read(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>> {
         let Some((content, after)) = split else {
             bail!("the file ends within storage {key}");
         };
-        storages.insert(key.to_string(), content);
+        let start = bytes.len() - after.len() - content.len();
+        storages.insert(key.to_string(), start..start + content.len());
         rest = after;
     }
     tensor::all(
         &root,
         bytes.len(),
         &|storage: &Storage| match storages.get(&storage.key) {
-            Some(content) => Ok(*content),
+            Some(content) => Ok(content.clone()),
             None => bail!("no storage {}", storage.key),
         },
     )

@@ -1,24 +1,24 @@
-//! Tensors of the views that a pickle lists.
+//! The tensors that a pickle lists, by where their numbers lie.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
 use std::rc::Rc;
 
-use candle_core::{Device, Tensor};
-
+use crate::tensorfile::entry::{Entry, View as Strides};
 use crate::{Error, Result, bail};
 
-use super::value::{Number, Storage, Value, View};
+use super::value::{Storage, Value, View};
 
 /// How many bytes the views may show for each one the file has: a few may share a storage, as tied
 /// weights do.
 const SHARED: usize = 4;
 
-/// Finds the bytes of a storage.
-pub type Find<'f, 'a> = &'f dyn Fn(&Storage) -> Result<&'a [u8]>;
+/// Finds the bytes of a storage in the file.
+pub type Find<'f> = &'f dyn Fn(&Storage) -> Result<Range<usize>>;
 
 /// The tensors of a map from names to tensors, of a file of `size` bytes; what is no tensor is
 /// left out. A map within has its name and a dot before its own names, and counts once.
-pub fn all<'a>(root: &Value, size: usize, find: Find<'_, 'a>) -> Result<BTreeMap<String, Tensor>> {
+pub fn all(root: &Value, size: usize, find: Find<'_>) -> Result<BTreeMap<String, Entry>> {
     let Value::Map(root) = root else {
         bail!("the pickle is no map from names to tensors");
     };
@@ -36,10 +36,9 @@ pub fn all<'a>(root: &Value, size: usize, find: Find<'_, 'a>) -> Result<BTreeMap
                 Value::Map(inner) => waiting.push((format!("{prefix}{key}."), inner.clone())),
                 Value::Tensor(view) => {
                     let name = format!("{prefix}{key}");
-                    let of = |e: Error| e.within(format!("tensor {name}"));
-                    let bytes = find(&view.storage).map_err(of)?;
-                    let tensor = tensor(view, bytes, &mut room).map_err(of)?;
-                    found.insert(name, tensor);
+                    let entry = entry(view, find, &mut room);
+                    let entry = entry.map_err(|e: Error| e.within(format!("tensor {name}")))?;
+                    found.insert(name, entry);
                 }
                 _ => {}
             }
@@ -48,101 +47,24 @@ pub fn all<'a>(root: &Value, size: usize, find: Find<'_, 'a>) -> Result<BTreeMap
     Ok(found)
 }
 
-/// A tensor of its storage's bytes.
-fn tensor(view: &View, bytes: &[u8], room: &mut usize) -> Result<Tensor> {
-    let size = view.storage.number.size();
-    if view.storage.len.checked_mul(size) != Some(bytes.len()) {
+fn entry(view: &View, find: Find<'_>, room: &mut usize) -> Result<Entry> {
+    let range = find(&view.storage)?;
+    let (number, len) = (view.storage.number, view.storage.len);
+    if len.checked_mul(number.size()) != Some(range.len()) {
         bail!(
-            "its storage has {} bytes, expected {} numbers of {size}",
-            bytes.len(),
-            view.storage.len
+            "its storage has {} bytes, expected {len} numbers of {}",
+            range.len(),
+            number.size()
         );
     }
-    if view.shape.len() != view.stride.len() || view.shape.len() > 8 {
-        bail!("shape {:?} with strides {:?}", view.shape, view.stride);
-    }
-    let count = view.shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d));
-    let last = view
-        .shape
-        .iter()
-        .zip(&view.stride)
-        .try_fold(view.offset, |at, (d, s)| {
-            at.checked_add(d.saturating_sub(1).checked_mul(*s)?)
-        });
-    let (Some(count), Some(last)) = (count, last) else {
-        bail!("shape {:?} is too large", view.shape);
+    let strides = Strides {
+        offset: view.offset,
+        stride: view.stride.clone(),
     };
-    // A view may not be larger than what it shows: a stride of 0 would make much of little.
-    if count > 0 && (last >= view.storage.len || count > view.storage.len) {
-        bail!(
-            "shape {:?} does not lie within a storage of {} numbers",
-            view.shape,
-            view.storage.len
-        );
-    }
-    match room.checked_sub(count * size) {
+    let entry = Entry::view(number, view.shape.clone(), range, strides)?;
+    match room.checked_sub(entry.range().len()) {
         Some(left) => *room = left,
         None => bail!("the tensors show the same numbers too often"),
     }
-    let picked;
-    let own = if is_contiguous(view) {
-        let start = if count == 0 { 0 } else { view.offset * size };
-        &bytes[start..start + count * size]
-    } else {
-        picked = pick(view, bytes, count, size);
-        &picked[..]
-    };
-    numbers(view.storage.number, own, &view.shape)
-}
-
-fn is_contiguous(view: &View) -> bool {
-    let mut expected = 1;
-    view.shape.iter().zip(&view.stride).rev().all(|(d, s)| {
-        let fits = *d == 1 || *s == expected;
-        expected *= d.max(&1);
-        fits
-    })
-}
-
-/// The bytes of a view's numbers in its own order.
-fn pick(view: &View, bytes: &[u8], count: usize, size: usize) -> Vec<u8> {
-    let mut out = Vec::with_capacity(count * size);
-    let mut index = vec![0; view.shape.len()];
-    for _ in 0..count {
-        let at = index.iter().zip(&view.stride).map(|(i, s)| i * s);
-        let at = (view.offset + at.sum::<usize>()) * size;
-        out.extend_from_slice(&bytes[at..at + size]);
-        for (i, d) in index.iter_mut().zip(&view.shape).rev() {
-            *i += 1;
-            if *i < *d {
-                break;
-            }
-            *i = 0;
-        }
-    }
-    out
-}
-
-fn numbers(number: Number, bytes: &[u8], shape: &[usize]) -> Result<Tensor> {
-    let widened: Vec<u8>;
-    let widen = |of: fn(&[u8]) -> i64| -> Vec<u8> {
-        let all = bytes.chunks_exact(number.size()).map(of);
-        all.flat_map(i64::to_le_bytes).collect()
-    };
-    let bytes = match number {
-        Number::I32 => {
-            widened = widen(|b| i64::from(i32::from_le_bytes([b[0], b[1], b[2], b[3]])));
-            &widened
-        }
-        Number::I16 => {
-            widened = widen(|b| i64::from(i16::from_le_bytes([b[0], b[1]])));
-            &widened
-        }
-        Number::I8 => {
-            widened = widen(|b| i64::from(b[0] as i8));
-            &widened
-        }
-        _ => bytes,
-    };
-    Tensor::from_raw_buffer(bytes, number.dtype(), shape, &Device::Cpu).map_err(Error::from)
+    Ok(entry)
 }

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use candle_core::DType;
+use crate::tensorfile::entry::Number;
 
 /// A map's entries, in the order they were set.
 pub type Entries = Rc<RefCell<Vec<(Value, Value)>>>;
@@ -80,21 +80,6 @@ pub enum Global {
     StorageType(Number),
 }
 
-/// A storage's type of numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Number {
-    F64,
-    F32,
-    F16,
-    BF16,
-    I64,
-    I32,
-    I16,
-    I8,
-    U8,
-    Bool,
-}
-
 /// A run of numbers elsewhere in the file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Storage {
@@ -137,29 +122,5 @@ impl Global {
             }),
             _ => return None,
         })
-    }
-}
-
-impl Number {
-    /// Bytes of one number.
-    pub fn size(self) -> usize {
-        match self {
-            Self::F64 | Self::I64 => 8,
-            Self::F32 | Self::I32 => 4,
-            Self::F16 | Self::BF16 | Self::I16 => 2,
-            Self::I8 | Self::U8 | Self::Bool => 1,
-        }
-    }
-
-    /// The type of the tensor made of such numbers; narrow integers widen.
-    pub fn dtype(self) -> DType {
-        match self {
-            Self::F64 => DType::F64,
-            Self::F32 => DType::F32,
-            Self::F16 => DType::F16,
-            Self::BF16 => DType::BF16,
-            Self::I64 | Self::I32 | Self::I16 | Self::I8 => DType::I64,
-            Self::U8 | Self::Bool => DType::U8,
-        }
     }
 }

@@ -5,21 +5,22 @@
 
 mod names;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use candle_core::{DType, Tensor};
+use candle_core::DType;
 use serde_json::{Map, Value, json};
 
 use crate::adapter::head::{Form, Head, Labels};
+use crate::adapter::source::Source;
 use crate::adapter::tensors::{Name, Tensors};
-use crate::adapter::value::{Adapter, Base, Parts, content, head_id};
+use crate::adapter::value::{Adapter, Base, Parts, head_id};
 use crate::adapter::{Bottleneck, Ia3, Kind, Lora, kind};
 use crate::model::Architecture;
 use crate::study::Id;
-use crate::{Error, Result, bail, tensorfile};
+use crate::tensorfile::{self, Planned};
+use crate::{Error, Result, bail};
 
-use super::place::{Files, folder_name, pretty};
+use super::place::{Content, Files, folder_name, pretty};
 use super::{convert, read_json};
 
 /// The weights' files, the first that is there.
@@ -39,26 +40,33 @@ pub fn load(folder: &Path, json: &Value) -> Result<Adapter> {
         hidden_size: json.get("hidden_size").and_then(Value::as_u64).unwrap_or(0) as usize,
     };
     let name = text("name").unwrap_or_else(|| folder_name(folder));
-    let (file, named) = tensorfile::read_folder(folder, WEIGHTS)?;
-    let tensors = names::canonical(named, &name, &base.model_type, &config)
-        .map_err(|e| e.within(file.display()))?;
-    let head = load_head(folder, &name)?;
-    let mut bytes = serde_json::to_vec(&kind.config()).map_err(|e| Error::at_path(&path, e))?;
-    bytes.extend(content(&tensors));
-    if let Some(head) = &head {
-        bytes.extend(head_id(head).as_bytes());
+    let (file, files) = tensorfile::open_folder(folder, WEIGHTS)?;
+    let tensors = names::canonical(files, &name, &base.model_type, &config)?;
+    if tensors.names().next().is_none() {
+        bail!("{}: holds no tensors", file.display());
     }
+    let source = Source::of(tensors)?;
+    let head = load_head(folder, &name)?;
+    let config = serde_json::to_vec(&kind.config()).map_err(|e| Error::at_path(&path, e))?;
+    let id = Id::of_pieces("adapter", |sink| {
+        sink(&config);
+        source.content(&mut *sink)?;
+        if let Some(head) = &head {
+            sink(head_id(head).as_bytes());
+        }
+        Ok(())
+    })?;
     let parts = Parts {
         name,
         kind,
         base,
-        id: Id::of_content("adapter", &bytes),
+        id,
         heads: head.into_iter().collect(),
         mask: None,
         training: None,
         domain: None,
     };
-    Adapter::new(parts, tensors).map_err(|e| e.within(file.display()))
+    Adapter::from_source(parts, source).map_err(|e| e.within(file.display()))
 }
 
 /// The configuration as it counted in the version that trained the adapter.
@@ -153,7 +161,11 @@ fn read_labels(config: &Value, path: &Path) -> Result<Labels> {
 
 /// The configuration and the other files of an adapter under `name`, with one head or none. An
 /// error where AdapterHub has no such kind.
-pub fn files(adapter: &Adapter, head: Option<&Head>, name: &str) -> Result<(Value, Files)> {
+pub fn files<'a>(
+    adapter: &'a Adapter,
+    head: Option<&Head>,
+    name: &str,
+) -> Result<(Value, Files<'a>)> {
     let base = adapter.base();
     let Some(architecture) = Architecture::find(&base.model_type) else {
         bail!(
@@ -164,10 +176,10 @@ pub fn files(adapter: &Adapter, head: Option<&Head>, name: &str) -> Result<(Valu
         );
     };
     let config = adapter.kind().config();
-    let (kind, tensors) = match Lora::read(&config) {
+    let (kind, plan) = match Lora::read(&config) {
         Some(lora) => {
-            let (lora, tensors) = convert::to_sites(adapter, &lora?)?;
-            (lora.config(), tensors)
+            let (lora, plan) = convert::to_sites(adapter, &lora?)?;
+            (lora.config(), plan)
         }
         None => {
             if let Some(ia3) = Ia3::read(&config)
@@ -177,27 +189,27 @@ pub fn files(adapter: &Adapter, head: Option<&Head>, name: &str) -> Result<(Valu
                     "PEFT's IA3 scales the input of the feed-forward block's second map, AdapterHub's the output of its first: neither can be written as the other"
                 );
             }
-            (config.clone(), adapter.tensors()?.as_ref().clone())
+            (config.clone(), convert::as_they_are(adapter)?)
         }
     };
     let norms = Bottleneck::read(&config).is_some_and(|b| b.is_ok_and(|b| b.ln_before));
-    let named = names::named(&tensors, name, architecture, norms);
-    let safetensors =
-        |named: &BTreeMap<String, Tensor>| tensorfile::encode(named, Some(("format", "pt".into())));
+    let plan = names::named(plan, name, architecture, norms);
     let mut json = common(base, architecture, name);
     json.insert("config".into(), kind);
     json.insert("tureen_id".into(), json!(adapter.id().as_str()));
     json.insert("tureen_base_id".into(), json!(base.id));
-    let mut files = vec![(WEIGHTS[0], safetensors(&named)?)];
+    let mut files = vec![(WEIGHTS[0], Content::Tensors(plan))];
     if let Some(head) = head {
         let own = |n: &Name| n.as_str().replacen("heads.", &format!("heads.{name}."), 1);
-        let tensors = head.tensors.iter().map(|(n, t)| (own(n), t.clone()));
-        files.push((HEAD_WEIGHTS[0], safetensors(&tensors.collect())?));
+        let tensors = head.tensors.iter();
+        let plan = tensors.map(|(n, t)| Planned::ready(own(n), t.clone()));
+        files.push((HEAD_WEIGHTS[0], Content::Tensors(plan.collect())));
         let mut json = common(base, architecture, name);
         let config = head.form.config(&head.labels, base.hidden_size);
         json.insert("config".into(), config);
         json.insert("tureen_dataset_id".into(), json!(head.dataset));
-        files.push(("head_config.json", pretty(&Value::Object(json))));
+        let json = pretty(&Value::Object(json));
+        files.push(("head_config.json", Content::Bytes(json)));
     }
     Ok((Value::Object(json), files))
 }

@@ -1,12 +1,11 @@
 //! Tensors' names in AdapterHub's files and here.
 
-use std::collections::BTreeMap;
-
-use candle_core::{DType, Tensor};
 use serde_json::Value;
 
-use crate::adapter::tensors::{Name, Tensors};
+use crate::adapter::source::FileTensors;
+use crate::adapter::tensors::Name;
 use crate::model::Architecture;
+use crate::tensorfile::{Planned, TensorFile};
 use crate::{Result, bail};
 
 /// What lists of adapters were called, newest first; the last two before version 2.
@@ -29,72 +28,71 @@ fn canonical_name(full: &str, adapter: &str, prefix: &str) -> Option<String> {
     })
 }
 
-/// The tensors by canonical name, as f32. The down-projection is the last linear map of a
-/// sequence, behind a norm where the adapter has one before, which the file holds twice.
+/// The tensors by canonical name. The down-projection is the last linear map of a sequence, behind
+/// a norm where the adapter has one before, which the file holds twice.
 pub fn canonical(
-    tensors: BTreeMap<String, Tensor>,
+    files: Vec<TensorFile>,
     adapter: &str,
     model_type: &str,
     config: &Value,
-) -> Result<Tensors> {
+) -> Result<FileTensors> {
     let prefix = Architecture::find(model_type).map_or("", |a| a.prefix);
     let normed = config.get("ln_before") == Some(&Value::Bool(true));
-    let down = if normed {
-        "adapter_down.1."
-    } else {
-        "adapter_down.0."
-    };
-    let mut named = Tensors::new();
-    for (full, tensor) in tensors {
-        let Some(name) = canonical_name(&full, adapter, prefix) else {
-            bail!("tensor {full} does not belong to adapter {adapter}");
-        };
-        if normed && name.contains("adapter_down.0.") {
-            continue;
-        }
-        let name = name.replacen(down, "adapter_down.", 1);
-        let tensor = tensor.to_dtype(DType::F32)?;
-        if named.insert(Name::new(&name), tensor).is_some() {
-            bail!("two tensors mean {name}");
-        }
+    FileTensors::new(files, |full| match canonical_name(full, adapter, prefix) {
+        Some(name) => Ok(own_name(&name, normed)),
+        None => bail!("tensor {full} does not belong to adapter {adapter}"),
+    })
+}
+
+/// The name without its place in a sequence; none of the copy of a norm.
+fn own_name(name: &str, normed: bool) -> Option<Name> {
+    if normed && name.contains("adapter_down.0.") {
+        return None;
     }
-    match named.is_empty() {
-        true => bail!("the file holds no tensors"),
-        false => Ok(named),
+    let down = down(normed);
+    Some(Name::new(name.replacen(down, "adapter_down.", 1)))
+}
+
+/// The down-projection in its sequence.
+fn down(normed: bool) -> &'static str {
+    match normed {
+        true => "adapter_down.1.",
+        false => "adapter_down.0.",
     }
 }
 
 /// The tensors by the names `adapters` gives them; `normed` where a norm comes before the
 /// down-projection.
-pub fn named(
-    tensors: &Tensors,
+pub fn named<'a>(
+    plan: Vec<Planned<'a>>,
     adapter: &str,
     architecture: &Architecture,
     normed: bool,
-) -> BTreeMap<String, Tensor> {
-    let mut all = BTreeMap::new();
-    for (name, tensor) in tensors {
-        let mut put = |own: &str, list: &str, tail: &str| {
-            let full = format!("{}{own}.{list}.{adapter}.{tail}", architecture.prefix);
-            all.insert(full, tensor.clone());
+) -> Vec<Planned<'a>> {
+    let mut all = Vec::with_capacity(plan.len());
+    for planned in plan {
+        let full = |own: &str, list: &str, tail: &str| {
+            format!("{}{own}.{list}.{adapter}.{tail}", architecture.prefix)
         };
-        let text = name.as_str();
+        let text = planned.name.clone();
         let split = |mark: &str| text.find(mark).map(|at| (&text[..at], &text[at + 1..]));
-        if let Some((own, tail)) = split(".adapter_") {
-            let down = if normed {
-                "adapter_down.1."
-            } else {
-                "adapter_down.0."
-            };
-            put(own, "adapters", &tail.replacen("adapter_down.", down, 1));
-            if let Some(part) = tail.strip_prefix("adapter_norm_before.") {
-                put(own, "adapters", &format!("adapter_down.0.{part}"));
+        let name = if let Some((own, tail)) = split(".adapter_") {
+            if let Some(part) = tail.strip_prefix("adapter_norm_before.")
+                && let Ok(tensor) = (planned.make)()
+            {
+                let copy = full(own, "adapters", &format!("adapter_down.0.{part}"));
+                all.push(Planned::ready(copy, tensor));
             }
+            let tail = tail.replacen("adapter_down.", down(normed), 1);
+            full(own, "adapters", &tail)
         } else if let Some(own) = text.strip_suffix(".scaling") {
-            put(own, "adapters", "scaling");
+            full(own, "adapters", "scaling")
         } else if let Some((own, tail)) = split(".m.weight").or_else(|| text.rsplit_once('.')) {
-            put(own, "loras", tail);
-        }
+            full(own, "loras", tail)
+        } else {
+            text
+        };
+        all.push(Planned { name, ..planned });
     }
     all
 }
@@ -102,12 +100,22 @@ pub fn named(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::Device;
-    use serde_json::json;
+    use candle_core::{Device, Tensor};
+
+    fn planned(name: &str) -> Planned<'static> {
+        let tensor = Tensor::new(&[1f32], &Device::Cpu).unwrap();
+        Planned::ready(name.into(), tensor)
+    }
+
+    fn back(names: &[Name], model_type: &str, normed: bool) -> Vec<String> {
+        let plan = names.iter().map(|n| planned(n.as_str())).collect();
+        let architecture = Architecture::of(model_type).unwrap();
+        let named = named(plan, "a", architecture, normed);
+        named.into_iter().map(|p| p.name).collect()
+    }
 
     #[test]
     fn names_go_there_and_back() {
-        let tensor = Tensor::new(&[1f32], &Device::Cpu).unwrap();
         for (model_type, full) in [
             (
                 "bert",
@@ -132,13 +140,10 @@ mod tests {
             ),
             ("gpt2", "transformer.h.0.attn.c_attn.loras.a.lora_B"),
         ] {
-            let file = BTreeMap::from([(full.to_string(), tensor.clone())]);
-            let named = canonical(file, "a", model_type, &json!({})).unwrap();
-            let name = named.keys().next().unwrap().as_str();
-            assert!(!name.contains(".a."), "{name}");
-            let architecture = Architecture::of(model_type).unwrap();
-            let back = super::named(&named, "a", architecture, false);
-            assert_eq!(back.keys().collect::<Vec<_>>(), [full]);
+            let prefix = Architecture::of(model_type).unwrap().prefix;
+            let name = own_name(&canonical_name(full, "a", prefix).unwrap(), false).unwrap();
+            assert!(!name.as_str().contains(".a."), "{name}");
+            assert_eq!(back(&[name], model_type, false), [full]);
         }
     }
 
@@ -150,28 +155,18 @@ mod tests {
             "encoder.layer.0.output.adapter_up.bias"
         );
         assert_eq!(of("bert.encoder.layer.0.output.dense.weight"), None);
-        let tensor = Tensor::new(&[1f32], &Device::Cpu).unwrap();
-        let own = "bert.encoder.layer.0.output.adapters.a";
+        let stem = "bert.encoder.layer.0.output.adapters.a";
         let parts = [
-            "adapter_norm_before.weight",
             "adapter_down.0.weight",
             "adapter_down.1.weight",
+            "adapter_norm_before.weight",
         ];
-        let file: BTreeMap<_, _> = parts.map(|p| (format!("{own}.{p}"), tensor.clone())).into();
-        let named = canonical(file.clone(), "a", "bert", &json!({"ln_before": true})).unwrap();
-        let names: Vec<&str> = named.keys().map(Name::as_str).collect();
-        assert_eq!(
-            names,
-            [
-                "encoder.layer.0.output.adapter_down.weight",
-                "encoder.layer.0.output.adapter_norm_before.weight"
-            ]
-        );
-        let architecture = Architecture::of("bert").unwrap();
-        let back = super::named(&named, "a", architecture, true);
-        assert_eq!(
-            back.keys().collect::<Vec<_>>(),
-            file.keys().collect::<Vec<_>>()
-        );
+        let files = parts.map(|p| format!("{stem}.{p}"));
+        let own = |full: &String| own_name(&of(full).unwrap(), true);
+        let names: Vec<Name> = files.iter().filter_map(own).collect();
+        assert_eq!(names.len(), 2);
+        let mut back = back(&names, "bert", true);
+        back.sort();
+        assert_eq!(back, files);
     }
 }

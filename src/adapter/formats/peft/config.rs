@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::adapter::modules::{Modules, Names, Targets};
-use crate::adapter::tensors::Tensors;
 use crate::adapter::{Ia3, Kind, Lora};
+use crate::tensorfile::Planned;
 use crate::{Error, Result, bail};
 
 /// Keys that are for training, storage or people, and change no number.
@@ -204,14 +204,14 @@ fn check_init(value: &Value) -> Result<()> {
 }
 
 /// The configuration of a LoRA; ranks that differ from the most common one become patterns.
-pub fn write_lora(lora: &Lora, tensors: &Tensors) -> Result<Value> {
+pub fn write_lora(lora: &Lora, plan: &[Planned<'_>]) -> Result<Value> {
     let Modules::Names(names) = &lora.modules else {
         bail!("a LoRA of sites has no names for PEFT");
     };
     let mut ranks: BTreeMap<&str, usize> = BTreeMap::new();
-    for (name, tensor) in tensors {
-        if let Some(stem) = name.as_str().strip_suffix(".lora_A") {
-            ranks.insert(stem, tensor.dim(0)?);
+    for planned in plan {
+        if let Some(stem) = planned.name.strip_suffix(".lora_A") {
+            ranks.insert(stem, planned.shape.first().copied().unwrap_or(0));
         }
     }
     // A scale is what counts: alpha follows from it and from the rank that the tensors have.

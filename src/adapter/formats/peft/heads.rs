@@ -1,12 +1,10 @@
 //! The heads of transformers' task models, as PEFT saves them beside an adapter.
 
-use std::collections::BTreeMap;
-
-use candle_core::Tensor;
-
 use crate::adapter::head::{Form, Head, Labels, Layers};
+use crate::adapter::source::FileTensors;
 use crate::adapter::tensors::{Name, Tensors};
 use crate::model::Architecture;
+use crate::tensorfile::Planned;
 use crate::{Error, Result, bail};
 
 use super::ROOT;
@@ -101,27 +99,28 @@ impl Classifier {
     }
 }
 
-/// Takes the head's tensors out of `rest`. A causal language model has its base's own table of
+/// Takes the head's tensors out of `tensors`. A causal language model has its base's own table of
 /// tokens for a head.
-pub fn read(rest: &mut Tensors, home: &Home, task: Option<&str>) -> Result<Option<Head>> {
-    let has =
-        |rest: &Tensors, module: &str| rest.contains_key(&Name::new(format!("{module}.weight")));
+pub fn read(tensors: &mut FileTensors, home: &Home, task: Option<&str>) -> Result<Option<Head>> {
+    let has = |module: &str| {
+        let name = Name::new(format!("{module}.weight"));
+        tensors.shapes().contains_key(&name)
+    };
     let known = CLASSIFIERS.iter().find(|c| {
         c.model_types.contains(&home.model_type.as_str())
-            && c.maps.iter().all(|(module, _)| has(rest, module))
+            && c.maps.iter().all(|(module, _)| has(module))
     });
     if let Some(known) = known {
-        let mut tensors = Tensors::new();
-        for (module, number) in known.maps {
-            for part in ["weight", "bias"] {
-                if let Some(t) = rest.remove(&Name::new(format!("{module}.{part}"))) {
-                    tensors.insert(Name::new(format!("heads.{number}.{part}")), t);
-                }
-            }
-        }
+        let own = tensors.take(|name| {
+            known.maps.iter().find_map(|(module, number)| {
+                let part = name.as_str().strip_prefix(module)?.strip_prefix('.')?;
+                let plain = part == "weight" || part == "bias";
+                plain.then(|| Name::new(format!("heads.{number}.{part}")))
+            })
+        })?;
         let last = known.maps.last().map_or(1, |(_, number)| *number);
         let weight = Name::new(format!("heads.{last}.weight"));
-        let outputs = match tensors.get(&weight) {
+        let outputs = match own.get(&weight) {
             Some(t) => t.dim(0)?,
             None => bail!("the head has no {weight}"),
         };
@@ -134,7 +133,7 @@ pub fn read(rest: &mut Tensors, home: &Home, task: Option<&str>) -> Result<Optio
                 Labels::Counted(outputs)
             },
             form: known.form(),
-            tensors,
+            tensors: own,
         };
         head.validate()?;
         return Ok(Some(head));
@@ -156,12 +155,12 @@ pub fn read(rest: &mut Tensors, home: &Home, task: Option<&str>) -> Result<Optio
     Ok(None)
 }
 
-/// Adds the head's tensors to `named`: the kind of task and the modules that are saved with the
+/// Adds the head's tensors to `planned`: the kind of task and the modules that are saved with the
 /// adapter. An error where transformers' classifier of that architecture is another.
 pub fn write(
     head: &Head,
     architecture: Option<&Architecture>,
-    named: &mut BTreeMap<String, Tensor>,
+    planned: &mut Vec<Planned<'_>>,
 ) -> Result<(Option<&'static str>, Vec<&'static str>)> {
     let Some(architecture) = architecture else {
         bail!("what heads models of this adapter's base have is not known here");
@@ -198,7 +197,8 @@ pub fn write(
         for part in ["weight", "bias"] {
             let own = Name::new(format!("heads.{number}.{part}"));
             if let Some(tensor) = head.tensors.get(&own) {
-                named.insert(format!("{ROOT}{module}.{part}"), tensor.clone());
+                let name = format!("{ROOT}{module}.{part}");
+                planned.push(Planned::ready(name, tensor.clone()));
             }
         }
     }

@@ -10,20 +10,20 @@ mod names;
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::DType;
 use serde_json::{Value, json};
 
 use crate::adapter::head::Head;
 use crate::adapter::modules::Modules;
-use crate::adapter::tensors::{Name, Tensors};
-use crate::adapter::value::{Adapter, Base, Parts, content, head_id};
+use crate::adapter::source::{FileTensors, Source};
+use crate::adapter::tensors::Name;
+use crate::adapter::value::{Adapter, Base, Parts, head_id};
 use crate::adapter::{Ia3, Kind, Lora};
 use crate::model::Architecture;
 use crate::study::Id;
 use crate::{Result, bail, tensorfile};
 
 use super::convert;
-use super::place::{Files, folder_name};
+use super::place::{Content, Files, folder_name};
 
 /// The weights' files, the first that is there.
 const WEIGHTS: &[&str] = &["adapter_model.safetensors", "adapter_model.bin"];
@@ -36,28 +36,32 @@ pub fn is_home(adapter: &Adapter) -> bool {
     adapter.kind().config().get("peft").is_some()
 }
 
+/// The kind that a configuration describes, before it is known what model it is for.
+pub fn read_kind(json: &Value) -> Result<Arc<dyn Kind>> {
+    Ok(config::read(json)?.kind.into_kind())
+}
+
 /// Loads an adapter's folder, whose configuration is `json`.
 pub fn load(folder: &Path, json: &Value) -> Result<Adapter> {
     let path = folder.join(super::CONFIG);
     let found = config::read(json).map_err(|e| e.within(path.display()))?;
-    let (file, read) = tensorfile::read_folder(folder, WEIGHTS)?;
+    let (file, files) = tensorfile::open_folder(folder, WEIGHTS)?;
     let of_folder = |e: crate::Error| e.within(file.display());
-    let mut named = Tensors::new();
-    for (full, tensor) in read {
-        let name = names::own(&full).map_err(of_folder)?;
-        let tensor = tensor.to_dtype(DType::F32)?;
-        if named.insert(Name::new(&name), tensor).is_some() {
-            bail!("{}: two tensors mean {name}", file.display());
-        }
-    }
-    let home = names::home(&named);
-    let (mut tensors, mut rest) = names::split(named, &home);
-    let head = heads::read(&mut rest, &home, found.task.as_deref()).map_err(of_folder)?;
+    let mut tensors = FileTensors::new(files, |full| Ok(names::own(full)?.map(Name::new)))?;
+    let text = |key: &str| json.get(key).and_then(Value::as_str).map(str::to_string);
+    let base = text("base_model_name_or_path").unwrap_or_else(|| "unknown".into());
+    let home = names::home(tensors.names(), &base);
+    let head = heads::read(&mut tensors, &home, found.task.as_deref()).map_err(of_folder)?;
     // Whatever else was trained belongs to the adapter under the name the base has for it.
-    tensors.extend(rest);
-    if tensors.is_empty() {
-        bail!("{}: holds no adapter", folder.display());
+    let prefix = home.prefix.clone();
+    tensors.rename(|name| {
+        let bare = name.as_str().strip_prefix(prefix.as_str());
+        Name::new(bare.unwrap_or(name.as_str()))
+    });
+    if tensors.names().next().is_none() {
+        bail!("{}: holds no adapter", file.display());
     }
+    let source = Source::of(tensors)?;
     let mut kind = found.kind;
     kind.set_prefix(&home.prefix);
     let name = folder_name(folder);
@@ -66,39 +70,42 @@ pub fn load(folder: &Path, json: &Value) -> Result<Adapter> {
         ..head
     });
     let kind: Arc<dyn Kind> = kind.into_kind();
-    let mut bytes = serde_json::to_vec(&kind.config()).unwrap_or_default();
-    bytes.extend(content(&tensors));
-    if let Some(head) = &head {
-        bytes.extend(head_id(head).as_bytes());
-    }
-    let text = |key: &str| json.get(key).and_then(Value::as_str).map(str::to_string);
+    let config = serde_json::to_vec(&kind.config()).unwrap_or_default();
+    let id = Id::of_pieces("adapter", |sink| {
+        sink(&config);
+        source.content(&mut *sink)?;
+        if let Some(head) = &head {
+            sink(head_id(head).as_bytes());
+        }
+        Ok(())
+    })?;
     let parts = Parts {
         name,
         kind,
         base: Base {
-            name: text("base_model_name_or_path").unwrap_or_else(|| "unknown".into()),
+            name: base,
             id: text("tureen_base_id"),
             model_type: home.model_type.clone(),
             hidden_size: 0,
         },
-        id: Id::of_content("adapter", &bytes),
+        id,
         heads: head.into_iter().collect(),
         mask: None,
         training: None,
         domain: None,
     };
-    Adapter::new(parts, tensors).map_err(of_folder)
+    Adapter::from_source(parts, source).map_err(of_folder)
 }
 
 /// The configuration and the other files of an adapter, with one head or none. An error where
 /// PEFT has no such kind.
-pub fn files(adapter: &Adapter, head: Option<&Head>) -> Result<(Value, Files)> {
+pub fn files<'a>(adapter: &'a Adapter, head: Option<&Head>) -> Result<(Value, Files<'a>)> {
     let config = adapter.kind().config();
     let base = adapter.base();
-    let (mut json, mut prefix, tensors) = if let Some(lora) = Lora::read(&config) {
-        let (lora, tensors) = convert::to_names(adapter, &lora?)?;
+    let (mut json, mut prefix, plan) = if let Some(lora) = Lora::read(&config) {
+        let (lora, plan) = convert::to_names(adapter, &lora?)?;
         let prefix = prefix_of(&lora.modules);
-        (config::write_lora(&lora, &tensors)?, prefix, tensors)
+        (config::write_lora(&lora, &plan)?, prefix, plan)
     } else if let Some(ia3) = Ia3::read(&config) {
         let ia3 = ia3?;
         if !ia3.modules.is_peft() {
@@ -110,7 +117,7 @@ pub fn files(adapter: &Adapter, head: Option<&Head>) -> Result<(Value, Files)> {
         (
             config::write_ia3(&ia3),
             prefix,
-            adapter.tensors()?.as_ref().clone(),
+            convert::as_they_are(adapter)?,
         )
     } else {
         bail!(
@@ -123,10 +130,10 @@ pub fn files(adapter: &Adapter, head: Option<&Head>) -> Result<(Value, Files)> {
     if let (Some(architecture), Some(_)) = (architecture, head) {
         prefix = architecture.prefix.to_string();
     }
-    let mut named = names::full(&tensors, &prefix);
+    let mut planned = names::full(plan, &prefix);
     let (task, saved) = match head {
         None => (None, Vec::new()),
-        Some(head) => heads::write(head, architecture, &mut named)?,
+        Some(head) => heads::write(head, architecture, &mut planned)?,
     };
     json["base_model_name_or_path"] = json!(base.name);
     json["task_type"] = json!(task);
@@ -136,9 +143,7 @@ pub fn files(adapter: &Adapter, head: Option<&Head>) -> Result<(Value, Files)> {
     };
     json["tureen_id"] = json!(adapter.id().as_str());
     json["tureen_base_id"] = json!(base.id);
-    // peft refuses keys it does not know with a warning only, as its own configurations grow.
-    let bytes = tensorfile::encode(&named, Some(("format", "pt".into())))?;
-    Ok((json, vec![(WEIGHTS[0], bytes)]))
+    Ok((json, vec![(WEIGHTS[0], Content::Tensors(planned))]))
 }
 
 fn prefix_of(modules: &Modules) -> String {

@@ -1,11 +1,10 @@
 //! Tensors' names in PEFT's files and here.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
-use candle_core::Tensor;
-
-use crate::adapter::tensors::{Name, Tensors};
+use crate::adapter::tensors::Name;
 use crate::model::Architecture;
+use crate::tensorfile::Planned;
 use crate::{Result, bail};
 
 use super::ROOT;
@@ -19,8 +18,11 @@ const PARTS: &[(&str, &str)] = &[
     (".ia3_l", ".ia3_l"),
 ];
 
+/// What a changed map's own bias is called; older versions say `.bias`.
+const BIAS: &str = ".base_layer.bias";
+
 /// Prefixes of models that are not among the architectures here.
-const FOREIGN: &[&str] = &["model."];
+const FOREIGN: &[&str] = &["model.", "transformer."];
 
 /// Where the adapter's modules are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,13 +33,18 @@ pub struct Home {
     pub model_type: String,
 }
 
-/// The name here, still with the model's prefix.
-pub fn own(full: &str) -> Result<String> {
+/// The name here, still with the model's prefix; none of a copy that PEFT keeps beside a trained
+/// module.
+pub fn own(full: &str) -> Result<Option<String>> {
     let Some(bare) = full.strip_prefix(ROOT) else {
         bail!("tensor {full} does not begin with {ROOT}");
     };
+    if bare.contains(".original_module.") || bare.ends_with(".modules_to_save.bias") {
+        return Ok(None);
+    }
     // Trained modules were saved inside a wrapper by some versions.
     let bare = bare.replace(".modules_to_save.default.", ".");
+    let bare = bare.replace(BIAS, ".bias");
     let bare = bare.replace(
         ".lora_magnitude_vector.default.weight",
         ".lora_magnitude_vector",
@@ -45,23 +52,36 @@ pub fn own(full: &str) -> Result<String> {
     let bare = bare.replace(".lora_magnitude_vector.weight", ".lora_magnitude_vector");
     for (theirs, ours) in PARTS {
         if let Some(stem) = bare.strip_suffix(theirs) {
-            return Ok(format!("{stem}{ours}"));
+            return Ok(Some(format!("{stem}{ours}")));
         }
     }
-    Ok(bare)
+    Ok(Some(bare))
 }
 
-/// Where the tensors of these names belong.
-pub fn home(named: &Tensors) -> Home {
-    let stems = || named.keys().filter(|n| is_adapter(n)).map(Name::as_str);
-    for architecture in crate::model::ARCHITECTURES {
-        let own = format!("{}{}.", architecture.prefix, architecture.layers);
-        if stems().next().is_some() && stems().all(|n| n.starts_with(&own)) {
-            return Home {
-                prefix: architecture.prefix.into(),
-                model_type: architecture.model_type.into(),
-            };
-        }
+/// Where the tensors of these names belong. Of architectures whose tensors are named alike it is
+/// the one that the base's own name contains, else the first.
+pub fn home<'a>(names: impl Iterator<Item = &'a Name>, base: &str) -> Home {
+    let stems: Vec<&str> = names.filter(|n| is_adapter(n)).map(Name::as_str).collect();
+    let stems = || stems.iter().copied();
+    // The path within a layer tells an architecture from a foreign one with such a prefix.
+    let known = |a: &Architecture, n: &str| {
+        let own = n
+            .strip_prefix(a.prefix)
+            .and_then(|n| n.strip_prefix(a.layers));
+        let path = own.and_then(|n| n.strip_prefix('.')?.split_once('.'));
+        path.is_some_and(|(_, path)| a.maps.iter().any(|m| path.starts_with(m.path)))
+    };
+    let fitting = || {
+        let all = crate::model::ARCHITECTURES.iter();
+        all.filter(|a| stems().any(|n| known(a, n)))
+    };
+    let named = fitting().filter(|a| base.contains(a.model_type));
+    let best = named.max_by_key(|a| a.model_type.len());
+    if let Some(architecture) = best.or_else(|| fitting().next()) {
+        return Home {
+            prefix: architecture.prefix.into(),
+            model_type: architecture.model_type.into(),
+        };
     }
     // Bare models: several have the same names, so that nothing is said of which.
     let prefix = FOREIGN
@@ -83,30 +103,18 @@ fn is_adapter(name: &Name) -> bool {
     PARTS.iter().any(|(_, own)| name.as_str().ends_with(own))
 }
 
-/// The adapter's own tensors and the others, all without the model's prefix; biases of changed
-/// maps are the adapter's.
-pub fn split(named: Tensors, home: &Home) -> (Tensors, Tensors) {
-    let stems: Vec<String> = named
-        .keys()
-        .filter_map(|n| n.as_str().strip_suffix(".lora_A").map(str::to_string))
+/// The tensors under the names PEFT gives them.
+pub fn full<'a>(plan: Vec<Planned<'a>>, prefix: &str) -> Vec<Planned<'a>> {
+    let maps: BTreeSet<String> = plan
+        .iter()
+        .filter_map(|p| p.name.strip_suffix(".lora_A").map(str::to_string))
         .collect();
-    let (mut own, mut rest) = (Tensors::new(), Tensors::new());
-    for (name, tensor) in named {
-        let stem = name.as_str().strip_suffix(".bias");
-        let bias = stem.is_some_and(|stem| stems.iter().any(|s| s == stem));
-        let bare = name.as_str().strip_prefix(home.prefix.as_str());
-        match (is_adapter(&name) || bias, bare) {
-            (true, Some(bare)) => own.insert(Name::new(bare), tensor),
-            _ => rest.insert(name, tensor),
-        };
-    }
-    (own, rest)
-}
-
-/// The tensors by the names PEFT gives them.
-pub fn full(tensors: &Tensors, prefix: &str) -> BTreeMap<String, Tensor> {
-    let name = |name: &Name| {
-        let text = name.as_str();
+    let name = |text: &str| {
+        if let Some(stem) = text.strip_suffix(".bias")
+            && maps.contains(stem)
+        {
+            return format!("{ROOT}{prefix}{stem}{BIAS}");
+        }
         for (theirs, ours) in PARTS {
             if let Some(stem) = text.strip_suffix(ours) {
                 return format!("{ROOT}{prefix}{stem}{theirs}");
@@ -114,43 +122,51 @@ pub fn full(tensors: &Tensors, prefix: &str) -> BTreeMap<String, Tensor> {
         }
         format!("{ROOT}{prefix}{text}")
     };
-    tensors.iter().map(|(n, t)| (name(n), t.clone())).collect()
+    plan.into_iter()
+        .map(|planned| Planned {
+            name: name(&planned.name),
+            ..planned
+        })
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::Device;
+    use candle_core::{Device, Tensor};
 
-    fn home_of(names: &[&str]) -> Home {
-        let tensor = Tensor::new(&[1f32], &Device::Cpu).unwrap();
-        home(
-            &names
-                .iter()
-                .map(|n| (Name::new(n), tensor.clone()))
-                .collect(),
-        )
+    fn home_of(names: &[&str], base: &str) -> Home {
+        let names: Vec<Name> = names.iter().map(Name::new).collect();
+        home(names.iter(), base)
     }
 
     #[test]
     fn names_go_there_and_back() {
-        for full_name in [
-            "base_model.model.bert.encoder.layer.0.attention.self.query.lora_A.weight",
-            "base_model.model.bert.encoder.layer.0.attention.self.query.lora_magnitude_vector",
-            "base_model.model.bert.encoder.layer.0.attention.self.query.bias",
-        ] {
-            let own = own(full_name).unwrap();
-            let bare = own.strip_prefix("bert.").unwrap();
-            let tensor = Tensor::new(&[1f32], &Device::Cpu).unwrap();
-            let back = full(&[(Name::new(bare), tensor)].into(), "bert.");
-            assert_eq!(back.keys().collect::<Vec<_>>(), [full_name]);
-        }
+        let stem = "base_model.model.bert.encoder.layer.0.attention.self.query";
+        let parts = [
+            "base_layer.bias",
+            "lora_A.weight",
+            "lora_B.bias",
+            "lora_magnitude_vector",
+        ];
+        let files: Vec<String> = parts.iter().map(|p| format!("{stem}.{p}")).collect();
+        let tensor = Tensor::new(&[1f32], &Device::Cpu).unwrap();
+        let bare = |full: &String| {
+            let own = own(full).unwrap().unwrap();
+            let name = own.strip_prefix("bert.").unwrap().to_string();
+            Planned::ready(name, tensor.clone())
+        };
+        let back = full(files.iter().map(bare).collect(), "bert.");
+        let back: Vec<&String> = back.iter().map(|p| &p.name).collect();
+        assert_eq!(back, files.iter().collect::<Vec<_>>());
         assert!(own("bert.x").is_err());
+        let copy = "base_model.model.classifier.original_module.bias";
+        assert_eq!(own(copy).unwrap(), None);
     }
 
     #[test]
     fn the_model_is_told_by_its_names() {
-        let home = |name: &str| home_of(&[name, "classifier.bias"]);
+        let home = |name: &str| home_of(&[name, "classifier.bias"], "base");
         let of = |prefix: &str, model_type: &str| Home {
             prefix: prefix.into(),
             model_type: model_type.into(),
@@ -164,6 +180,12 @@ mod tests {
             of("", "")
         );
         assert_eq!(home("h.0.attn.c_attn.lora_A"), of("", "gpt2"));
+        let roberta = ["roberta.encoder.layer.0.attention.self.query.lora_A"];
+        assert_eq!(home_of(&roberta, "x/roberta-base").model_type, "roberta");
+        assert_eq!(
+            home_of(&roberta, "xlm-roberta-base").model_type,
+            "xlm-roberta"
+        );
         assert_eq!(
             home("distilbert.transformer.layer.0.attention.q_lin.lora_A"),
             of("distilbert.", "distilbert")

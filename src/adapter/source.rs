@@ -1,0 +1,156 @@
+//! An adapter's tensors, in files or made by a recipe, one by one.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use candle_core::{DType, Tensor};
+
+use crate::tensorfile::TensorFile;
+use crate::{Error, Result, bail};
+
+use super::check;
+use super::tensors::{Name, Tensors};
+
+/// The shapes of tensors by canonical name, in natural order.
+pub type Shapes = BTreeMap<Name, Vec<usize>>;
+
+/// Files with more bytes of tensors than this are not held in memory.
+pub const LARGE: usize = 128 << 20;
+
+/// Tensors in files, read one by one as f32 when they are needed.
+pub struct FileTensors {
+    files: Vec<TensorFile>,
+    /// Which file, and the name there.
+    places: BTreeMap<Name, (usize, String)>,
+    shapes: Shapes,
+}
+
+impl fmt::Debug for FileTensors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.files).finish()
+    }
+}
+
+impl FileTensors {
+    /// The tensors of files that `name` gives a name to; an error where it gives one to two.
+    pub fn new(
+        files: Vec<TensorFile>,
+        name: impl Fn(&str) -> Result<Option<Name>>,
+    ) -> Result<Self> {
+        let (mut places, mut shapes) = (BTreeMap::new(), Shapes::new());
+        for (i, file) in files.iter().enumerate() {
+            for (full, shape) in file.shapes() {
+                let within = |e: Error| e.within(file.path().display());
+                let Some(own) = name(full).map_err(within)? else {
+                    continue;
+                };
+                shapes.insert(own.clone(), shape.to_vec());
+                if places.insert(own.clone(), (i, full.clone())).is_some() {
+                    bail!("{}: two tensors mean {own}", file.path().display());
+                }
+            }
+        }
+        Ok(Self {
+            files,
+            places,
+            shapes,
+        })
+    }
+
+    /// The names.
+    pub fn names(&self) -> impl Iterator<Item = &Name> {
+        self.shapes.keys()
+    }
+
+    /// Names and shapes.
+    pub fn shapes(&self) -> &Shapes {
+        &self.shapes
+    }
+
+    /// Bytes of all tensors as f32.
+    pub fn size(&self) -> usize {
+        let count = |shape: &Vec<usize>| shape.iter().product::<usize>();
+        4 * self.shapes.values().map(count).sum::<usize>()
+    }
+
+    /// Gives every tensor another name.
+    pub fn rename(&mut self, name: impl Fn(&Name) -> Name) {
+        let renamed = |(old, value)| (name(&old), value);
+        self.places = std::mem::take(&mut self.places)
+            .into_iter()
+            .map(renamed)
+            .collect();
+        let renamed = |(old, value)| (name(&old), value);
+        self.shapes = std::mem::take(&mut self.shapes)
+            .into_iter()
+            .map(renamed)
+            .collect();
+    }
+
+    /// Takes tensors out under the name that `name` gives them, and reads them.
+    pub fn take(&mut self, name: impl Fn(&Name) -> Option<Name>) -> Result<Tensors> {
+        let mut taken = Tensors::new();
+        let names: Vec<Name> = self.names().cloned().collect();
+        for own in names {
+            if let Some(new) = name(&own) {
+                taken.insert(new, self.get(&own)?);
+                self.places.remove(&own);
+                self.shapes.remove(&own);
+            }
+        }
+        Ok(taken)
+    }
+
+    /// A tensor, read now; an error that names the first NaN or infinite value.
+    pub fn get(&self, name: &Name) -> Result<Tensor> {
+        let Some((file, full)) = self.places.get(name) else {
+            bail!("there is no tensor {name}");
+        };
+        let file = &self.files[*file];
+        let tensor = file.get(full)?.to_dtype(DType::F32)?;
+        check::finite_tensor(name, &tensor).map_err(|e| e.within(file.path().display()))?;
+        Ok(tensor)
+    }
+
+    /// All tensors.
+    pub fn all(&self) -> Result<Tensors> {
+        let one = |name: &Name| Ok((name.clone(), self.get(name)?));
+        self.names().map(one).collect()
+    }
+}
+
+/// Where an adapter's tensors come from when they are needed.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// Held in memory.
+    Ready(Tensors),
+    /// Left in their files.
+    Files(std::sync::Arc<FileTensors>),
+}
+
+impl Source {
+    /// Reads the tensors, or leaves large ones where they are.
+    pub fn of(files: FileTensors) -> Result<Self> {
+        match files.size() > LARGE {
+            true => Ok(Self::Files(files.into())),
+            false => files.all().map(Self::Ready),
+        }
+    }
+
+    /// Feeds names, shapes and little-endian values to `sink`, tensor by tensor.
+    pub fn content(&self, mut sink: impl FnMut(&[u8])) -> Result<()> {
+        let mut one = |name: &Name, tensor: &Tensor| -> Result<()> {
+            sink(name.as_str().as_bytes());
+            sink(format!("{:?}", tensor.dims()).as_bytes());
+            for values in tensor.flatten_all()?.to_vec1::<f32>()?.chunks(1 << 16) {
+                let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+                sink(&bytes);
+            }
+            Ok(())
+        };
+        match self {
+            Self::Ready(tensors) => tensors.iter().try_for_each(|(n, t)| one(n, t)),
+            Self::Files(files) => files.names().try_for_each(|n| one(n, &files.get(n)?)),
+        }
+    }
+}
