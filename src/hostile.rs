@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::adapter::{Form, formats::peft, kind};
 use crate::data::{Columns, Dataset, LoadOptions};
-use crate::model::{Config, bundled};
+use crate::model::{Config, gguf};
 use crate::tensorfile::read_bytes;
 
 /// A safetensors file.
@@ -23,7 +23,7 @@ pub fn pickle(bytes: &[u8]) {
 
 /// A GGUF file.
 pub fn gguf(bytes: &[u8]) {
-    let _ = bundled::read_gguf(bytes);
+    let _ = gguf::read(bytes);
 }
 
 /// The JSON configuration of a model, an adapter of either library, or a head.

@@ -13,6 +13,7 @@ mod error;
 pub mod evaluate;
 #[doc(hidden)]
 pub mod hostile;
+pub mod hub;
 pub mod model;
 pub mod prune;
 pub mod repl;

@@ -7,6 +7,8 @@ mod conformance;
 mod domains;
 mod errors;
 mod gradients;
+mod hostile;
 mod oracle;
+mod published;
 mod script;
 mod training;

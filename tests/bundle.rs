@@ -8,7 +8,8 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::bert::{BertModel, Config};
 use tureen::data::bundled;
-use tureen::model::bundled::{mini, read_gguf};
+use tureen::model::bundled::mini;
+use tureen::model::gguf::read as read_gguf;
 use tureen::model::tokenize::{Text, Tokenizer, pad};
 
 const ORIGINAL: &str = concat!(

@@ -81,7 +81,7 @@ fn bad_input_is_told_in_one_line() {
     let cases = [
         (
             "dataset(\"missing.jsonl\")",
-            "s.rhai:1:1: error: no dataset \"missing.jsonl\": no such file or folder; the binary carries films, products, news, tweets, subjectivity, reviews, spam, glosses",
+            "s.rhai:1:1: error: no dataset \"missing.jsonl\": no such file or folder; the binary carries films, products, news, tweets, subjectivity, reviews, spam, glosses; \"hub:owner/name\" is one of the hub",
         ),
         (
             "dataset(\"filsm\")",
@@ -105,7 +105,7 @@ fn bad_input_is_told_in_one_line() {
         ),
         (
             "model(\"minni\")",
-            "s.rhai:1:1: error: no model \"minni\"; expected a folder with config.json, or one the binary carries: mini",
+            "s.rhai:1:1: error: no model \"minni\"; did you mean \"mini\"?",
         ),
         (
             "soup([])",

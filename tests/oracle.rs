@@ -10,7 +10,8 @@ use candle_transformers::models::bert::{BertModel, Config};
 use tureen::adapter::{Bottleneck, Kind, Lora, Tensors};
 use tureen::compute::{Dropout, FrozenLinear, random::Stream};
 use tureen::data::bundled;
-use tureen::model::bundled::{mini, read_gguf};
+use tureen::model::bundled::mini;
+use tureen::model::gguf::read as read_gguf;
 use tureen::model::{
     Encoding, Frozen, LinearSite, Model, Noise, Norm, Sites, SublayerSite, tokenize::Text,
 };

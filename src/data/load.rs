@@ -30,6 +30,25 @@ pub struct LoadOptions {
     pub seed: u64,
 }
 
+/// The files of a repository that a dataset is read from: those of `config` where one is named,
+/// parquet files where there are any, else tables of texts.
+pub fn needed(names: &[String], config: Option<&str>) -> Vec<String> {
+    let inside = |name: &&String| match config {
+        Some(config) => name.starts_with(&format!("{config}/")),
+        None => name.matches('/').count() < 2,
+    };
+    let all: Vec<&String> = names.iter().filter(inside).collect();
+    let ending = |ends: &[&str]| -> Vec<String> {
+        let fits = |name: &&&String| ends.iter().any(|end| name.ends_with(end));
+        all.iter().filter(fits).map(|n| n.to_string()).collect()
+    };
+    let tables = ending(&[".parquet"]);
+    match tables.is_empty() {
+        true => ending(&[".jsonl", ".csv", ".tsv", ".jsonl.gz", ".csv.gz", ".tsv.gz"]),
+        false => tables,
+    }
+}
+
 impl Dataset {
     /// Reads a file (.jsonl, .json, .csv, .tsv, .txt, each also .gz, or .parquet) or a folder of
     /// files named train, validation or dev, test, or `all` for every role; of shards of them, too.

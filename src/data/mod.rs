@@ -25,5 +25,5 @@ mod tsv;
 
 pub use columns::Columns;
 pub use dataset::Dataset;
-pub use load::LoadOptions;
+pub use load::{LoadOptions, needed};
 pub use row::{Label, Row, Rows, Split, Task};

@@ -13,13 +13,53 @@ use super::config::Config;
 use super::pooling::Pooling;
 use super::tokenize::Tokenizer;
 use super::weights::Weights;
-use super::{Inner, Model, bundled};
+use super::{Inner, Model, bundled, gguf};
 
 /// The models that the binary carries.
 pub const BUNDLED: &[&str] = &["mini"];
 
 /// The files that a folder's weights may be in, each also sharded, as `NAME.index.json` tells.
 pub const WEIGHTS: &[&str] = &["model.safetensors", "pytorch_model.bin"];
+
+/// The files of a repository that a model is loaded from.
+pub fn needed(names: &[String]) -> Vec<String> {
+    const SETTINGS: &[&str] = &[
+        "config.json",
+        "merges.txt",
+        "modules.json",
+        "special_tokens_map.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "vocab.json",
+        "vocab.txt",
+    ];
+    let inside = |name: &str| matches!(name, "0_Transformer" | "1_Pooling");
+    let near = |name: &&String| match name.split_once('/') {
+        Some((folder, own)) => inside(folder) && !own.contains('/'),
+        None => true,
+    };
+    let own = |name: &str| name.rsplit('/').next().unwrap_or_default().to_string();
+    let is = |stem: &str, end: &str, name: &str| {
+        let own = own(name);
+        own == format!("{stem}.{end}")
+            || own == format!("{stem}.{end}.index.json")
+            || own.starts_with(&format!("{stem}-")) && own.ends_with(&format!(".{end}"))
+    };
+    let near: Vec<&String> = names.iter().filter(near).collect();
+    let safe = near.iter().any(|n| is("model", "safetensors", n));
+    let needed = |name: &&&String| {
+        let weights = match safe {
+            true => is("model", "safetensors", name),
+            false => is("pytorch_model", "bin", name),
+        };
+        weights || SETTINGS.contains(&own(name).as_str())
+    };
+    let needed: Vec<String> = near.iter().filter(needed).map(|n| n.to_string()).collect();
+    match needed.iter().any(|n| own(n) == "config.json") {
+        true => needed,
+        false => Vec::new(),
+    }
+}
 
 /// What a model is made of.
 struct Files {
@@ -39,7 +79,7 @@ impl Model {
         let files = Files {
             config: Config::parse(files.config, &origin)?,
             tokenizer: Tokenizer::from_bytes(files.tokenizer),
-            tensors: bundled::read_gguf(files.weights)?,
+            tensors: gguf::read(files.weights)?,
             pooling: Pooling::default(),
             origin,
         };

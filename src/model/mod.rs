@@ -6,6 +6,7 @@ pub mod bundled;
 mod config;
 mod distilbert;
 mod electra;
+pub mod gguf;
 mod gpt2;
 mod inputs;
 mod load;
@@ -26,7 +27,7 @@ use candle_core::{DType, Device, Tensor};
 pub use architecture::{ALL as ARCHITECTURES, Architecture, Map};
 pub use config::Config;
 pub use inputs::{Inputs, Noise};
-pub use load::BUNDLED;
+pub use load::{BUNDLED, needed};
 pub use norm::Norm;
 pub use sites::{Frozen, LinearSite, Sites, SublayerSite, join};
 pub use tokenize::{Encoding, Tokenizer};
@@ -299,13 +300,14 @@ impl fmt::Display for Model {
         let c = self.config();
         write!(
             f,
-            "Model {}: {}, {} layers of {}, {} tokens, at most {} tokens a text, id {}",
+            "Model {}: {}, {} layers of {}, {} tokens, at most {} tokens a text, {}, id {}",
             self.name(),
             c.model_type,
             c.num_hidden_layers,
             c.hidden_size,
             c.vocab_size,
             self.max_length(),
+            self.precision(),
             &self.id()[..8],
         )
     }

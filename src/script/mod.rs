@@ -16,6 +16,7 @@ mod modules;
 mod options;
 mod paths;
 mod race;
+mod repositories;
 mod reword;
 mod session;
 mod signatures;

@@ -129,17 +129,59 @@ impl LoraMixing {
         Ok(mixed)
     }
 
-    /// One of the mixture's tensors, of the members' factors of its map alone.
+    /// One of the mixture's tensors, of the members' factors of its map alone; but for the singular
+    /// values of the change, of one factor of each alone.
     pub(super) fn tensor(
         self,
         members: &[Adapter],
         weights: &[f64],
         name: &Name,
     ) -> Result<Tensor> {
-        match name.as_str().rsplit_once('.') {
-            Some((stem, "lora_A")) => Ok(self.of(members, weights, stem)?.0),
-            Some((stem, "lora_B")) => Ok(self.of(members, weights, stem)?.1),
+        let (stem, is_a) = match name.as_str().rsplit_once('.') {
+            Some((stem, "lora_A")) => (stem, true),
+            Some((stem, "lora_B")) => (stem, false),
             _ => bail!("the mixture has no tensor {name}"),
+        };
+        let sizes = factor_shapes(members, stem)?;
+        let grouped = sizes.iter().any(|s| s.groups > 1);
+        if matches!(self, Self::Svd { .. }) || grouped && self == Self::Delta {
+            let (a, b) = self.of(members, weights, stem)?;
+            return Ok(if is_a { a } else { b });
+        }
+        let mut side_by_side = Vec::new();
+        let mut sum: Option<Tensor> = None;
+        for (member, weight) in members.iter().zip(weights) {
+            if member.shape(name)?.is_none() {
+                continue;
+            }
+            let share = weight * member.kind().scale_at(stem);
+            let tensor = member.tensor(name)?;
+            let factor = self.factor(is_a, *weight, share);
+            let term = match factor {
+                1.0 => tensor,
+                factor => (tensor * factor)?,
+            };
+            match (self, sum.take()) {
+                (Self::Delta, _) => side_by_side.push(term),
+                (_, None) => sum = Some(term),
+                (_, Some(before)) => sum = Some((before + term)?),
+            }
+        }
+        match sum {
+            Some(sum) => Ok(sum),
+            None => Ok(Tensor::cat(&side_by_side, usize::from(!is_a))?),
+        }
+    }
+
+    /// What a member's A, or B, counts with.
+    fn factor(self, is_a: bool, weight: f64, share: f64) -> f64 {
+        match (self, is_a) {
+            (Self::Delta | Self::Svd { .. }, true) => share,
+            (Self::Delta | Self::Svd { .. }, false) => 1.0,
+            (Self::Factors, _) | (Self::NegateB, false) => weight,
+            (Self::NegateB, true) => weight.abs(),
+            (Self::SqrtFactors, true) => share.signum() * share.abs().sqrt(),
+            (Self::SqrtFactors, false) => share.abs().sqrt(),
         }
     }
 
@@ -192,42 +234,34 @@ impl LoraMixing {
     }
 
     fn factors(self, parts: &[Part]) -> Result<(Tensor, Tensor)> {
-        type Factor = fn(&Part) -> f64;
-        let sum = |of_a: Factor, of_b: Factor| -> Result<(Tensor, Tensor)> {
-            let total = |terms: Vec<(Tensor, f64)>| -> Result<Tensor> {
-                let mut terms = terms.into_iter().map(|(t, w)| t * w);
-                let first = terms
-                    .next()
-                    .unwrap_or_else(|| Tensor::zeros(0, DType::F32, &Device::Cpu))?;
-                Ok(terms.try_fold(first, |sum, term| sum + term?)?)
-            };
-            Ok((
-                total(
-                    parts
-                        .iter()
-                        .map(|p| (p.factors.a.clone(), of_a(p)))
-                        .collect(),
-                )?,
-                total(
-                    parts
-                        .iter()
-                        .map(|p| (p.factors.b.clone(), of_b(p)))
-                        .collect(),
-                )?,
-            ))
-        };
         match self {
             Self::Delta => joined(parts),
             Self::Svd { rank } => {
                 let (a, b) = joined(parts)?;
                 grouped(&a, &b, parts, |a, b| truncated(a, b, rank))
             }
-            Self::Factors => sum(|p| p.weight, |p| p.weight),
-            Self::NegateB => sum(|p| p.weight.abs(), |p| p.weight),
-            Self::SqrtFactors => sum(
-                |p| p.share().signum() * p.share().abs().sqrt(),
-                |p| p.share().abs().sqrt(),
-            ),
+            _ => Ok((self.summed(parts, true)?, self.summed(parts, false)?)),
+        }
+    }
+
+    /// The sum of the A's, or of the B's, each with its factor.
+    fn summed(self, parts: &[Part], is_a: bool) -> Result<Tensor> {
+        let mut sum: Option<Tensor> = None;
+        for part in parts {
+            let own = if is_a {
+                &part.factors.a
+            } else {
+                &part.factors.b
+            };
+            let term = (own * self.factor(is_a, part.weight, part.share()))?;
+            sum = Some(match sum {
+                Some(before) => (before + term)?,
+                None => term,
+            });
+        }
+        match sum {
+            Some(sum) => Ok(sum),
+            None => bail!("no member changes the map"),
         }
     }
 }

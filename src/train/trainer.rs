@@ -133,6 +133,12 @@ pub fn train(
         && let Ok(adapter) =
             crate::adapter::formats::own::decode(&bytes, id.clone(), Some(data.clone()))
     {
+        // Who times this should know.
+        let kind = options.kind.name();
+        context.notice(format!(
+            "{} ({kind}): trained before, taken from the store",
+            data.name()
+        ));
         return Ok(adapter);
     }
     if let Some(what) = options.kind.unapplied() {

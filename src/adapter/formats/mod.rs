@@ -36,6 +36,25 @@ impl FromStr for Format {
     }
 }
 
+/// The files of a repository that adapters are loaded from.
+pub fn needed(names: &[String]) -> Vec<String> {
+    let own = |name: &String| name.rsplit('/').next().unwrap_or_default().to_string();
+    let of = |name: &&String| {
+        let folder = name.strip_suffix(&own(name)).unwrap_or_default();
+        let beside = |file: &str| names.contains(&format!("{folder}{file}"));
+        match own(name).as_str() {
+            CONFIG | "head_config.json" => true,
+            "adapter.safetensors" | "model_head.safetensors" | "adapter_model.safetensors" => true,
+            // Pickles only where there is nothing else.
+            "pytorch_adapter.bin" => !beside("adapter.safetensors"),
+            "pytorch_model_head.bin" => !beside("model_head.safetensors"),
+            "adapter_model.bin" => !beside("adapter_model.safetensors"),
+            _ => false,
+        }
+    };
+    names.iter().filter(of).cloned().collect()
+}
+
 /// Loads an adapter's folder in either library's layout. Needs no base model.
 pub fn load(folder: &Path) -> Result<Adapter> {
     if !folder.is_dir() {

@@ -146,7 +146,7 @@ fn pages(bytes: &[u8], meta: &Node, budget: &mut Budget) -> Checked<()> {
                 "texts in encoding {encoding}, expected plain or dictionary pages, as version 1.0 writes them"
             ));
         }
-        if codec == GZIP && v2.and_then(|page| page.int(7)) != Some(0) {
+        if codec == GZIP && v2.and_then(|page| page.flag(7)) != Some(false) {
             let levels = v2.map_or(Some(0), |page| size(page, 5)?.checked_add(size(page, 6)?));
             let levels = levels.ok_or_else(bad)?;
             let packed = page.get(levels..).ok_or_else(bad)?;

@@ -53,6 +53,7 @@ impl From<parquet::errors::ParquetError> for Failure {
 }
 
 fn decode(source: &str, bytes: Bytes, room: usize) -> Result<Table, Failure> {
+    let size = bytes.len();
     let reader = SerializedFileReader::new(bytes)?;
     let file = reader.metadata().file_metadata();
     let schema = file.schema_descr();
@@ -71,6 +72,11 @@ fn decode(source: &str, bytes: Bytes, room: usize) -> Result<Table, Failure> {
         if fields[column].is_primitive() && schema.column(leaf).max_rep_level() == 0 {
             leaves[column] = Some(leaf);
         }
+    }
+    let mut told = (0..reader.num_row_groups()).map(|i| reader.metadata().row_group(i).num_rows());
+    let told = told.try_fold(0usize, |sum, n| sum.checked_add(usize::try_from(n).ok()?));
+    if told.is_none_or(|rows| rows > size) {
+        return Err(Failure::Unreadable("more rows than it can hold".into()));
     }
     let mut rows: Vec<(usize, Vec<Cell>)> = Vec::new();
     let mut sink = cells::Sink::new(room);

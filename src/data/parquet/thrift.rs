@@ -7,9 +7,11 @@ const DEEPEST: usize = 16;
 /// One value.
 #[derive(Debug)]
 pub(super) enum Node {
-    /// A number or a boolean.
+    /// A whole number of 16 bits or more.
     Int(i64),
-    /// A float, a text or a map: nothing that a check asks for.
+    /// A boolean.
+    Bool(bool),
+    /// A byte, a float, a text or a map: nothing that a check asks for.
     Other,
     List(Vec<Node>),
     Struct(Vec<(i64, Node)>),
@@ -28,6 +30,14 @@ impl Node {
     pub fn int(&self, id: i64) -> Option<i64> {
         match self.field(id) {
             Some(Self::Int(value)) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// The boolean in a field.
+    pub fn flag(&self, id: i64) -> Option<bool> {
+        match self.field(id) {
+            Some(Self::Bool(value)) => Some(*value),
             _ => None,
         }
     }
@@ -98,11 +108,14 @@ impl Cursor<'_> {
             };
             // Within a struct the kind of a boolean is its value.
             let node = match kind {
-                1 => Node::Int(1),
-                2 => Node::Int(0),
+                1 => Node::Bool(true),
+                2 => Node::Bool(false),
                 _ => self.value(kind, depth + 1)?,
             };
-            fields.push((id, node));
+            // A reader may take the first or the last of two, or 16 bits of a larger id: what it
+            // sees must be what is seen here.
+            let known = i16::try_from(id).is_ok() && fields.iter().all(|(own, _)| *own != id);
+            known.then(|| fields.push((id, node)))?;
         }
     }
 
@@ -111,7 +124,7 @@ impl Cursor<'_> {
             return None;
         }
         match kind {
-            1..=3 => self.byte().map(|byte| Node::Int(i64::from(byte as i8))),
+            1..=3 => self.byte().map(|_| Node::Other),
             4..=6 => self.zigzag().map(Node::Int),
             7 => self.skip(8).map(|()| Node::Other),
             8 => {
@@ -157,8 +170,8 @@ mod tests {
         let (node, length) = read(&bytes).unwrap();
         assert_eq!(length, bytes.len() - 1);
         assert_eq!(
-            (node.int(1), node.int(5), node.int(9)),
-            (Some(5), Some(1), None)
+            (node.int(1), node.flag(5), node.int(9)),
+            (Some(5), Some(true), None)
         );
         let list = node.list(3).unwrap();
         assert!(matches!(list, [Node::Int(1), Node::Int(-1)]));

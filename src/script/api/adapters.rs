@@ -8,6 +8,7 @@ use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 
 use super::tensors::{map_of, to_tensor};
 use crate::adapter::{Adapter, Head, Labels, Name, Selection, Tensors, formats};
+use crate::hub::Kind;
 use crate::script::Fallible;
 use crate::script::Session;
 use crate::script::{NativeSpec, OptionSpec, Options};
@@ -39,14 +40,16 @@ pub(super) fn register(engine: &mut Engine, _: &Session) {
 #[export_module]
 mod natives {
     /// An adapter from a folder in AdapterHub's or PEFT's layout, of safetensors or pickles. Needs
-    /// no base model.
+    /// no base model. A name that is no folder is looked for on the Hugging Face hub.
     ///
     /// ```rhai,no_run
     /// let b = load_adapter("out/films");
     /// ```
     #[rhai_fn(return_raw)]
     pub fn load_adapter(context: NativeCallContext, path: &str) -> Fallible<Adapter> {
-        let folder = Session::of(&context)?.read_path(path)?;
+        let missing = || Error::new(format!("no adapter {path:?}: no such folder"));
+        let session = Session::of(&context)?;
+        let folder = session.path_or_repository(Kind::Model, path, &formats::needed, missing)?;
         Ok(formats::load(&folder)?)
     }
 

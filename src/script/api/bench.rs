@@ -59,60 +59,91 @@ pub(super) fn register(engine: &mut Engine, _: &Session) {
 #[allow(clippy::unwrap_used)]
 #[export_module]
 mod natives {
-    /// The time of a training step and of a forward pass on random texts, and of the matrix
-    /// products alone that they cannot do without, in milliseconds. Options: adapter, batch, seq,
-    /// repeat.
+    /// How long a training step and a forward pass on random texts take: a map with `train_ms` and
+    /// `eval_ms`, and as a yardstick `train_floor_ms` and `eval_floor_ms`, the time that candle
+    /// takes in f32 for the matrix products of the frozen part alone (products of our own may be
+    /// faster than these, and those of bf16 are), all in milliseconds, medians of `repeat`; with
+    /// the settings that counted and the process's `peak_rss_mib`.
+    ///
+    /// ```rhai,no_run
+    /// bench::steps(model("mini")).train_ms
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn steps(context: NativeCallContext, model: Model) -> Fallible<Map> {
+        time_steps(&context, &model, &Map::new())
+    }
+
+    /// The same with options.
     ///
     /// ```rhai,no_run
     /// print(to_json(bench::steps(model("mini"), #{ batch: 8, seq: 16 })));
     /// ```
-    #[rhai_fn(return_raw)]
-    pub fn steps(context: NativeCallContext, model: Model, options: Map) -> Fallible<Map> {
-        let session = Session::of(&context)?;
-        let options = Options::read(&STEPS, &options)?;
-        let (batch, seq) = (options.count("batch")?, options.count("seq")?);
-        let repeat = options.count("repeat")?;
-        let kind = kind_named(&options.text("adapter")?);
-        let times = train::steps(&model, kind, (batch, seq), repeat, session.context())?;
-        let mut map = common(&model, &options)?;
-        map.insert("seq".into(), Dynamic::from(seq as i64));
-        map.insert("train_ms".into(), rounded(times.train_ms, 10.0));
-        map.insert("eval_ms".into(), rounded(times.eval_ms, 10.0));
-        map.insert("train_floor_ms".into(), rounded(times.train_floor_ms, 10.0));
-        map.insert("eval_floor_ms".into(), rounded(times.eval_floor_ms, 10.0));
-        if let Some(mib) = peak_memory_mib() {
-            map.insert("peak_rss_mib".into(), Dynamic::from(mib));
-        }
-        Ok(map)
+    #[rhai_fn(name = "steps", return_raw)]
+    pub fn steps_with(context: NativeCallContext, model: Model, options: Map) -> Fallible<Map> {
+        time_steps(&context, &model, &options)
     }
 
-    /// The time of one epoch of training on a dataset's train split, tokenizing included, in
-    /// seconds. Options: adapter, batch, max_length.
+    /// How long one epoch of training on a dataset's train split takes, tokenizing included: a map
+    /// with `seconds`, `rows`, `text_tokens` and the settings that counted.
     ///
     /// ```rhai,no_run
-    /// print(to_json(bench::epoch(model("mini"), dataset("films"), #{})));
+    /// bench::epoch(model("mini"), dataset("films")).seconds
     /// ```
     #[rhai_fn(return_raw)]
-    pub fn epoch(
+    pub fn epoch(context: NativeCallContext, model: Model, data: Dataset) -> Fallible<Map> {
+        time_epoch(&context, &model, &data, &Map::new())
+    }
+
+    /// The same with options.
+    #[rhai_fn(name = "epoch", return_raw)]
+    pub fn epoch_with(
         context: NativeCallContext,
         model: Model,
         data: Dataset,
         options: Map,
     ) -> Fallible<Map> {
-        let session = Session::of(&context)?;
-        let options = Options::read(&EPOCH, &options)?;
-        let (batch, max_length) = (options.count("batch")?, options.count("max_length")?);
-        let kind = kind_named(&options.text("adapter")?);
-        let time = train::epoch(&model, &data, kind, batch, max_length, session.context())?;
-        let mut map = common(&model, &options)?;
-        map.insert("max_length".into(), Dynamic::from(max_length as i64));
-        map.insert("padding".into(), "none".into());
-        map.insert("rows".into(), Dynamic::from(time.rows as i64));
-        map.insert("seconds".into(), rounded(time.seconds, 100.0));
-        map.insert("text_tokens".into(), Dynamic::from(time.tokens as i64));
-        map.insert("computed_tokens".into(), Dynamic::from(time.tokens as i64));
-        Ok(map)
+        time_epoch(&context, &model, &data, &options)
     }
+}
+
+fn time_steps(context: &NativeCallContext, model: &Model, options: &Map) -> Fallible<Map> {
+    let session = Session::of(context)?;
+    let options = Options::read(&STEPS, options)?;
+    let (batch, seq) = (options.count("batch")?, options.count("seq")?);
+    let repeat = options.count("repeat")?;
+    let kind = kind_named(&options.text("adapter")?);
+    let times = train::steps(model, kind, (batch, seq), repeat, session.context())?;
+    let mut map = common(model, &options)?;
+    map.insert("seq".into(), Dynamic::from(seq as i64));
+    map.insert("train_ms".into(), rounded(times.train_ms, 10.0));
+    map.insert("eval_ms".into(), rounded(times.eval_ms, 10.0));
+    map.insert("train_floor_ms".into(), rounded(times.train_floor_ms, 10.0));
+    map.insert("eval_floor_ms".into(), rounded(times.eval_floor_ms, 10.0));
+    if let Some(mib) = peak_memory_mib() {
+        map.insert("peak_rss_mib".into(), Dynamic::from(mib));
+    }
+    Ok(map)
+}
+
+fn time_epoch(
+    context: &NativeCallContext,
+    model: &Model,
+    data: &Dataset,
+    options: &Map,
+) -> Fallible<Map> {
+    let session = Session::of(context)?;
+    let options = Options::read(&EPOCH, options)?;
+    let (batch, max_length) = (options.count("batch")?, options.count("max_length")?);
+    let kind = kind_named(&options.text("adapter")?);
+    let time = train::epoch(model, data, kind, batch, max_length, session.context())?;
+    let mut map = common(model, &options)?;
+    map.insert("max_length".into(), Dynamic::from(max_length as i64));
+    map.insert("padding".into(), "none".into());
+    map.insert("rows".into(), Dynamic::from(time.rows as i64));
+    map.insert("seconds".into(), rounded(time.seconds, 100.0));
+    map.insert("text_tokens".into(), Dynamic::from(time.tokens as i64));
+    map.insert("computed_tokens".into(), Dynamic::from(time.tokens as i64));
+    Ok(map)
 }
 
 /// What both say of themselves.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use rhai::{Array, Map, NativeCallContext};
 
 use super::files::json;
-use crate::data::{Columns, Dataset, LoadOptions, bundled};
+use crate::data::{Columns, Dataset, LoadOptions, bundled, needed};
+use crate::hub::{Hub, Kind, Repo};
 use crate::script::Session;
 use crate::script::describe;
 use crate::script::{NativeSpec, OptionSpec, Options};
@@ -55,16 +56,49 @@ pub(super) fn load(context: &NativeCallContext, name: &str, options: &Map) -> Re
         });
     }
     let options = load_options(options)?;
-    let path = Session::of(context)?.read_path(name)?;
-    if !path.exists() {
-        let error = Error::new(format!("no dataset {name:?}: no such file or folder"));
-        let names: Vec<&str> = bundled::names().collect();
-        return Err(match nearest(name, names.iter().copied()) {
-            Some(near) => error.hint(format!("did you mean \"{near}\"?")),
-            None => error.hint(format!("the binary carries {}", names.join(", "))),
-        });
+    let session = Session::of(context)?;
+    let Some(repository) = name.strip_prefix("hub:") else {
+        let path = session.read_path(name)?;
+        return match path.exists() {
+            true => Dataset::load(&path, &options),
+            false => Err(missing(name)),
+        };
+    };
+    from_hub(&session, repository, options)
+}
+
+fn missing(name: &str) -> Error {
+    let error = Error::new(format!("no dataset {name:?}: no such file or folder"));
+    let names: Vec<&str> = bundled::names().collect();
+    match nearest(name, names.iter().copied()) {
+        Some(near) => error.hint(format!("did you mean \"{near}\"?")),
+        None => error.hint(format!(
+            "the binary carries {}; \"hub:owner/name\" is one of the hub",
+            names.join(", ")
+        )),
     }
-    Dataset::load(&path, &options)
+}
+
+/// A dataset of the hub: `owner/name`, or `name/config` for one that consists of several.
+fn from_hub(session: &Session, name: &str, mut options: LoadOptions) -> Result<Dataset> {
+    let fetch = |name: &str, config: Option<&str>| {
+        let choose = |names: &[String]| needed(names, config);
+        let repo = Repo::parse(Kind::Dataset, name)?;
+        Hub::from_env().fetch(&repo, &choose, session.context())
+    };
+    let (own, revision) = name.split_once('@').unwrap_or((name, "main"));
+    options.name.get_or_insert_with(|| own.to_string());
+    let folder = match (fetch(name, None), own.split_once('/')) {
+        (Ok(folder), _) => folder,
+        (Err(error), Some((whole, config))) => {
+            match fetch(&format!("{whole}@{revision}"), Some(config)) {
+                Ok(folder) => folder.join(config),
+                Err(_) => return Err(error),
+            }
+        }
+        (Err(error), None) => return Err(error),
+    };
+    Dataset::load(&folder, &options)
 }
 
 fn load_options(map: &Map) -> Result<LoadOptions> {

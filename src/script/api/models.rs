@@ -9,13 +9,14 @@ use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 
 use super::tensors::{integers, map_of, to_tensor};
 use crate::adapter::{Adapter, Labels};
+use crate::hub::Kind;
 use crate::model::{BUNDLED, Encoding, Frozen, Inputs, Model, Noise, tokenize::Text};
 use crate::script::Fallible;
 use crate::script::Session;
 use crate::script::describe;
 use crate::script::{NativeSpec, OptionSpec, Options};
 use crate::train::{Gradients, Targets, gradients_of, targets};
-use crate::{Result, bail};
+use crate::{Result, bail, nearest};
 
 /// The options of the natives here.
 pub(super) static OPTIONS: &[NativeSpec] = &[MODEL, TOKENIZE];
@@ -66,7 +67,8 @@ pub(super) fn register(engine: &mut Engine, _: &Session) {
 mod natives {
     /// A frozen base model: one that the binary carries ("mini") or a folder with `config.json`,
     /// `model.safetensors` or `pytorch_model.bin` (whole or in shards) and tokenizer files: BERT,
-    /// RoBERTa, XLM-RoBERTa, DistilBERT, ELECTRA or GPT-2.
+    /// RoBERTa, XLM-RoBERTa, DistilBERT, ELECTRA or GPT-2. A name that is no folder is looked for
+    /// on the Hugging Face hub: "roberta-base", "org/name", "org/name@revision".
     ///
     /// ```rhai
     /// let base = model("mini");
@@ -117,6 +119,12 @@ mod natives {
     pub fn unused(model: &mut Model) -> Array {
         let names = model.unused().iter();
         names.map(|name| Dynamic::from(name.clone())).collect()
+    }
+
+    /// What the model's frozen maps multiply in: "f32", "bf16" or "f64".
+    #[rhai_fn(get = "precision", pure)]
+    pub fn precision(model: &mut Model) -> String {
+        model.precision().to_string()
     }
 
     /// The longest text the model reads unless asked for more, in tokens.
@@ -216,15 +224,21 @@ fn load(context: &NativeCallContext, name: &str, options: &Map) -> Fallible<Mode
     let model = match name {
         "mini" => Model::mini(dtype, device)?,
         _ => {
-            let folder = session.read_path(name)?;
-            if !folder.exists() {
-                return Err(crate::Error::new(format!("no model {name:?}"))
-                    .hint(format!(
-                        "expected a folder with config.json, or one the binary carries: {}",
-                        BUNDLED.join(", ")
-                    ))
-                    .into());
+            let missing = || {
+                crate::Error::new(format!("no model {name:?}")).hint(format!(
+                    "expected a folder with config.json, a name on the hub, or one the binary carries: {}",
+                    BUNDLED.join(", ")
+                ))
+            };
+            // A slip in a carried name is no name on the hub.
+            if let Some(near) = nearest(name, BUNDLED.iter().copied())
+                && !session.read_path(name).is_ok_and(|path| path.exists())
+            {
+                let error = crate::Error::new(format!("no model {name:?}"));
+                return Err(error.hint(format!("did you mean \"{near}\"?")).into());
             }
+            let choose = &crate::model::needed;
+            let folder = session.path_or_repository(Kind::Model, name, choose, missing)?;
             Model::from_folder(name, &folder, dtype, device)?
         }
     };
