@@ -174,9 +174,10 @@ let cases = parse_json(read_text(param("cases", "cases.json")));
 let at = 0;
 for row in cases {
     let base = model(row.base);
-    let a = load_adapter(row.adapter);
     let io = load_tensors(row.io);
-    let logits = base.logits(a, #{ input_ids: io.input_ids, attention_mask: io.attention_mask });
+    let inputs = #{ input_ids: io.input_ids, attention_mask: io.attention_mask };
+    let a = if row.adapter == "" { () } else { load_adapter(row.adapter) };
+    let logits = if row.adapter == "" { base.logits(inputs) } else { base.logits(a, inputs) };
     save_tensors(`${at}/logits.safetensors`, #{ logits: logits });
     let refused = #{};
     for form in row.formats {
@@ -186,6 +187,25 @@ for row in cases {
     at += 1;
 }
 """
+
+
+def add_model(cases, kind, folder):
+    """Classifiers as transformers saves them, in every kind of file."""
+    torch.manual_seed(2)
+    model = AutoModelForSequenceClassification.from_config(config_of(kind, num_labels=3))
+    scatter(model.parameters(), 0.02)
+    inputs = batch(kind)
+    logits = logits_of(model, inputs)
+    ways = {
+        "safetensors": dict(),
+        "shards": dict(max_shard_size="40KB"),
+        "pickle": dict(safe_serialization=False),
+        "pickled_shards": dict(safe_serialization=False, max_shard_size="40KB"),
+    }
+    for way, options in ways.items():
+        saved = folder / kind / f"model-{way}"
+        model.save_pretrained(saved, **options)
+        cases.add(f"models/{kind}/{way}", saved, "", inputs, logits, [], None)
 
 
 def add_adapterhub(cases, kind, folder):
@@ -264,6 +284,7 @@ def main():
         folder = Path(folder)
         cases = Cases(folder)
         for kind in BASES:
+            add_model(cases, kind, folder)
             add_adapterhub(cases, kind, folder)
             add_peft(cases, kind, folder)
         add_peft(cases, "gpt2", folder, causal=True)

@@ -77,6 +77,8 @@ impl Client {
             .max_redirects(0)
             .timeout_connect(Some(Duration::from_secs(20)))
             .timeout_recv_response(Some(Duration::from_secs(60)))
+            // A large file on a slow line is resumed where this ends.
+            .timeout_recv_body(Some(Duration::from_secs(600)))
             .user_agent(concat!("tureen/", env!("CARGO_PKG_VERSION")))
             .build();
         Self {
@@ -114,6 +116,9 @@ impl Client {
     ) -> Result<Located, Failure> {
         let address = format!("{}/{}", self.endpoint, repo.file_path(commit, file));
         let (response, seen) = self.get(&address, (start > 0).then_some(start))?;
+        if response.status() == StatusCode::RANGE_NOT_SATISFIABLE && start > 0 {
+            return self.file(repo, commit, file, 0);
+        }
         check(response.status(), repo, Some(file))?;
         let partial = response.status() == StatusCode::PARTIAL_CONTENT;
         let Some(hash) = seen.hash else {
@@ -145,7 +150,10 @@ impl Client {
                 request = request.header("range", format!("bytes={start}-"));
             }
             let response = request.call().map_err(|e| unreachable(&address, &e))?;
-            seen.read(&response);
+            // Only the hub's own word on the content counts.
+            if self.is_own(&address) {
+                seen.read(&response);
+            }
             if !response.status().is_redirection() {
                 return Ok((response, seen));
             }
@@ -178,7 +186,6 @@ impl Seen {
     fn read(&mut self, response: &Response<Body>) {
         let hash = header(response, "x-linked-etag").or_else(|| header(response, "etag"));
         let hash = hash.map(|h| h.trim_start_matches("W/").trim_matches('"').to_string());
-        // Only the hub's own answer counts, which is the first.
         let plain =
             |h: &String| !h.is_empty() && h.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
         self.hash = self.hash.take().or(hash.filter(plain));

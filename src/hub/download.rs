@@ -80,7 +80,14 @@ fn file(
     name: &str,
     context: &Context,
 ) -> Result<()> {
-    let mut located = client.file(repo, commit, name, 0)?;
+    let from = Source {
+        client,
+        repo,
+        commit,
+        name,
+        context,
+    };
+    let located = from.again(0)?;
     let hash = located.hash.clone();
     let blob = cached.blob(&hash);
     if !blob.is_file() {
@@ -101,33 +108,9 @@ fn file(
             context
                 .progress()
                 .start(&label, located.size.unwrap_or(0), "bytes");
-            let mut tries = 0;
-            loop {
-                let start = out.metadata().map_err(at)?.len();
-                if start > 0 && !located.partial {
-                    located = client.file(repo, commit, name, start)?;
-                    if !located.partial {
-                        // A hub that does not resume sends all of it again.
-                        out.set_len(0).map_err(at)?;
-                    }
-                }
-                match copy(&mut located, &mut out, context) {
-                    Ok(()) => break,
-                    Err(Copied::Broken(why)) => {
-                        tries += 1;
-                        if tries == TRIES {
-                            bail!("{repo}: the connection broke {TRIES} times in {name} ({why}); what came is kept"; hint: "run it again to go on from there");
-                        }
-                        std::thread::sleep(Duration::from_millis(100 << tries));
-                        located.partial = false;
-                        if out.metadata().map_err(at)?.len() == 0 {
-                            located = again(client, repo, commit, name)?;
-                        }
-                    }
-                    Err(Copied::Failed(error)) => return Err(error.within(part.display())),
-                }
-            }
+            let copied = resume(&from, located, &mut out);
             context.progress().finish();
+            copied.map_err(|e| e.within(repo))?;
             verify(repo, name, &hash, &part)?;
             out.sync_all().map_err(at)?;
             std::fs::rename(&part, &blob).map_err(|e| Error::at_path(&blob, e))?;
@@ -136,8 +119,66 @@ fn file(
     link(&blob, &cached.commit(commit).join(name), name)
 }
 
-fn again(client: &Client, repo: &Repo, commit: &str, name: &str) -> Result<Located> {
-    client.file(repo, commit, name, 0).map_err(Failure::into)
+/// A file of the hub.
+struct Source<'a> {
+    client: &'a Client,
+    repo: &'a Repo,
+    commit: &'a str,
+    name: &'a str,
+    context: &'a Context,
+}
+
+impl Source<'_> {
+    /// The content from a byte on, asked for several times where the hub does not work.
+    fn again(&self, start: u64) -> Result<Located> {
+        let mut tries = 0;
+        loop {
+            match self.client.file(self.repo, self.commit, self.name, start) {
+                Err(Failure::Unreachable(_)) if tries + 1 < TRIES => {
+                    self.context.check()?;
+                    std::thread::sleep(pause(tries));
+                    tries += 1;
+                }
+                other => return other.map_err(Failure::into),
+            }
+        }
+    }
+}
+
+fn pause(tries: u32) -> Duration {
+    Duration::from_millis(100 << tries)
+}
+
+/// Writes what is missing in `out`, taking up connections that break.
+fn resume(from: &Source<'_>, mut located: Located, out: &mut File) -> Result<()> {
+    let at = |e: std::io::Error| Error::new(e.to_string());
+    let mut tries = 0;
+    loop {
+        let start = out.metadata().map_err(at)?.len();
+        if start > 0 && located.size == Some(start) {
+            return Ok(());
+        }
+        if start > 0 {
+            located = from.again(start)?;
+            if !located.partial {
+                // A hub that does not resume, or has less, sends all of it again.
+                out.set_len(0).map_err(at)?;
+            }
+        }
+        let why = match copy(&mut located, out, from.context) {
+            Ok(()) => return Ok(()),
+            Err(Copied::Failed(error)) => return Err(error),
+            Err(Copied::Broken(why)) => why,
+        };
+        tries += 1;
+        if tries == TRIES {
+            bail!("the connection broke {TRIES} times in {} ({why}); what came is kept", from.name; hint: "run it again to go on from there");
+        }
+        std::thread::sleep(pause(tries));
+        if out.metadata().map_err(at)?.len() == 0 {
+            located = from.again(0)?;
+        }
+    }
 }
 
 /// Why content did not arrive.

@@ -77,6 +77,10 @@ impl Hub {
     ) -> Result<PathBuf> {
         let client = client::Client::new(&self.settings);
         match client.info(repo) {
+            Ok(info) if repo.is_commit() && info.sha != repo.revision => Err(Error::new(format!(
+                "{repo}: the hub answers with the commit {}",
+                info.sha
+            ))),
             Ok(info) => download::fetch(&client, repo, cached, &info, choose, context),
             Err(client::Failure::Unreachable(error)) => match cached.snapshot(choose) {
                 Some(folder) => {

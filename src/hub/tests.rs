@@ -233,6 +233,51 @@ fn files_are_resumed_verified_and_kept_as_python_keeps_them() {
 }
 
 #[test]
+fn what_a_crash_left_and_a_hub_out_of_breath_are_no_obstacles() {
+    let calls = Arc::new(Mutex::new(0));
+    let seen = calls.clone();
+    let body = b"some content".to_vec();
+    let hash = hex(Sha256::digest(&body));
+    let tag = hash.clone();
+    let address = serve(Arc::new(move |request, stream| {
+        let list = format!(r#"{{"sha": "{COMMIT}", "siblings": [{{"rfilename": "x"}}]}}"#);
+        if request.path.starts_with("/api") {
+            return reply(stream, "200 OK", &[], list.as_bytes());
+        }
+        *seen.lock().unwrap() += 1;
+        if *seen.lock().unwrap() == 1 {
+            return reply(stream, "503 Service Unavailable", &[], b"");
+        }
+        if request.start() >= body.len() {
+            return reply(stream, "416 Range Not Satisfiable", &[], b"");
+        }
+        reply(stream, "200 OK", &[("etag", format!("\"{tag}\""))], &body);
+    }));
+    let cache = tempfile::tempdir().unwrap();
+    let blobs = cache.path().join("models--a--b/blobs");
+    std::fs::create_dir_all(&blobs).unwrap();
+    // Longer than the content, and of another: from a revision that is gone.
+    std::fs::write(
+        blobs.join(format!("{hash}.incomplete")),
+        b"something else, longer",
+    )
+    .unwrap();
+    let folder = hub(&address, cache.path())
+        .fetch(&repo("a/b"), &all, &Context::silent())
+        .unwrap();
+    assert_eq!(std::fs::read(folder.join("x")).unwrap(), b"some content");
+    let other = "f".repeat(40);
+    let pinned = repo(&format!("a/b@{other}"));
+    let message = hub(&address, cache.path()).fetch(&pinned, &all, &Context::silent());
+    assert!(
+        message
+            .unwrap_err()
+            .to_string()
+            .contains("answers with the commit")
+    );
+}
+
+#[test]
 fn what_is_wrong_is_told_and_leaves_nothing() {
     let (world, cache) = (world(true), tempfile::tempdir().unwrap());
     let mut own = hub(&world.hub, cache.path());

@@ -128,6 +128,7 @@ fn assemble(name: &str, files: Files, dtype: DType, device: &Device) -> Result<M
     Ok(Model(Arc::new(Inner {
         name: name.to_string(),
         id: weights.hash()?,
+        classifier: weights.classifier()?,
         unused: weights.unused(),
         config: files.config,
         tokenizer: files.tokenizer.map(Arc::new),

@@ -18,6 +18,7 @@ mod sites;
 pub mod tokenize;
 mod weights;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -111,6 +112,8 @@ struct Inner {
     id: String,
     config: Config,
     unused: Vec<String>,
+    /// The tensors of its own classifier, where its files have one.
+    classifier: BTreeMap<String, Tensor>,
     /// Where its files are missing or unreadable: why.
     tokenizer: std::result::Result<Arc<Tokenizer>, Error>,
     pooling: Pooling,
@@ -165,6 +168,7 @@ impl Model {
             id: self.0.id.clone(),
             config: self.0.config.clone(),
             unused: self.0.unused.clone(),
+            classifier: self.0.classifier.clone(),
             tokenizer: self.0.tokenizer.clone(),
             pooling: self.0.pooling.clone(),
             encoder,
@@ -209,6 +213,11 @@ impl Model {
     /// The tensors in its files that it does not use.
     pub fn unused(&self) -> &[String] {
         &self.0.unused
+    }
+
+    /// The tensors of its own classifier by transformers' names, where its files have one.
+    pub fn classifier(&self) -> &BTreeMap<String, Tensor> {
+        &self.0.classifier
     }
 
     /// The table that token ids are looked up in, [vocabulary, width].

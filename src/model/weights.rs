@@ -77,10 +77,16 @@ impl Weights {
         all.filter(|name| !used.contains(*name)).cloned().collect()
     }
 
-    /// The tensors outside the base itself, as a task model has for its head, by full name.
-    pub fn outside(&self) -> impl Iterator<Item = (&String, &Tensor)> {
-        let outside = |name: &str| !self.prefix.is_empty() && !name.starts_with(self.prefix);
-        self.tensors.iter().filter(move |(name, _)| outside(name))
+    /// The tensors of a classifier's head beside the base, by full name, as f32.
+    pub fn classifier(&self) -> Result<BTreeMap<String, Tensor>> {
+        let heads = ["classifier.", "pre_classifier.", "score."];
+        let own = |name: &&String| heads.iter().any(|head| name.starts_with(head));
+        let mut found = BTreeMap::new();
+        for name in self.tensors.keys().filter(own) {
+            self.used.borrow_mut().insert(name.clone());
+            found.insert(name.clone(), self.tensors[name].to_dtype(DType::F32)?);
+        }
+        Ok(found)
     }
 
     /// The tensor `name` (without the model prefix), which must have this shape.

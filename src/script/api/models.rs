@@ -8,7 +8,8 @@ use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 
 use super::tensors::{integers, map_of, to_tensor};
-use crate::adapter::{Adapter, Labels};
+use crate::adapter::formats::peft::classifier_of;
+use crate::adapter::{Adapter, Head, Labels};
 use crate::hub::Kind;
 use crate::model::{BUNDLED, Encoding, Frozen, Inputs, Model, Noise, tokenize::Text};
 use crate::script::Fallible;
@@ -184,6 +185,19 @@ mod natives {
     pub fn forward_with(model: &mut Model, adapter: Adapter, inputs: Map) -> Fallible<Tensor> {
         let inputs = read_inputs(model, &inputs, &[])?;
         Ok(hidden(model, &adapter, &inputs)?)
+    }
+
+    /// The head of a model that classifies, as its files have it; an error where they have none.
+    #[rhai_fn(get = "head", pure, return_raw)]
+    pub fn head(model: &mut Model) -> Fallible<Head> {
+        Ok(own_head(model)?)
+    }
+
+    /// The logits [batch, classes] of a model that classifies, without an adapter.
+    #[rhai_fn(name = "logits", pure, return_raw)]
+    pub fn logits_of_model(model: &mut Model, inputs: Map) -> Fallible<Tensor> {
+        let inputs = read_inputs(model, &inputs, &["labels"])?;
+        Ok(own_head(model)?.logits(model, &inputs, &Frozen)?)
     }
 
     /// The logits [batch, classes] of an adapter with its one head.
@@ -379,6 +393,16 @@ fn hidden(model: &Model, adapter: &Adapter, inputs: &Inputs) -> Result<Tensor> {
     let tensors = crate::adapter::on_model(&*adapter.tensors()?, model)?;
     let sites = adapter.kind().sites(&tensors, model.config())?;
     model.forward(inputs, sites.as_ref(), &Noise::default())
+}
+
+fn own_head(model: &Model) -> Result<Head> {
+    match classifier_of(model)? {
+        Some(head) => Ok(head),
+        None => bail!(
+            "{} has no classifier of its own", model.name();
+            hint: "train an adapter with a head: train(model, data)"
+        ),
+    }
 }
 
 fn only_head(adapter: &Adapter) -> Result<&crate::adapter::Head> {

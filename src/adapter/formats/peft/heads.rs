@@ -3,7 +3,7 @@
 use crate::adapter::head::{Form, Head, Labels, Layers};
 use crate::adapter::source::FileTensors;
 use crate::adapter::tensors::{Name, Tensors};
-use crate::model::Architecture;
+use crate::model::{Architecture, Model};
 use crate::tensorfile::Planned;
 use crate::{Error, Result, bail};
 
@@ -99,6 +99,64 @@ impl Classifier {
     }
 }
 
+impl Classifier {
+    /// The classifier of such a model that has all its modules.
+    fn of(model_type: &str, has: impl Fn(&str) -> bool) -> Option<&'static Self> {
+        CLASSIFIERS.iter().find(|c| {
+            let all = c.maps.iter().all(|(module, _)| has(module));
+            c.model_types.contains(&model_type) && all
+        })
+    }
+
+    /// The name here of a tensor of its modules.
+    fn own_name(&self, full: &str) -> Option<Name> {
+        self.maps.iter().find_map(|(module, number)| {
+            let part = full.strip_prefix(module)?.strip_prefix('.')?;
+            let plain = part == "weight" || part == "bias";
+            plain.then(|| Name::new(format!("heads.{number}.{part}")))
+        })
+    }
+
+    /// The head of these tensors; its labels by number, where no names are given.
+    fn head(&self, tensors: Tensors, names: Option<Vec<String>>) -> Result<Head> {
+        let last = self.maps.last().map_or(1, |(_, number)| *number);
+        let weight = Name::new(format!("heads.{last}.weight"));
+        let outputs = match tensors.get(&weight) {
+            Some(t) => t.dim(0)?,
+            None => bail!("the head has no {weight}"),
+        };
+        let labels = match names.filter(|names| names.len() == outputs) {
+            _ if outputs == 1 => Labels::Number,
+            Some(names) => Labels::from_names(names),
+            None => Labels::Counted(outputs),
+        };
+        let head = Head {
+            name: String::new(),
+            dataset: None,
+            labels,
+            form: self.form(),
+            tensors,
+        };
+        head.validate()?;
+        Ok(head)
+    }
+}
+
+/// The classifier that a task model carries, in AdapterHub's terms; none where it has none, or one
+/// that is not known.
+pub fn of_model(model: &Model) -> Result<Option<Head>> {
+    let found = model.classifier();
+    let has = |module: &str| found.contains_key(&format!("{module}.weight"));
+    let Some(known) = Classifier::of(&model.config().model_type, has) else {
+        return Ok(None);
+    };
+    let tensors = found.iter();
+    let tensors = tensors.filter_map(|(full, t)| Some((known.own_name(full)?, t.clone())));
+    let head = known.head(tensors.collect(), model.config().labels())?;
+    let name = model.name().to_string();
+    Ok(Some(Head { name, ..head }))
+}
+
 /// Takes the head's tensors out of `tensors`. A causal language model has its base's own table of
 /// tokens for a head.
 pub fn read(tensors: &mut FileTensors, home: &Home, task: Option<&str>) -> Result<Option<Head>> {
@@ -106,37 +164,9 @@ pub fn read(tensors: &mut FileTensors, home: &Home, task: Option<&str>) -> Resul
         let name = Name::new(format!("{module}.weight"));
         tensors.shapes().contains_key(&name)
     };
-    let known = CLASSIFIERS.iter().find(|c| {
-        c.model_types.contains(&home.model_type.as_str())
-            && c.maps.iter().all(|(module, _)| has(module))
-    });
-    if let Some(known) = known {
-        let own = tensors.take(|name| {
-            known.maps.iter().find_map(|(module, number)| {
-                let part = name.as_str().strip_prefix(module)?.strip_prefix('.')?;
-                let plain = part == "weight" || part == "bias";
-                plain.then(|| Name::new(format!("heads.{number}.{part}")))
-            })
-        })?;
-        let last = known.maps.last().map_or(1, |(_, number)| *number);
-        let weight = Name::new(format!("heads.{last}.weight"));
-        let outputs = match own.get(&weight) {
-            Some(t) => t.dim(0)?,
-            None => bail!("the head has no {weight}"),
-        };
-        let head = Head {
-            name: String::new(),
-            dataset: None,
-            labels: if outputs == 1 {
-                Labels::Number
-            } else {
-                Labels::Counted(outputs)
-            },
-            form: known.form(),
-            tensors: own,
-        };
-        head.validate()?;
-        return Ok(Some(head));
+    if let Some(known) = Classifier::of(&home.model_type, has) {
+        let own = tensors.take(|name| known.own_name(name.as_str()))?;
+        return known.head(own, None).map(Some);
     }
     if task == Some("CAUSAL_LM") && home.model_type == "gpt2" {
         return Ok(Some(Head {

@@ -25,6 +25,8 @@ use crate::{Result, bail, tensorfile};
 use super::convert;
 use super::place::{Content, Files, folder_name};
 
+pub use heads::of_model as classifier_of;
+
 /// The weights' files, the first that is there.
 const WEIGHTS: &[&str] = &["adapter_model.safetensors", "adapter_model.bin"];
 
