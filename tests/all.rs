@@ -11,4 +11,5 @@ mod hostile;
 mod oracle;
 mod published;
 mod script;
+mod soups;
 mod training;

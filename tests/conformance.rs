@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor, Var};
 use serde_json::Value;
+use tureen::Context;
 use tureen::adapter::{
     Adapter, Head, Name, Selection, Tensors, formats, head_forward, head_states, on_model,
 };
 use tureen::model::{Frozen, Inputs, Model, Noise};
-use tureen::soup::{LoraMixing, soup};
+use tureen::soup::{LoraMixing, Options, Setting, Spec, soup};
 use tureen::train::{AdamW, AdamWOptions, Targets, gradients, gradients_of, loss, track, tracked};
 
 use crate::common::reference;
@@ -122,6 +123,17 @@ fn unused(_: &str) -> [&'static str; 0] {
     []
 }
 
+/// A linear soup.
+fn linear(members: &[Adapter], weights: Option<&[f64]>, lora: Option<LoraMixing>) -> Adapter {
+    let weights = weights.map(|w| w.iter().copied().map(Setting::Number).collect());
+    let options = Options {
+        weights,
+        lora,
+        ..Options::default()
+    };
+    soup(members, &options, &Context::silent()).unwrap()
+}
+
 #[test]
 fn logits_and_mixtures_are_those_of_adapters() {
     for (model, kind, folder) in cases() {
@@ -144,24 +156,24 @@ fn logits_and_mixtures_are_those_of_adapters() {
         }
         // The library's linear mixture of LoRAs is that of the factors, cross terms included.
         let how = match kind {
-            "lora" => LoraMixing::Factors,
-            _ => LoraMixing::Delta,
+            "lora" => Some(LoraMixing::Factors),
+            _ => None,
         };
         let all = [a.clone(), b.clone(), c.clone()];
         let weights = Some(&[0.5, 0.3, 0.2][..]);
-        let mixed = |weights, how| soup(&all, weights, how).unwrap();
+        let mixed = |weights, how| linear(&all, weights, how);
         check("logits.mix_uniform.head_a", &mixed(None, how), head);
         check("logits.mix_weighted.head_a", &mixed(weights, how), head);
-        let pair = soup(&all[..2], None, how).unwrap();
+        let pair = linear(&all[..2], None, how);
         check("logits.mix_pair.head_a", &pair, head);
         if kind == "lora" {
-            let svd = mixed(weights, LoraMixing::Svd { rank: 8 });
+            let svd = mixed(weights, Some(LoraMixing::Svd { rank: 8 }));
             check("logits.mix_lora_delta_w_svd.head_a", &svd, head);
-            let negate = mixed(weights, LoraMixing::NegateB);
+            let negate = mixed(weights, Some(LoraMixing::NegateB));
             check("logits.mix_lora_linear_only_negate_b.head_a", &negate, head);
             // Joined factors are the change itself: nothing is lost at full rank.
-            let whole = mixed(weights, LoraMixing::Svd { rank: 24 });
-            let exact = mixed(weights, LoraMixing::Delta);
+            let whole = mixed(weights, Some(LoraMixing::Svd { rank: 24 }));
+            let exact = mixed(weights, Some(LoraMixing::Delta));
             let x = logits(&model, &whole, head, &inputs);
             let y = logits(&model, &exact, head, &inputs);
             let off = difference(&x, &y);
@@ -218,19 +230,43 @@ fn logits_are_those_of_peft() {
                 .unwrap()
                 .contains(&"rs".into());
             let weights: Vec<f64> = serde_json::from_value(settings["weights"].clone()).unwrap();
-            let how = match settings["combination_type"].as_str().unwrap() {
-                "linear" => LoraMixing::SqrtFactors,
-                "cat" => LoraMixing::Delta,
-                "svd" => LoraMixing::Svd {
-                    rank: settings["svd_rank"].as_u64().unwrap() as usize,
+            let kind = settings["combination_type"].as_str().unwrap();
+            let lora = match settings["svd_rank"].as_u64() {
+                Some(rank) => LoraMixing::Svd {
+                    rank: rank as usize,
                 },
+                None if kind == "cat" => LoraMixing::Delta,
+                None => LoraMixing::SqrtFactors,
+            };
+            let method = match kind {
+                "linear" | "cat" | "svd" => "linear",
+                "ties" | "ties_svd" => "ties",
+                "magnitude_prune" | "magnitude_prune_svd" => "magnitude",
+                // Random: no other library's numbers come out the same.
                 _ => continue,
             };
+            let mut options = Options {
+                method: Spec::find(method).unwrap(),
+                weights: Some(weights.into_iter().map(Setting::Number).collect()),
+                lora: Some(lora),
+                ..Options::default()
+            };
+            if let Some(density) = settings["density"].as_f64() {
+                let density = vec![Setting::Number(density)];
+                options.settings.numbers.insert("density", density);
+            }
+            if method == "ties" {
+                let rule = match settings["majority_sign_method"].as_str() {
+                    Some("frequency") => "peft_frequency",
+                    _ => "peft",
+                };
+                options.settings.words.insert("rule", rule);
+            }
             // The library takes a stabilised LoRA sqrt(rank) too large in its merges.
             if stabilised {
                 continue;
             }
-            let merged = soup(&members, Some(&weights), how).unwrap();
+            let merged = soup(&members, &options, &Context::silent()).unwrap();
             check(&what, &merged, &members[0].heads()[0]);
         }
     }

@@ -69,13 +69,13 @@ fn adapter(kind: &Arc<dyn Kind>, model: &Model, tensors: Tensors, head: Tensors)
             hidden_size: 12,
         },
         id: Id::of_content("test", b""),
-        heads: vec![Head {
+        heads: vec![std::sync::Arc::new(Head {
             name: "test".into(),
             dataset: None,
             labels,
             form: Form::default(),
             tensors: head,
-        }],
+        })],
         mask: None,
         training: None,
         domain: None,

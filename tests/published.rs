@@ -11,7 +11,7 @@ use tureen::data::{Dataset, LoadOptions, Split};
 use tureen::evaluate::{EvaluateOptions, evaluate};
 use tureen::model::Model;
 use tureen::sign::{Denominator, SignPlanes, sign_diff};
-use tureen::soup::{LoraMixing, soup};
+use tureen::soup::{Options, soup};
 
 use crate::common::reference_data;
 
@@ -29,7 +29,12 @@ fn published_adapters_are_read_mixed_and_saved_without_their_bases() {
     for entry in std::fs::read_dir(folder).unwrap() {
         let a = load(&entry.unwrap().path());
         seen += 1;
-        let mixed = soup(&[a.clone(), a.clone()], None, LoraMixing::default()).unwrap();
+        let mixed = soup(
+            &[a.clone(), a.clone()],
+            &Options::default(),
+            &Context::silent(),
+        )
+        .unwrap();
         let own = a.tensors().unwrap();
         assert!(mixed.parameter_count().unwrap() >= a.parameter_count().unwrap());
         assert!(own.values().all(|t| t.dtype() == DType::F32));

@@ -12,7 +12,7 @@ use tureen::data::{Dataset, bundled};
 use tureen::evaluate::{EvaluateOptions, GridOptions, evaluate, evaluate_all};
 use tureen::model::{LinearSite, Model};
 use tureen::prune::{Inputs, Mask, Scope, criterion, prune};
-use tureen::soup::{LoraMixing, combine, soup};
+use tureen::soup::{Options, Setting, combine, soup};
 use tureen::study::Store;
 use tureen::train::{TrainOptions, train};
 
@@ -125,12 +125,17 @@ fn a_soup_of_one_adapter_and_itself_is_that_adapter() {
             .unwrap()
         };
         let both = [a.clone(), a.clone()];
-        let same = soup(&both, None, LoraMixing::Delta).unwrap();
+        let same = soup(&both, &Options::default(), &Context::silent()).unwrap();
         assert_eq!(score(&a).predicted, score(&same).predicted);
         let weighted = combine(&[(0.25, a.clone()), (0.75, a.clone())]).unwrap();
         assert_eq!(score(&a).predicted, score(&weighted).predicted);
         // Operators and the function make one recipe.
-        let by_function = soup(&both, Some(&[0.25, 0.75]), LoraMixing::Delta).unwrap();
+        let weights = Some([0.25, 0.75].map(Setting::Number).to_vec());
+        let options = Options {
+            weights,
+            ..Options::default()
+        };
+        let by_function = soup(&both, &options, &Context::silent()).unwrap();
         assert_eq!(weighted.id(), by_function.id());
     }
 }
@@ -194,7 +199,7 @@ fn a_grids_cells_are_separate_evaluations_and_the_store_changes_nothing() {
     let soups: Vec<Adapter> = tureen::soup::subsets(&adapters, 2..=3)
         .unwrap()
         .iter()
-        .map(|members| soup(members, None, LoraMixing::Delta).unwrap())
+        .map(|members| soup(members, &Options::default(), &Context::silent()).unwrap())
         .collect();
     let folder = tempfile::tempdir().unwrap();
     let stored = Context::silent().with_store(Store::open(folder.path()));

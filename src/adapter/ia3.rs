@@ -87,14 +87,16 @@ impl Kind for Ia3 {
                 (true, false) => ("ia3_l", vec![place.output, 1]),
                 (true, true) => ("ia3_l", vec![1, place.input]),
             };
-            all.push(Parameter {
-                name: Name::new(format!("{}.{part}", place.stem)),
-                shape,
-                init: Init::Ones,
-            });
+            let name = Name::new(format!("{}.{part}", place.stem));
+            let init = self.initial(&name, &shape)?;
+            all.push(Parameter { name, shape, init });
         }
         all.sort_by(|x, y| x.name.cmp(&y.name));
         Ok(all)
+    }
+
+    fn initial(&self, _: &Name, _: &[usize]) -> Result<Init> {
+        Ok(Init::Ones)
     }
 
     fn sites(&self, tensors: &Tensors, base: &Config) -> Result<Box<dyn Sites>> {

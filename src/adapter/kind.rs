@@ -42,10 +42,18 @@ impl Init {
 
     /// Draws `shape` from the stream of `name` under `seed`, or takes what `model` has there.
     pub fn draw(self, seed: u64, name: &Name, shape: &[usize], model: &Model) -> Result<Tensor> {
+        match self.drawn(seed, name, shape)? {
+            Some(tensor) => Ok(tensor),
+            None => self.of_base(name, shape, model),
+        }
+    }
+
+    /// The same without a model; none where only the model knows.
+    pub fn drawn(self, seed: u64, name: &Name, shape: &[usize]) -> Result<Option<Tensor>> {
         let n: usize = shape.iter().product();
         let mut stream = Stream::new(seed, "init", name.as_str());
         let values: Vec<f32> = match self {
-            Self::RowNorms | Self::Bias => return self.of_base(name, shape, model),
+            Self::RowNorms | Self::Bias => return Ok(None),
             Self::Zeros => vec![0.0; n],
             Self::Ones => vec![1.0; n],
             Self::Normal(sd) => (0..n).map(|_| (sd * stream.normal()) as f32).collect(),
@@ -56,7 +64,8 @@ impl Init {
                 .map(|_| (b * (2.0 * stream.uniform() - 1.0)) as f32)
                 .collect(),
         };
-        Ok(Tensor::from_vec(values, shape, &candle_core::Device::Cpu)?)
+        let tensor = Tensor::from_vec(values, shape, &candle_core::Device::Cpu)?;
+        Ok(Some(tensor))
     }
 }
 
@@ -120,6 +129,10 @@ pub trait Kind: Debug + Send + Sync {
     fn unapplied(&self) -> Option<String> {
         None
     }
+
+    /// How a fresh tensor of this name and shape is filled: what [`Self::parameters`] says of it,
+    /// without the base's configuration.
+    fn initial(&self, name: &Name, shape: &[usize]) -> Result<Init>;
 
     /// How adapters of this kind add up.
     fn mixing(&self) -> Mixing;

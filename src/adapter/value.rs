@@ -1,5 +1,6 @@
 //! The Adapter: an immutable value that knows where it came from.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -90,6 +91,8 @@ pub trait Recipe: fmt::Debug + Send + Sync {
     fn members(&self) -> &[Adapter];
     /// How they go in, for people and for files.
     fn describe(&self) -> Value;
+    /// Itself, for those who know recipes of its type.
+    fn as_any(&self) -> &dyn Any;
     /// Number of weights, without making them.
     fn parameter_count(&self) -> Result<usize>;
     /// Names and shapes of the weights.
@@ -123,8 +126,8 @@ pub struct Parts {
     pub base: Base,
     /// Its id: of its recipe or its content.
     pub id: Id,
-    /// Its heads, at most one a dataset.
-    pub heads: Vec<Head>,
+    /// Its heads, at most one a dataset. Soups share their members'.
+    pub heads: Vec<Arc<Head>>,
     /// Which entries are kept, where it was pruned.
     pub mask: Option<Arc<Mask>>,
     /// How it was trained, where it was trained here.
@@ -261,7 +264,7 @@ impl Adapter {
     }
 
     /// Its heads.
-    pub fn heads(&self) -> &[Head] {
+    pub fn heads(&self) -> &[Arc<Head>] {
         &self.0.parts.heads
     }
 
@@ -329,7 +332,7 @@ impl Adapter {
         let mut parts = self.parts().clone();
         let recipe = serde_json::json!({"adapter": parts.id.as_str(), "head": head_id(&head)});
         parts.id = Id::of_recipe("with_head/1", &recipe);
-        parts.heads = vec![head];
+        parts.heads = vec![Arc::new(head)];
         self.with_parts(parts)
     }
 

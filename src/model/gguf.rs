@@ -91,6 +91,9 @@ impl<'a> Check<'a> {
             let Some((n, product)) = n.zip(product) else {
                 bail!("a tensor too large");
             };
+            if n == 0 {
+                bail!("a tensor without numbers");
+            }
             // The first dimension is the one whose numbers lie side by side.
             width = if i == 0 { n } else { width };
             count = product;

@@ -1,6 +1,6 @@
-//! Which adapters can be mixed, and what a mixture inherits.
+//! Which adapters can be mixed.
 
-use crate::adapter::{Adapter, Base, Head};
+use crate::adapter::{Adapter, Base};
 use crate::{Result, bail};
 
 /// An error that says what differs unless all adapters belong to one base and are of one kind
@@ -78,19 +78,4 @@ fn settings_difference(a: &serde_json::Value, b: &serde_json::Value) -> Option<S
             let other = b.get(key).map_or("absent".to_string(), ToString::to_string);
             format!("{key} ({value} and {other})")
         })
-}
-
-/// The heads of all members, the first of each dataset.
-pub fn heads(members: &[Adapter]) -> Vec<Head> {
-    let mut heads: Vec<Head> = Vec::new();
-    for head in members.iter().flat_map(|m| m.heads()) {
-        let known = heads.iter().any(|h| match (&h.dataset, &head.dataset) {
-            (Some(a), Some(b)) => a == b,
-            _ => crate::adapter::head_id(h) == crate::adapter::head_id(head),
-        });
-        if !known {
-            heads.push(head.clone());
-        }
-    }
-    heads
 }

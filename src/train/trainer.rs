@@ -158,13 +158,13 @@ pub fn train(
             hidden_size: model.config().hidden_size,
         },
         id: id.clone(),
-        heads: vec![Head {
+        heads: vec![Arc::new(Head {
             name: data.name().to_string(),
             dataset: Some(data.id().to_string()),
             labels: trained.labels,
             form: trained.form,
             tensors: trained.head,
-        }],
+        })],
         mask: options.from.as_ref().and_then(|a| a.mask().cloned()),
         training: Some(Training {
             dataset: data.name().to_string(),

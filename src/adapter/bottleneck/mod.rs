@@ -192,45 +192,60 @@ impl Kind for Bottleneck {
 
     fn parameters(&self, base: &Config) -> Result<Vec<Parameter>> {
         let d = base.hidden_size;
-        let (down, up) = match self.init_weights.as_str() {
-            "bert" => (Init::Normal(0.02), Init::Normal(0.02)),
-            "mam_adapter" => (Init::kaiming(d), Init::Zeros),
-            "houlsby" => (Init::Truncated(0.01), Init::Truncated(0.01)),
-            other => {
-                bail!("init_weights {other:?} is not supported; known: bert, mam_adapter, houlsby")
-            }
-        };
         let architecture = base.architecture()?;
         let mut all = Vec::new();
         for layer in (0..base.num_hidden_layers).filter(|l| !self.leave_out.contains(l)) {
             let b = self.width(d, layer)?;
             for site in self.sites_used() {
                 let stem = architecture.path(layer, architecture.sublayer(site));
-                let mut push = |part: &str, shape: Vec<usize>, init| {
+                let mut push = |part: &str, shape: Vec<usize>| -> Result<()> {
                     let name = Name::new(format!("{stem}.{part}"));
+                    let init = self.initial(&name, &shape)?;
                     all.push(Parameter { name, shape, init });
+                    Ok(())
                 };
-                push("adapter_down.bias", vec![b], Init::Zeros);
-                push("adapter_down.weight", vec![b, d], down);
-                push("adapter_up.bias", vec![d], Init::Zeros);
-                push("adapter_up.weight", vec![d, b], up);
+                push("adapter_down.bias", vec![b])?;
+                push("adapter_down.weight", vec![b, d])?;
+                push("adapter_up.bias", vec![d])?;
+                push("adapter_up.weight", vec![d, b])?;
                 let norms = [
                     ("adapter_norm_before", self.ln_before),
                     ("adapter_norm_after", self.ln_after),
                 ];
                 for (norm, _) in norms.into_iter().filter(|(_, on)| *on) {
-                    push(&format!("{norm}.bias"), vec![d], Init::Zeros);
-                    push(&format!("{norm}.weight"), vec![d], Init::Ones);
+                    push(&format!("{norm}.bias"), vec![d])?;
+                    push(&format!("{norm}.weight"), vec![d])?;
                 }
                 match self.scaling {
                     Scaling::Fixed(_) => {}
-                    Scaling::Learned => push("scaling", vec![1], Init::Ones),
-                    Scaling::Channel => push("scaling", vec![d], Init::Ones),
+                    Scaling::Learned => push("scaling", vec![1])?,
+                    Scaling::Channel => push("scaling", vec![d])?,
                 }
             }
         }
         all.sort_by(|x, y| x.name.cmp(&y.name));
         Ok(all)
+    }
+
+    fn initial(&self, name: &Name, shape: &[usize]) -> Result<Init> {
+        let input = shape.get(1).copied().unwrap_or(1);
+        let (down, up) = match self.init_weights.as_str() {
+            "bert" => (Init::Normal(0.02), Init::Normal(0.02)),
+            "mam_adapter" => (Init::kaiming(input), Init::Zeros),
+            "houlsby" => (Init::Truncated(0.01), Init::Truncated(0.01)),
+            other => {
+                bail!("init_weights {other:?} is not supported; known: bert, mam_adapter, houlsby")
+            }
+        };
+        let name = name.as_str();
+        Ok(match name.rsplit_once('.') {
+            Some((_, "bias")) => Init::Zeros,
+            Some((_, "scaling")) => Init::Ones,
+            Some((stem, "weight")) if stem.ends_with("adapter_down") => down,
+            Some((stem, "weight")) if stem.ends_with("adapter_up") => up,
+            Some((stem, "weight")) if stem.contains("adapter_norm") => Init::Ones,
+            _ => bail!("a bottleneck adapter has no tensor {name}"),
+        })
     }
 
     fn sites(&self, tensors: &Tensors, base: &Config) -> Result<Box<dyn Sites>> {

@@ -93,7 +93,7 @@ pub fn save(adapter: &Adapter, folder: &Path, format: Option<Format>) -> Result<
     };
     let heads = adapter.heads();
     if heads.len() < 2 {
-        place::save_one(adapter, heads.first(), folder, format)?;
+        place::save_one(adapter, heads.first().map(|h| &**h), folder, format)?;
         return Ok(vec![folder.to_path_buf()]);
     }
     let mut folders: Vec<PathBuf> = Vec::new();

@@ -118,7 +118,7 @@ pub fn decode(bytes: &[u8], id: Id, domain: Option<Dataset>) -> Result<Adapter> 
             .into_iter()
             .zip(heads)
             .map(|(h, tensors)| {
-                Ok(Head {
+                Ok(Arc::new(Head {
                     name: h.name,
                     dataset: h.dataset,
                     labels: h.labels,
@@ -127,7 +127,7 @@ pub fn decode(bytes: &[u8], id: Id, domain: Option<Dataset>) -> Result<Adapter> 
                         None => Form::default(),
                     },
                     tensors,
-                })
+                }))
             })
             .collect::<Result<_>>()?,
         mask,

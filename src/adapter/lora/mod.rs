@@ -83,28 +83,27 @@ impl Lora {
     fn at(&self, place: &Place) -> Result<Vec<Parameter>> {
         let rank = self.modules.rank(&place.stem).unwrap_or(self.r);
         let groups = place.groups();
-        let parameter = |part: &str, shape: Vec<usize>, init| Parameter {
-            name: Name::new(format!("{}.{part}", place.stem)),
-            shape,
-            init,
+        let parameter = |part: &str, shape: Vec<usize>| -> Result<Parameter> {
+            let name = Name::new(format!("{}.{part}", place.stem));
+            let init = self.initial(&name, &shape)?;
+            Ok(Parameter { name, shape, init })
         };
-        let input = place.input;
         let mut all = vec![
-            parameter("lora_A", vec![groups * rank, input], Init::kaiming(input)),
-            parameter("lora_B", vec![place.output, rank], Init::Zeros),
+            parameter("lora_A", vec![groups * rank, place.input])?,
+            parameter("lora_B", vec![place.output, rank])?,
         ];
         if self.dora {
             let peft = self.modules.is_peft();
             all.push(match peft {
-                true => parameter("lora_magnitude_vector", vec![place.output], Init::RowNorms),
-                false => parameter("m.weight", vec![place.output, 1], Init::RowNorms),
+                true => parameter("lora_magnitude_vector", vec![place.output])?,
+                false => parameter("m.weight", vec![place.output, 1])?,
             });
         }
         if self.modules.lora_bias() {
-            all.push(parameter("lora_B.bias", vec![place.output], Init::Zeros));
+            all.push(parameter("lora_B.bias", vec![place.output])?);
         }
         if self.modules.own_biases() {
-            all.push(parameter("bias", vec![place.output], Init::Bias));
+            all.push(parameter("bias", vec![place.output])?);
         }
         Ok(all)
     }
@@ -129,6 +128,19 @@ impl Kind for Lora {
         }
         all.sort_by(|x, y| x.name.cmp(&y.name));
         Ok(all)
+    }
+
+    fn initial(&self, name: &Name, shape: &[usize]) -> Result<Init> {
+        let name = name.as_str();
+        Ok(match name.rsplit_once('.') {
+            Some((_, "lora_A")) => Init::kaiming(shape.get(1).copied().unwrap_or(1)),
+            Some((_, "lora_B")) => Init::Zeros,
+            Some((_, "lora_magnitude_vector")) => Init::RowNorms,
+            Some((stem, "weight")) if stem.ends_with(".m") => Init::RowNorms,
+            Some((stem, "bias")) if stem.ends_with(".lora_B") => Init::Zeros,
+            Some((_, "bias")) => Init::Bias,
+            _ => bail!("a LoRA has no tensor {name}"),
+        })
     }
 
     fn sites(&self, tensors: &Tensors, base: &Config) -> Result<Box<dyn Sites>> {

@@ -140,7 +140,7 @@ mod natives {
     #[rhai_fn(get = "head", pure, return_raw)]
     pub fn head(adapter: &mut Adapter) -> Fallible<Head> {
         match adapter.heads() {
-            [head] => Ok(head.clone()),
+            [head] => Ok(Head::clone(head)),
             [] => bail!("adapter {} has no head", adapter.name()),
             several => bail!(
                 "adapter {} has {} heads; take one of a.heads",
@@ -156,7 +156,7 @@ mod natives {
         adapter
             .heads()
             .iter()
-            .map(|h| Dynamic::from(h.clone()))
+            .map(|h| Dynamic::from(Head::clone(h)))
             .collect()
     }
 

@@ -3,8 +3,9 @@
 use std::ops::{Range, RangeInclusive};
 
 use rhai::plugin::*;
-use rhai::{Array, Dynamic, Engine, Map};
+use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 
+use super::files::json;
 use super::tensors::map_of;
 use crate::adapter::{Adapter, Selection};
 use crate::evaluate::SignRates;
@@ -14,7 +15,7 @@ use crate::script::Session;
 use crate::script::describe;
 use crate::script::{NativeSpec, OptionSpec, Options};
 use crate::sign::SignPlanes;
-use crate::soup::{self, LoraMixing};
+use crate::soup::{self, Asked, Heads, LoraMixing, METHODS, Setting, Settings, Spec};
 use crate::{Result, bail};
 
 /// The options of the natives here.
@@ -23,17 +24,43 @@ pub(super) static OPTIONS: &[NativeSpec] = &[SOUP];
 static SOUP: NativeSpec = NativeSpec {
     name: "soup",
     options: &[
-        OptionSpec::choice("method", &["linear"], "how the members are mixed").or("linear"),
+        OptionSpec::choice("method", METHOD_NAMES, "how the members are mixed").or("linear"),
+        OptionSpec::list("weights", "one weight a member, used as given: a number, a list of numbers spread over the layers, or a map of name patterns to either").otherwise("1/N each; 1 for task_arithmetic, ties, dare_ties, della, breadcrumbs_ties"),
         OptionSpec::choice(
             "lora",
             &["delta", "svd", "factors", "sqrt_factors", "negate_b"],
-            "how low-rank factors are mixed; delta is exact and adds ranks up, svd cuts it to `rank`, the others have cross terms",
+            "the form in which LoRAs are mixed: delta is exact and adds ranks up (methods that work entry by entry give full rank), svd cuts it to `rank`, the others mix factors and have cross terms",
         )
-        .or("delta"),
-        OptionSpec::int("rank", 1, 4096, "the rank that lora: \"svd\" keeps").otherwise("the largest of the members' ranks"),
-        OptionSpec::list("weights", "one weight a member, used as given").otherwise("1/N each"),
+        .otherwise("delta"),
+        OptionSpec::int("rank", 1, 65536, "the rank that lora: \"svd\" keeps").otherwise("the largest of the members' ranks"),
+        OptionSpec::choice("heads", &["keep", "average", "drop"], "what becomes of the members' heads").or("keep"),
+        OptionSpec::value("base", "\"initial\", \"zero\" or an adapter", "what changes are measured from").otherwise("the members' initialisation where it is recorded, else zero; a LoRA's change from zero"),
+        OptionSpec::value("density", NUMBER, "the share of each member's entries that stays, from 0 to 1").otherwise("1"),
+        OptionSpec::value("lambda", NUMBER, "the factor on the mixed change, from -100 to 100").otherwise("1"),
+        OptionSpec::choice("rule", &["paper", "peft", "peft_frequency", "mergekit"], "ties and dare_ties: whose trimming, election and mean").otherwise("paper"),
+        OptionSpec::bool("normalize", "divide by the sum of the weights that counted").otherwise("false; true for ties by mergekit's rule and della"),
+        OptionSpec::choice("rescale", &["probability", "l1", "none"], "dare and della: what becomes of entries that stay").otherwise("probability; l1 for della"),
+        OptionSpec::value("epsilon", NUMBER, "della: how far the probability varies with the rank, from 0 to 0.5").otherwise("0.15"),
+        OptionSpec::value("gamma", NUMBER, "breadcrumbs: the share of the largest entries that falls, from 0 to 1").otherwise("0.01"),
+        OptionSpec::value("t", NUMBER, "slerp: the share of the way to the second member, from 0 to 1").otherwise("0.5"),
+        OptionSpec::int("max_iter", 0, 100_000, "karcher: the most steps").otherwise("10"),
+        OptionSpec::int("seed", 0, i64::MAX, "dare and della: moves what is dropped").otherwise("the study's seed"),
     ],
 };
+
+/// The names of the methods, in the list's order.
+const METHOD_NAMES: &[&str] = &{
+    let mut names = [""; METHODS.len()];
+    let mut i = 0;
+    while i < names.len() {
+        names[i] = METHODS[i].name;
+        i += 1;
+    }
+    names
+};
+
+/// What a setting of a method takes.
+const NUMBER: &str = "a number, a list of numbers spread over the layers, a map of name patterns to either, or #{ each: [...] } with one a member";
 
 /// Registers the topic.
 pub(super) fn register(engine: &mut Engine, _: &Session) {
@@ -51,8 +78,8 @@ mod natives {
     /// let s = soup([a, b, c]);
     /// ```
     #[rhai_fn(return_raw)]
-    pub fn soup(members: Array) -> Fallible<Adapter> {
-        Ok(mix(&members, &Map::new())?)
+    pub fn soup(context: NativeCallContext, members: Array) -> Fallible<Adapter> {
+        Ok(mix(&members, &Map::new(), &Session::of(&context)?)?)
     }
 
     /// The same with options.
@@ -61,20 +88,24 @@ mod natives {
     /// let s = soup([a, b, c], #{ weights: [0.5, 0.3, 0.2] });
     /// ```
     #[rhai_fn(name = "soup", return_raw)]
-    pub fn soup_with(members: Array, options: Map) -> Fallible<Adapter> {
-        Ok(mix(&members, &options)?)
+    pub fn soup_with(
+        context: NativeCallContext,
+        members: Array,
+        options: Map,
+    ) -> Fallible<Adapter> {
+        Ok(mix(&members, &options, &Session::of(&context)?)?)
     }
 
     /// A soup of each array of adapters.
     #[rhai_fn(return_raw)]
-    pub fn soups(sets: Array) -> Fallible<Array> {
-        Ok(mix_all(&sets, &Map::new())?)
+    pub fn soups(context: NativeCallContext, sets: Array) -> Fallible<Array> {
+        Ok(mix_all(&sets, &Map::new(), &Session::of(&context)?)?)
     }
 
     /// The same with options.
     #[rhai_fn(name = "soups", return_raw)]
-    pub fn soups_with(sets: Array, options: Map) -> Fallible<Array> {
-        Ok(mix_all(&sets, &options)?)
+    pub fn soups_with(context: NativeCallContext, sets: Array, options: Map) -> Fallible<Array> {
+        Ok(mix_all(&sets, &options, &Session::of(&context)?)?)
     }
 
     /// All subsets of an array with a size in the range, smaller ones first.
@@ -114,6 +145,13 @@ mod natives {
     #[rhai_fn(pure, return_raw)]
     pub fn explain(adapter: &mut Adapter) -> Fallible<Map> {
         Ok(explanation(adapter)?)
+    }
+
+    /// What training changed, for sums: `a + 0.5 * b.delta()`. The tensors less their
+    /// initialisation, which the adapter must record; a LoRA's change is itself.
+    #[rhai_fn(pure, return_raw)]
+    pub fn delta(adapter: &mut Adapter) -> Fallible<Adapter> {
+        Ok(soup::delta(adapter)?)
     }
 
     #[rhai_fn(name = "+", return_raw)]
@@ -173,56 +211,142 @@ pub(super) fn adapters(items: &Array, native: &str) -> Result<Vec<Adapter>> {
         .collect()
 }
 
-fn mix(members: &Array, options: &Map) -> Result<Adapter> {
+fn mix(members: &Array, options: &Map, session: &Session) -> Result<Adapter> {
     let options = Options::read(&SOUP, options)?;
-    let weights =
-        match options.value::<Array>("weights")? {
-            None => None,
-            Some(list) => Some(
-                list.iter()
-                    .map(|w| match (w.as_float(), w.as_int()) {
-                        (Ok(w), _) => Ok(w),
-                        (_, Ok(w)) => Ok(w as f64),
-                        _ => Err(options
-                            .error("weights", format!("expected numbers, got {}", describe(w)))),
-                    })
-                    .collect::<Result<Vec<f64>>>()?,
-            ),
-        };
     let members = adapters(members, "soup")?;
-    soup::soup(
-        &members,
-        weights.as_deref(),
-        lora_mixing(&options, &members)?,
-    )
+    if members.is_empty() {
+        return Err(crate::Error::new("a soup of no adapters").hint("give at least one"));
+    }
+    let mixing = mixing(&options, &members, session)?;
+    soup::soup(&members, &mixing, session.context())
 }
 
-fn lora_mixing(options: &Options, members: &[Adapter]) -> Result<LoraMixing> {
-    let how = options.text("lora")?;
-    if options.given("rank") && how != "svd" {
-        return Err(options.error("rank", format!("lora: \"{how}\" has no such setting")));
+fn mixing(options: &Options, members: &[Adapter], session: &Session) -> Result<soup::Options> {
+    let name = options.text("method")?;
+    let method = Spec::find(&name)?;
+    let refused = |name: &str| {
+        options.error(
+            name,
+            format!("the method {} has no such setting", method.name),
+        )
+    };
+    let mut settings = Settings::default();
+    for number in METHODS.iter().flat_map(|m| m.numbers) {
+        let Some(value) = options
+            .get(number.name)
+            .filter(|_| options.given(number.name))
+        else {
+            continue;
+        };
+        if !method.numbers.iter().any(|n| n.name == number.name) {
+            return Err(refused(number.name));
+        }
+        let within = |e: crate::Error| e.within(format!("soup: option {}", number.name));
+        settings
+            .numbers
+            .insert(number.name, each(value).map_err(within)?);
     }
-    Ok(match how.as_str() {
+    for choice in METHODS.iter().flat_map(|m| m.choices) {
+        if !options.given(choice.name) {
+            continue;
+        }
+        let text = options.text(choice.name)?;
+        let own = method.choices.iter().find(|c| c.name == choice.name);
+        let word = own.and_then(|c| c.words.iter().find(|w| **w == text));
+        settings
+            .words
+            .insert(choice.name, word.ok_or_else(|| refused(choice.name))?);
+    }
+    if options.given("normalize") {
+        if !method.flags.iter().any(|(f, _)| *f == "normalize") {
+            return Err(refused("normalize"));
+        }
+        settings
+            .flags
+            .insert("normalize", options.bool("normalize")?);
+    }
+    settings.seed = match options.maybe_int("seed")? {
+        Some(_) if !method.random => return Err(refused("seed")),
+        Some(seed) => Some(seed as u64),
+        None => method.random.then(|| session.seed()),
+    };
+    let weights = match options.value::<Array>("weights")? {
+        None => None,
+        Some(list) => Some(
+            list.iter()
+                .map(|w| Setting::read(&json(w)?).map_err(|e| options.error("weights", e)))
+                .collect::<Result<Vec<_>>>()?,
+        ),
+    };
+    Ok(soup::Options {
+        method,
+        weights,
+        settings,
+        lora: lora_mixing(options, members)?,
+        base: base(options)?,
+        heads: Heads::of(&options.text("heads")?),
+        chosen: None,
+    })
+}
+
+/// A setting for all members, or one a member.
+fn each(value: &Dynamic) -> Result<Vec<Setting>> {
+    if let Some(map) = value.read_lock::<Map>()
+        && let Some(list) = map.get("each").and_then(|l| l.clone().try_cast::<Array>())
+    {
+        let one = |v: &Dynamic| Setting::read(&json(v)?);
+        return list.iter().map(one).collect();
+    }
+    Ok(vec![Setting::read(&json(value)?)?])
+}
+
+fn base(options: &Options) -> Result<Option<Asked>> {
+    let Some(value) = options.get("base") else {
+        return Ok(None);
+    };
+    if let Some(adapter) = value.clone().try_cast::<Adapter>() {
+        return Ok(Some(Asked::Adapter(adapter)));
+    }
+    match value.clone().into_string().as_deref() {
+        Ok("initial") => Ok(Some(Asked::Initial)),
+        Ok("zero") => Ok(Some(Asked::Zero)),
+        _ => Err(options.error(
+            "base",
+            format!(
+                "expected \"initial\", \"zero\" or an adapter, got {}",
+                describe(value)
+            ),
+        )),
+    }
+}
+
+fn lora_mixing(options: &Options, members: &[Adapter]) -> Result<Option<LoraMixing>> {
+    let how = options.maybe_text("lora")?;
+    if options.given("rank") && how.as_deref() != Some("svd") {
+        return Err(options.error("rank", "only lora: \"svd\" keeps a rank"));
+    }
+    Ok(how.map(|how| match how.as_str() {
         "svd" => {
             let ranks = members
                 .iter()
                 .filter_map(|m| m.kind().config()["r"].as_u64());
             let widest = ranks.max().unwrap_or(8) as i64;
+            let asked = options.maybe_int("rank").ok().flatten();
             LoraMixing::Svd {
-                rank: options.maybe_int("rank")?.unwrap_or(widest) as usize,
+                rank: asked.unwrap_or(widest) as usize,
             }
         }
         "factors" => LoraMixing::Factors,
         "sqrt_factors" => LoraMixing::SqrtFactors,
         "negate_b" => LoraMixing::NegateB,
         _ => LoraMixing::Delta,
-    })
+    }))
 }
 
-fn mix_all(sets: &Array, options: &Map) -> Result<Array> {
+fn mix_all(sets: &Array, options: &Map, session: &Session) -> Result<Array> {
     sets.iter()
         .map(|set| match set.as_array_ref() {
-            Ok(members) => Ok(Dynamic::from(mix(&members, options)?)),
+            Ok(members) => Ok(Dynamic::from(mix(&members, options, session)?)),
             Err(_) => bail!("soups: expected arrays of adapters, got {}", describe(set)),
         })
         .collect()

@@ -61,7 +61,7 @@ pub fn load(folder: &Path, json: &Value) -> Result<Adapter> {
         kind,
         base,
         id,
-        heads: head.into_iter().collect(),
+        heads: head.into_iter().map(Into::into).collect(),
         mask: None,
         training: None,
         domain: None,

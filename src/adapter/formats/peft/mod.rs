@@ -91,7 +91,7 @@ pub fn load(folder: &Path, json: &Value) -> Result<Adapter> {
             hidden_size: 0,
         },
         id,
-        heads: head.into_iter().collect(),
+        heads: head.into_iter().map(Into::into).collect(),
         mask: None,
         training: None,
         domain: None,

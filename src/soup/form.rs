@@ -1,0 +1,259 @@
+//! In which form LoRAs are mixed: as the changes they make, or factor by factor.
+//!
+//! With u_i = w_i alpha_i / r_i, the mixture's change ought to be sum u_i B_i A_i.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::adapter::kind::Mixing;
+use crate::adapter::{Adapter, Kind, Lora, Name, Shapes};
+use crate::{Result, bail};
+
+/// A form for mixing LoRA's A and B.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum LoraMixing {
+    /// Exact. A sum of members has their factors side by side, A's rows u_i A_i, B's columns B_i,
+    /// so ranks add up (PEFT 0.21's `cat`); what a method makes entry by entry of the changes has
+    /// full rank.
+    #[default]
+    Delta,
+    /// The exact change cut to this rank by its largest singular values: A = V^T, B = U S. PEFT
+    /// 0.21's `svd`, `ties_svd` and their like, adapters 1.3.0's `lora_delta_w_svd`.
+    Svd {
+        /// The rank kept.
+        rank: usize,
+    },
+    /// Each factor by itself with weights w_i: has cross terms. adapters 1.3.0's `linear`.
+    Factors,
+    /// A with weights sgn(u_i) sqrt|u_i|, B with sqrt|u_i|: has cross terms. PEFT's `linear`,
+    /// `ties`, `dare_linear`, `dare_ties`, `magnitude_prune`.
+    SqrtFactors,
+    /// A with weights |w_i|, B with w_i: has cross terms. adapters 1.3.0's
+    /// `lora_linear_only_negate_b`.
+    NegateB,
+}
+
+impl LoraMixing {
+    /// How the recipe names it.
+    pub fn describe(self) -> Value {
+        match self {
+            Self::Delta => json!("delta"),
+            Self::Svd { rank } => json!({"svd": rank}),
+            Self::Factors => json!("factors"),
+            Self::SqrtFactors => json!("sqrt_factors"),
+            Self::NegateB => json!("negate_b"),
+        }
+    }
+
+    /// What [`Self::describe`] describes.
+    pub fn read(value: &Value) -> Result<Self> {
+        if let Some(rank) = value.get("svd").and_then(Value::as_u64) {
+            let rank = rank as usize;
+            return Ok(Self::Svd { rank });
+        }
+        Ok(match value.as_str() {
+            Some("delta") => Self::Delta,
+            Some("factors") => Self::Factors,
+            Some("sqrt_factors") => Self::SqrtFactors,
+            Some("negate_b") => Self::NegateB,
+            _ => bail!("{value} is no form of mixing LoRAs"),
+        })
+    }
+
+    /// Whether factors are mixed by themselves.
+    pub(super) fn by_factor(self) -> bool {
+        matches!(self, Self::Factors | Self::SqrtFactors | Self::NegateB)
+    }
+
+    /// What a member's A, or B, weighs.
+    pub(super) fn weight(self, is_a: bool, weight: f64, scale: f64) -> f64 {
+        let share = weight * scale;
+        match (self, is_a) {
+            (Self::Factors, _) | (Self::NegateB, false) => weight,
+            (Self::NegateB, true) => weight.abs(),
+            (Self::SqrtFactors, true) => share.signum() * share.abs().sqrt(),
+            (Self::SqrtFactors, false) => share.abs().sqrt(),
+            (Self::Delta | Self::Svd { .. }, true) => share,
+            (Self::Delta | Self::Svd { .. }, false) => 1.0,
+        }
+    }
+
+    /// The kind of the mixture. `combined`: a sum of members, whose factors stand side by side.
+    pub(super) fn kind(self, members: &[Adapter], combined: bool) -> Result<Arc<dyn Kind>> {
+        let mut loras = Vec::with_capacity(members.len());
+        for member in members {
+            match Lora::read(&member.kind().config()) {
+                Some(lora) if member.kind().mixing() == Mixing::Factors => loras.push(lora?),
+                _ => bail!("{} has no low-rank factors to mix", member.name()),
+            }
+        }
+        let first = &loras[0];
+        let (r, alpha) = match self {
+            // The factors carry their scales, so alpha = r.
+            Self::Delta | Self::Svd { .. } => {
+                let r = self.rank(members, combined)?;
+                (r, r as f64)
+            }
+            Self::SqrtFactors => (first.r, first.r as f64),
+            Self::Factors | Self::NegateB => (first.r, first.alpha),
+        };
+        if self.by_factor()
+            && let Some(other) = loras.iter().find(|l| l.r != first.r)
+        {
+            bail!("ranks {} and {} cannot be mixed factor by factor", first.r, other.r; hint: "lora: \"delta\" takes any ranks");
+        }
+        let rescaled = matches!(self, Self::Factors | Self::NegateB);
+        let same = |l: &&Lora| {
+            let patterns =
+                |stem: &str| l.modules.alpha(stem).is_some() || l.modules.rank(stem).is_some();
+            l.scale("") == first.scale("") && !patterns("")
+        };
+        if rescaled && let Some(other) = loras.iter().find(|l| !same(l)) {
+            bail!(
+                "scales {} and {} cannot be mixed factor by factor", first.scale(""), other.scale("");
+                hint: "lora: \"delta\" takes any scales"
+            );
+        }
+        let mut modules = first.modules.clone();
+        for (lora, member) in loras.iter().zip(members).skip(1) {
+            let of =
+                |e: crate::Error| e.within(format!("{} and {}", members[0].name(), member.name()));
+            modules = modules.union(&lora.modules).map_err(of)?;
+        }
+        Ok(Arc::new(Lora {
+            r,
+            alpha,
+            // What the factors carry is the whole scale.
+            stabilised: first.stabilised && rescaled,
+            modules: if rescaled { modules } else { modules.plain() },
+            ..first.clone()
+        }))
+    }
+
+    /// The rank of every map of the mixture.
+    pub(super) fn rank(self, members: &[Adapter], combined: bool) -> Result<usize> {
+        match self {
+            Self::Svd { rank } => Ok(rank),
+            Self::Delta if combined => ranks(members),
+            Self::Delta => {
+                let mut widest = 1;
+                for stem in stems(members)? {
+                    for sizes in sizes_at(members, &stem)?.into_iter().flatten() {
+                        widest = widest.max(sizes.input.min(sizes.output / sizes.groups));
+                    }
+                }
+                Ok(widest)
+            }
+            _ => bail!("factors have ranks of their own"),
+        }
+    }
+
+    /// The shapes of the mixture's tensors.
+    pub(super) fn shapes(self, members: &[Adapter], combined: bool) -> Result<Shapes> {
+        let mut shapes = Shapes::new();
+        let uniform = match self.by_factor() {
+            true => None,
+            false => Some(self.rank(members, combined)?),
+        };
+        for stem in stems(members)? {
+            let all = sizes_at(members, &stem)?;
+            let Some(first) = all.iter().flatten().next() else {
+                continue;
+            };
+            let rank = uniform.unwrap_or(first.rank);
+            let a = vec![first.groups * rank, first.input];
+            shapes.insert(Name::new(format!("{stem}.lora_A")), a);
+            let b = vec![first.output, rank];
+            shapes.insert(Name::new(format!("{stem}.lora_B")), b);
+        }
+        Ok(shapes)
+    }
+}
+
+/// The largest ranks of all members, added up.
+fn ranks(members: &[Adapter]) -> Result<usize> {
+    let mut sum = 0;
+    for member in members {
+        let shapes = member.shapes()?;
+        let own = shapes
+            .iter()
+            .filter(|(name, _)| name.as_str().ends_with(".lora_B"))
+            .filter_map(|(_, shape)| shape.get(1));
+        sum += own.max().copied().unwrap_or(0);
+    }
+    Ok(sum)
+}
+
+/// The canonical names of the maps that members change.
+pub(super) fn stems(members: &[Adapter]) -> Result<BTreeSet<Name>> {
+    let mut stems = BTreeSet::new();
+    for member in members {
+        let shapes = member.shapes()?;
+        let own = shapes
+            .keys()
+            .filter_map(|n| n.as_str().strip_suffix(".lora_A"));
+        stems.extend(own.map(Name::new));
+    }
+    Ok(stems)
+}
+
+/// The sizes of a map's factors.
+#[derive(Debug, Clone)]
+pub(super) struct Sizes {
+    pub rank: usize,
+    pub groups: usize,
+    pub input: usize,
+    pub output: usize,
+}
+
+/// The sizes of each member's factors at a map; none where it leaves the map as it is. An error
+/// unless all change the same map.
+pub(super) fn sizes_at(members: &[Adapter], stem: &Name) -> Result<Vec<Option<Sizes>>> {
+    let (a, b) = (
+        Name::new(format!("{stem}.lora_A")),
+        Name::new(format!("{stem}.lora_B")),
+    );
+    let mut all: Vec<Option<Sizes>> = Vec::with_capacity(members.len());
+    for member in members {
+        let (a, b) = (member.shape(&a)?, member.shape(&b)?);
+        let own = match (a.as_deref(), b.as_deref()) {
+            (Some(&[rows, input]), Some(&[output, rank])) if rank > 0 && rows % rank == 0 => {
+                let groups = rows / rank;
+                Some(Sizes {
+                    rank,
+                    groups,
+                    input,
+                    output,
+                })
+            }
+            (None, None) => None,
+            (found, other) => bail!(
+                "{stem}: A {found:?} does not fit B {other:?} in {}",
+                member.name()
+            ),
+        };
+        if let Some(own) = &own
+            && let Some((i, first)) = all
+                .iter()
+                .enumerate()
+                .find_map(|(i, s)| Some((i, s.as_ref()?)))
+            && (own.input, own.output, own.groups) != (first.input, first.output, first.groups)
+        {
+            let map = |s: &Sizes| match s.groups {
+                1 => format!("[{}, {}]", s.output, s.input),
+                n => format!("[{}, {}] in {n} parts", s.output, s.input),
+            };
+            bail!(
+                "{stem} is {} in {} and {} in {}",
+                map(first),
+                members[i].name(),
+                map(own),
+                member.name()
+            );
+        }
+        all.push(own);
+    }
+    Ok(all)
+}

@@ -1,0 +1,551 @@
+//! The soup: which adapters go in, by which method, with which weights. Its tensors are made when
+//! they are needed, one by one where that is asked for.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use candle_core::{Device, Tensor};
+use rayon::prelude::*;
+use serde_json::{Value, json};
+
+use crate::adapter::{
+    Adapter, Factors, Kind, Name, Recipe, Shapes, Tensors, check_aligned, factors_at, with_values,
+};
+use crate::{Result, bail};
+
+use super::base::Base;
+use super::factors::{joined, of_change, products, stacked, truncated};
+use super::form::{LoraMixing, sizes_at, stems};
+use super::method::{At, Gram, Group, On, Spec, Work};
+use super::settings::{Place, Setting, Settings};
+
+/// The recipe of a soup.
+#[derive(Debug)]
+pub struct Soup {
+    pub(super) spec: &'static Spec,
+    pub(super) work: Work,
+    pub(super) settings: Settings,
+    pub(super) members: Vec<Adapter>,
+    pub(super) weights: Weights,
+    /// The form in which LoRAs are mixed; none for kinds that are mixed tensor by tensor.
+    pub(super) form: Option<LoraMixing>,
+    pub(super) base: Base,
+    /// How often the base is added to a linear soup: `a + 0.5 * b.delta()` takes away half of it.
+    pub(super) offset: f64,
+    /// How the members were chosen, where they were.
+    pub(super) chosen: Option<Value>,
+    pub(super) prepared: Prepared,
+}
+
+/// What each member weighs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Weights {
+    /// The same for all.
+    Equal(f64),
+    /// One a member.
+    Each(Vec<Setting>),
+}
+
+impl Weights {
+    /// The weights of `n` members at a tensor.
+    pub fn at(&self, n: usize, place: Place<'_>) -> Result<Vec<f64>> {
+        match self {
+            Self::Equal(weight) => Ok(vec![*weight; n]),
+            Self::Each(all) => all.iter().map(|w| w.at(place)).collect(),
+        }
+    }
+
+    /// The weights of `n` members, where each is the same everywhere.
+    pub fn constant(&self, n: usize) -> Option<Vec<f64>> {
+        match self {
+            Self::Equal(weight) => Some(vec![*weight; n]),
+            Self::Each(all) => all.iter().map(Setting::constant).collect(),
+        }
+    }
+
+    fn describe(&self, n: usize) -> Value {
+        match self {
+            Self::Equal(weight) => json!(vec![weight; n]),
+            Self::Each(all) => all.iter().map(Setting::describe).collect(),
+        }
+    }
+}
+
+/// What is found out once about all members.
+#[derive(Debug, Default)]
+pub(super) struct Prepared {
+    layers: OnceLock<usize>,
+    cuts: OnceLock<Vec<f32>>,
+}
+
+impl Soup {
+    /// Whether the result is a sum of members.
+    pub(super) fn combined(&self) -> bool {
+        matches!(self.work, Work::Combination(_))
+    }
+
+    /// The kind of the mixture.
+    pub(super) fn kind(&self) -> Result<std::sync::Arc<dyn Kind>> {
+        match self.form {
+            None => Ok(self.members[0].kind().clone()),
+            Some(form) => form.kind(&self.members, self.combined()),
+        }
+    }
+
+    /// The number of layers that the members reach.
+    fn layers(&self) -> Result<usize> {
+        if let Some(layers) = self.prepared.layers.get() {
+            return Ok(*layers);
+        }
+        let mut layers = 1;
+        for member in &self.members {
+            let own = member.shapes()?;
+            layers = layers.max(
+                own.keys()
+                    .filter_map(Name::layer)
+                    .max()
+                    .map_or(1, |l| l + 1),
+            );
+        }
+        Ok(*self.prepared.layers.get_or_init(|| layers))
+    }
+
+    fn place<'a>(&self, name: &'a Name) -> Result<Place<'a>> {
+        let layer = name.layer().unwrap_or(0) as f64;
+        let last = (self.layers()? - 1).max(1) as f64;
+        let (name, depth) = (name.as_str(), layer / last);
+        Ok(Place { name, depth })
+    }
+
+    /// The members' shapes, which must be the same; an error that lists what differs.
+    fn checked(&self) -> Result<Shapes> {
+        let first = self.members[0].shapes()?;
+        for member in &self.members[1..] {
+            let other = member.shapes()?;
+            let (own, theirs) = (self.members[0].name(), member.name());
+            check_aligned((own, &first), (theirs, &other), Vec::as_slice)?;
+        }
+        Ok(first)
+    }
+
+    /// The names of what is mixed: tensors, or maps where changes are.
+    fn units(&self) -> Result<Vec<Name>> {
+        Ok(match self.form {
+            None => self.checked()?.into_keys().collect(),
+            Some(form) if form.by_factor() => {
+                form.shapes(&self.members, true)?.into_keys().collect()
+            }
+            Some(_) => stems(&self.members)?.into_iter().collect(),
+        })
+    }
+
+    /// The tensors that a unit gives.
+    fn unit(&self, name: &Name) -> Result<Vec<(Name, Tensor)>> {
+        match self.form {
+            Some(form) if !form.by_factor() => {
+                let (a, b) = self.change(form, name).map_err(|e| e.within(name))?;
+                Ok(vec![
+                    (Name::new(format!("{name}.lora_A")), a),
+                    (Name::new(format!("{name}.lora_B")), b),
+                ])
+            }
+            _ => Ok(vec![(name.clone(), self.entry(name)?)]),
+        }
+    }
+
+    /// The mixture of the members' tensors of one name.
+    fn entry(&self, name: &Name) -> Result<Tensor> {
+        let mut all = Vec::new();
+        for (i, member) in self.members.iter().enumerate() {
+            // Factor by factor, a map that some members leave as it is is mixed of the others'.
+            if self.form.is_none() || member.shape(name)?.is_some() {
+                all.push((i, member.tensor(name)?));
+            }
+        }
+        let Some((_, first)) = all.first() else {
+            bail!("the mixture has no tensor {name}");
+        };
+        let shape = first.dims().to_vec();
+        if let Some((i, other)) = all.iter().find(|(_, t)| t.dims() != shape) {
+            let (own, theirs) = (self.members[all[0].0].name(), self.members[*i].name());
+            bail!(
+                "{name} is {shape:?} in {own} and {:?} in {theirs}",
+                other.dims()
+            );
+        }
+        let values = |t: &Tensor| with_values(t, <[f32]>::to_vec);
+        let mut members = all
+            .iter()
+            .map(|(_, t)| values(t))
+            .collect::<Result<Vec<_>>>()?;
+        let indices: Vec<usize> = all.iter().map(|(i, _)| *i).collect();
+        drop(all);
+        let measured = self.spec.on != On::Values || self.offset != 0.0;
+        let base = match measured {
+            true => self.base.tensor(&**self.members[0].kind(), name, &shape)?,
+            false => None,
+        };
+        let place = self.place(name)?;
+        let weights = self.weights_of(name, place, &indices)?;
+        let at = At {
+            place,
+            weights: &weights,
+            settings: &self.settings,
+        };
+        let mixed = match &self.work {
+            Work::Combination(method) => {
+                let gram = match method.needs_products() {
+                    true => self.products_of(&members, base.as_deref()),
+                    false => Gram::new(),
+                };
+                let coefficients = method.coefficients(&at, &gram)?;
+                let of_base = match self.spec.on {
+                    On::Values => self.offset,
+                    _ => 1.0 - coefficients.iter().sum::<f64>(),
+                };
+                let mut sum = weighted_sum(&members, &coefficients);
+                if let Some(base) = base.filter(|_| of_base != 0.0) {
+                    add(&mut sum, &base, of_base);
+                }
+                sum
+            }
+            Work::Entrywise(method) => {
+                if let Some(base) = &base {
+                    members.iter_mut().for_each(|m| add(m, base, -1.0));
+                }
+                let keys = self.keys(&indices);
+                let cuts = self.cuts_of(&indices)?;
+                let group = Group {
+                    at,
+                    shape: &shape,
+                    members,
+                    keys: &keys,
+                    cuts: &cuts,
+                };
+                let mut mixed = method.mix(group).map_err(|e| e.within(name))?;
+                if let Some(base) = &base {
+                    add(&mut mixed, base, 1.0);
+                }
+                mixed
+            }
+        };
+        Ok(Tensor::from_vec(mixed, shape, &Device::Cpu)?)
+    }
+
+    /// The factors of the mixture of the changes to one map.
+    fn change(&self, form: LoraMixing, stem: &Name) -> Result<(Tensor, Tensor)> {
+        let rank = form.rank(&self.members, self.combined())?;
+        let sizes = sizes_at(&self.members, stem)?;
+        let parts = self
+            .members
+            .iter()
+            .map(|m| factors_at(m, stem.as_str()))
+            .collect::<Result<Vec<_>>>()?;
+        let place = self.place(stem)?;
+        match &self.work {
+            Work::Combination(method) => {
+                let weights = self.weights.at(self.members.len(), place)?;
+                let at = At {
+                    place,
+                    weights: &weights,
+                    settings: &self.settings,
+                };
+                let gram = match method.needs_products() {
+                    true => products(&parts)?,
+                    false => Gram::new(),
+                };
+                let coefficients = method.coefficients(&at, &gram)?;
+                let parts: Vec<(&Factors, f64)> = parts
+                    .iter()
+                    .zip(coefficients)
+                    .filter_map(|(p, c)| Some((p.as_ref()?, c)))
+                    .collect();
+                match form {
+                    LoraMixing::Svd { rank } => truncated(&parts, rank),
+                    _ => joined(&parts, rank),
+                }
+            }
+            Work::Entrywise(method) => {
+                let indices: Vec<usize> =
+                    (0..parts.len()).filter(|i| parts[*i].is_some()).collect();
+                let Some(size) = sizes.iter().flatten().next() else {
+                    bail!("no member changes the map");
+                };
+                let members = parts
+                    .iter()
+                    .flatten()
+                    .map(|p| with_values(&p.delta()?, <[f32]>::to_vec))
+                    .collect::<Result<Vec<_>>>()?;
+                drop(parts);
+                let weights = self.weights.at(self.members.len(), place)?;
+                let weights: Vec<f64> = indices.iter().map(|i| weights[*i]).collect();
+                let at = At {
+                    place,
+                    weights: &weights,
+                    settings: &self.settings,
+                };
+                let shape = [size.output, size.input];
+                let (keys, cuts) = (self.keys(&indices), self.cuts_of(&indices)?);
+                let group = Group {
+                    at,
+                    shape: &shape,
+                    members,
+                    keys: &keys,
+                    cuts: &cuts,
+                };
+                let mixed = method.mix(group)?;
+                let out = size.output / size.groups;
+                let exact = form == LoraMixing::Delta;
+                let groups = mixed
+                    .chunks(out * size.input)
+                    .map(|part| of_change(part, (out, size.input), rank, exact))
+                    .collect::<Result<Vec<_>>>()?;
+                stacked(&groups, rank)
+            }
+        }
+    }
+
+    /// What the members of these numbers weigh at a tensor.
+    fn weights_of(&self, name: &Name, place: Place<'_>, indices: &[usize]) -> Result<Vec<f64>> {
+        let all = self.weights.at(self.members.len(), place)?;
+        let factor = match name.as_str().rsplit_once('.') {
+            Some((stem, "lora_A")) => Some((stem, true)),
+            Some((stem, "lora_B")) => Some((stem, false)),
+            _ => None,
+        };
+        let own = indices.iter().map(|&i| match (self.form, factor) {
+            (Some(form), Some((stem, is_a))) => {
+                form.weight(is_a, all[i], self.members[i].kind().scale_at(stem))
+            }
+            _ => all[i],
+        });
+        Ok(own.collect())
+    }
+
+    fn keys(&self, indices: &[usize]) -> Vec<String> {
+        let id = |i: &usize| self.members[*i].id().to_string();
+        indices.iter().map(id).collect()
+    }
+
+    fn products_of(&self, members: &[Vec<f32>], base: Option<&[f32]>) -> Gram {
+        let base = base.filter(|_| self.spec.on != On::Values);
+        gram(members, base)
+    }
+
+    /// Where each member is trimmed, where members are trimmed as wholes.
+    fn cuts_of(&self, indices: &[usize]) -> Result<Vec<f32>> {
+        match &self.work {
+            Work::Entrywise(method) if method.trims_whole() => {}
+            _ => return Ok(Vec::new()),
+        }
+        let cuts = match self.prepared.cuts.get() {
+            Some(cuts) => cuts,
+            None => {
+                let cuts = self.cuts()?;
+                self.prepared.cuts.get_or_init(|| cuts)
+            }
+        };
+        Ok(indices.iter().map(|i| cuts[*i]).collect())
+    }
+
+    /// The least magnitude that stays of each member at the setting `density`.
+    fn cuts(&self) -> Result<Vec<f32>> {
+        let units = self.units()?;
+        (0..self.members.len())
+            .map(|i| {
+                let constant = self.settings.numbers.get("density").and_then(|all| {
+                    let own = if all.len() == 1 { &all[0] } else { all.get(i)? };
+                    own.constant()
+                });
+                let Some(density) = constant else {
+                    bail!(
+                        "the rule of the paper trims over the whole adapter: density must be the same everywhere";
+                        hint: "rule: \"peft\" or \"mergekit\" trims tensor by tensor"
+                    );
+                };
+                if density >= 1.0 {
+                    return Ok(0.0);
+                }
+                let by_change = self.form.is_some_and(|f| !f.by_factor());
+                let each = |sink: &mut dyn FnMut(&[f32])| -> Result<()> {
+                    for name in &units {
+                        let member = &self.members[i];
+                        match by_change {
+                            true => {
+                                if let Some(factors) = factors_at(member, name.as_str())? {
+                                    with_values(&factors.delta()?, &mut *sink)?;
+                                }
+                            }
+                            _ if self.form.is_some() && member.shape(name)?.is_none() => {}
+                            _ => {
+                                let tensor = member.tensor(name)?;
+                                let shape = tensor.dims().to_vec();
+                                let mut values = with_values(&tensor, <[f32]>::to_vec)?;
+                                if let Some(base) = self.base.tensor(&**member.kind(), name, &shape)? {
+                                    add(&mut values, &base, -1.0);
+                                }
+                                sink(&values);
+                            }
+                        }
+                    }
+                    Ok(())
+                };
+                super::threshold::largest(density, each)
+            })
+            .collect()
+    }
+}
+
+impl Recipe for Soup {
+    fn tensors(&self) -> Result<Tensors> {
+        let units = self.units()?;
+        // Found before threads ask for it.
+        if let Some(first) = units.first() {
+            self.place(first)?;
+        }
+        self.cuts_of(&[])?;
+        let made: Vec<Result<Vec<(Name, Tensor)>>> =
+            units.par_iter().map(|name| self.unit(name)).collect();
+        let mut all = BTreeMap::new();
+        for made in made {
+            all.extend(made?);
+        }
+        Ok(all)
+    }
+
+    fn shapes(&self) -> Result<Shapes> {
+        match self.form {
+            None => self.checked(),
+            Some(form) => form.shapes(&self.members, self.combined()),
+        }
+    }
+
+    fn tensor(&self, name: &Name) -> Result<Tensor> {
+        let form = match self.form {
+            Some(form) if !form.by_factor() => form,
+            _ => return self.entry(name),
+        };
+        let Some((stem, part)) = name.as_str().rsplit_once('.') else {
+            bail!("the mixture has no tensor {name}");
+        };
+        let (a, b) = self
+            .change(form, &Name::new(stem))
+            .map_err(|e| e.within(stem))?;
+        match part {
+            "lora_A" => Ok(a),
+            "lora_B" => Ok(b),
+            _ => bail!("the mixture has no tensor {name}"),
+        }
+    }
+
+    fn members(&self) -> &[Adapter] {
+        &self.members
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn describe(&self) -> Value {
+        let mut recipe = self.essence();
+        if let Some(chosen) = &self.chosen {
+            recipe["chosen"] = chosen.clone();
+        }
+        recipe
+    }
+
+    fn parameter_count(&self) -> Result<usize> {
+        let shapes = self.shapes()?;
+        Ok(shapes.values().map(|s| s.iter().product::<usize>()).sum())
+    }
+}
+
+impl Soup {
+    /// What decides the numbers: the id is made of it.
+    pub(super) fn essence(&self) -> Value {
+        let n = self.members.len();
+        let members: Vec<&str> = self.members.iter().map(|m| m.id().as_str()).collect();
+        let mut recipe = json!({"method": self.spec.name});
+        if self.spec.weighted {
+            recipe["weights"] = self.weights.describe(n);
+        }
+        recipe["members"] = json!(members);
+        if let Some(form) = self.form {
+            recipe["lora"] = form.describe();
+        }
+        for (name, value) in self.settings.describe() {
+            // What a method did before it had the setting.
+            let old = self.spec.name == "linear" && name == "normalize" && value == json!(false);
+            if !old {
+                recipe[name] = value;
+            }
+        }
+        if self.spec.on != On::Values || self.offset != 0.0 {
+            recipe["base"] = self.base.describe();
+        }
+        if self.offset != 0.0 {
+            recipe["base_weight"] = json!(self.offset);
+        }
+        recipe
+    }
+}
+
+/// x + weight * y.
+pub(super) fn add(x: &mut [f32], y: &[f32], weight: f64) {
+    let weight = weight as f32;
+    for (x, y) in x.iter_mut().zip(y) {
+        *x += weight * y;
+    }
+}
+
+/// The sum of the members, each times its coefficient. The sum of equally weighted members is
+/// scaled once, so that it is the same however the soup was made.
+pub(super) fn weighted_sum(members: &[Vec<f32>], coefficients: &[f64]) -> Vec<f32> {
+    let common = coefficients
+        .iter()
+        .all(|c| *c == coefficients[0])
+        .then(|| coefficients[0]);
+    let mut sum = vec![0f32; members.first().map_or(0, Vec::len)];
+    for (i, (member, coefficient)) in members.iter().zip(coefficients).enumerate() {
+        let factor = match common {
+            Some(_) => 1.0,
+            None => *coefficient as f32,
+        };
+        match i {
+            0 => sum
+                .iter_mut()
+                .zip(member)
+                .for_each(|(s, x)| *s = factor * x),
+            _ => sum
+                .iter_mut()
+                .zip(member)
+                .for_each(|(s, x)| *s += factor * x),
+        }
+    }
+    if let Some(common) = common.filter(|c| *c != 1.0) {
+        sum.iter_mut().for_each(|s| *s *= common as f32);
+    }
+    sum
+}
+
+/// The inner products of the members, or of their differences from `base`.
+pub(super) fn gram(members: &[Vec<f32>], base: Option<&[f32]>) -> Gram {
+    let n = members.len();
+    let mut gram = vec![vec![0.0; n]; n];
+    for i in 0..n {
+        for j in i..n {
+            let pairs = members[i].iter().zip(&members[j]);
+            let product: f64 = match base {
+                None => pairs.map(|(x, y)| f64::from(*x) * f64::from(*y)).sum(),
+                Some(base) => pairs
+                    .zip(base)
+                    .map(|((x, y), b)| f64::from(x - b) * f64::from(y - b))
+                    .sum(),
+            };
+            gram[i][j] = product;
+            gram[j][i] = product;
+        }
+    }
+    gram
+}
