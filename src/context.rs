@@ -68,6 +68,13 @@ impl Context {
         self
     }
 
+    /// The same context, with results kept nowhere.
+    #[must_use]
+    pub fn without_store(mut self) -> Self {
+        self.store = None;
+        self
+    }
+
     /// Where results are kept, if anywhere.
     pub fn store(&self) -> Option<&Store> {
         self.store.as_ref()

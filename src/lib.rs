@@ -19,6 +19,7 @@ pub mod prune;
 pub mod repl;
 pub mod report;
 pub mod script;
+pub mod select;
 pub mod sign;
 pub mod soup;
 pub mod stats;

@@ -79,6 +79,7 @@ fn adapter(kind: &Arc<dyn Kind>, model: &Model, tensors: Tensors, head: Tensors)
         mask: None,
         training: None,
         domain: None,
+        source: None,
     };
     Adapter::new(parts, tensors).unwrap()
 }

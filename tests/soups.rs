@@ -43,6 +43,7 @@ fn adapter(name: &str, config: Value, tensors: Tensors) -> Adapter {
         mask: None,
         training: None,
         domain: None,
+        source: None,
     };
     Adapter::new(parts, tensors).unwrap()
 }

@@ -14,6 +14,7 @@ use super::bottleneck::Bottleneck;
 use super::ia3::Ia3;
 use super::lora::Lora;
 use super::tensors::{Name, Tensors};
+use super::watch::Watch;
 
 /// How a fresh tensor is filled.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -124,6 +125,11 @@ pub trait Kind: Debug + Send + Sync {
     /// What these tensors do at the sites of a model of this configuration. In training the tensors are tracked ones and
     /// `dropout` is the pass's noise for the adapter's own dropout.
     fn sites(&self, tensors: &Tensors, base: &Config) -> Result<Box<dyn Sites>>;
+
+    /// The same, showing `watch` what flows into the linear maps. An error for kinds without any.
+    fn watched(&self, _: &Tensors, _: &Config, _: &Watch) -> Result<Box<dyn Sites>> {
+        bail!("{} has no linear maps of its own", self.name())
+    }
 
     /// Settings that act in training elsewhere and are not applied in training here.
     fn unapplied(&self) -> Option<String> {

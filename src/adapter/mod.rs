@@ -14,6 +14,7 @@ mod source;
 mod tensors;
 mod value;
 mod values;
+mod watch;
 
 pub use alignment::check_aligned;
 pub use bottleneck::{Bottleneck, Reduction, Residual, Scaling};
@@ -27,3 +28,4 @@ pub use source::{FileTensors, Shapes, Source};
 pub use tensors::{Name, Tensors, matrices, natural, on_model};
 pub use value::{Adapter, Base, Epoch, Parts, Recipe, Training, content, head_id};
 pub use values::with_values;
+pub use watch::{Gram, Watch};

@@ -89,6 +89,10 @@ pub trait Recipe: fmt::Debug + Send + Sync {
     fn tensors(&self) -> Result<Tensors>;
     /// The adapters that go in.
     fn members(&self) -> &[Adapter];
+    /// All adapters that it needs: the members, and what else it looks at.
+    fn inputs(&self) -> Vec<Adapter> {
+        self.members().to_vec()
+    }
     /// How they go in, for people and for files.
     fn describe(&self) -> Value;
     /// Itself, for those who know recipes of its type.
@@ -134,6 +138,8 @@ pub struct Parts {
     pub training: Option<Training>,
     /// The dataset it was trained on, where it is at hand.
     pub domain: Option<Dataset>,
+    /// The folder or the repository it was loaded from.
+    pub source: Option<String>,
 }
 
 /// A set of adapter weights with its kind, base, heads and origin. Cheap to clone, immutable.

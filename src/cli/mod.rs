@@ -14,8 +14,11 @@ mod convert;
 mod doc;
 mod eval;
 mod interrupt;
+mod merge;
+mod options;
 mod progress;
 mod run;
+mod shell;
 mod surroundings;
 
 pub use progress::Bars;
@@ -49,6 +52,14 @@ enum Command {
     Run(run::Run),
     /// Write an adapter's folder in another library's layout.
     Convert(convert::Convert),
+    /// Mix adapters into one.
+    Soup(shell::Soup),
+    /// Compare the signs of adapters.
+    Signs(shell::Signs),
+    /// Set an adapter's least weights to zero.
+    Prune(shell::Prune),
+    /// Merge whole models by a recipe as mergekit writes it.
+    Merge(merge::Merge),
     /// Show the help of a function, or the list of all.
     Doc(doc::Doc),
 }
@@ -82,6 +93,10 @@ pub fn main() -> ExitCode {
     let result = match (cli.command, cli.code) {
         (Some(Command::Run(command)), _) => command.main(),
         (Some(Command::Convert(command)), _) => command.main(),
+        (Some(Command::Soup(command)), _) => command.main(),
+        (Some(Command::Signs(command)), _) => command.main(),
+        (Some(Command::Prune(command)), _) => command.main(),
+        (Some(Command::Merge(command)), _) => command.main(),
         (Some(Command::Doc(command)), _) => command.main(),
         (None, Some(code)) => eval::main(&code, cli.surroundings),
         (None, None) => cli.surroundings.repl(),

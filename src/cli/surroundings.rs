@@ -35,6 +35,16 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
+    /// Those of a command that writes one thing.
+    pub(super) fn plain(threads: Option<usize>, out: Option<PathBuf>) -> Self {
+        Self {
+            threads,
+            device: "cpu".into(),
+            allow_write: out.into_iter().collect(),
+            ..Self::default()
+        }
+    }
+
     /// A session in `mode` that writes under `write_folder`, with the terminal's bars and Ctrl-C.
     pub(super) fn session(self, mode: Mode, write_folder: PathBuf) -> Result<Session> {
         // SAFETY: nothing before this starts a thread; Ctrl-C's is started below.

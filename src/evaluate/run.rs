@@ -93,7 +93,7 @@ pub fn score_id(
     max_length: usize,
 ) -> Id {
     Id::of_recipe(
-        "evaluate/1",
+        "evaluate/2",
         &serde_json::json!({
             "base": model.id(),
             "adapter": adapter.id().as_str(),
@@ -191,6 +191,7 @@ struct Answers {
     predicted: Vec<f64>,
     p: Vec<f32>,
     losses: Vec<f64>,
+    entropies: Vec<f64>,
 }
 
 impl Answers {
@@ -199,6 +200,7 @@ impl Answers {
             predicted: vec![0.0; n],
             p: vec![0.0; n],
             losses: vec![0.0; n],
+            entropies: vec![0.0; n],
         }
     }
 
@@ -214,6 +216,7 @@ impl Answers {
             // Outputs in the dataset's order of labels.
             let ordered: Vec<f64> = rows.outputs.iter().map(|&o| outputs[o]).collect();
             let (best, probability, loss) = classify(&ordered, gold as usize);
+            self.entropies[row] = entropy(&ordered);
             self.predicted[row] = best as f64;
             self.p[row] = probability as f32;
             self.losses[row] = loss;
@@ -231,8 +234,21 @@ impl Answers {
             predicted: self.predicted,
             p: self.p,
             loss: self.losses.iter().sum::<f64>() / n as f64,
+            entropy: match rows.labels {
+                Labels::Number => None,
+                _ => Some(self.entropies.iter().sum::<f64>() / n as f64),
+            },
         }
     }
+}
+
+/// The entropy of the distribution that outputs give.
+fn entropy(outputs: &[f64]) -> f64 {
+    let top = outputs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let shares: Vec<f64> = outputs.iter().map(|o| libm::exp(o - top)).collect();
+    let sum: f64 = shares.iter().sum();
+    let terms = shares.iter().zip(outputs).map(|(s, o)| s / sum * (o - top));
+    libm::log(sum) - terms.sum::<f64>()
 }
 
 /// The largest output's index (the first of equals), its probability, and the cross-entropy of
@@ -253,6 +269,15 @@ fn classify(outputs: &[f64], gold: usize) -> (usize, f64, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn entropy_is_that_of_the_distribution() {
+        assert!((entropy(&[3.0, 3.0]) - 2f64.ln()).abs() < 1e-12);
+        assert!(entropy(&[0.0, -800.0, 800.0]).abs() < 1e-12);
+        let (p, q) = (0.25f64, 0.75f64);
+        let expected = -(p * p.ln() + q * q.ln());
+        assert!((entropy(&[p.ln(), q.ln()]) - expected).abs() < 1e-12);
+    }
 
     #[test]
     fn classify_takes_the_first_of_equals_and_sums_to_one() {

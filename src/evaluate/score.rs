@@ -28,6 +28,8 @@ pub struct Score {
     pub p: Vec<f32>,
     /// Mean loss over the rows, in natural logarithms.
     pub loss: f64,
+    /// Mean entropy of the answers' distribution, in natural logarithms; none in regression.
+    pub entropy: Option<f64>,
 }
 
 impl Score {

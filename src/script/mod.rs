@@ -23,6 +23,8 @@ mod signatures;
 mod spec;
 mod values;
 
+pub use api::json_to_dynamic;
+pub use api::options_of;
 pub use diagnostics::Diagnostic;
 pub use engine::{compile, engine, names};
 pub use error::{Fallible, innermost, lowered, raised};

@@ -56,6 +56,11 @@ impl Session {
             hint: "use a path inside it, or run with --allow-write {}", parent_of(&target))
     }
 
+    /// Lets these paths, which the user named elsewhere than in the code, be read.
+    pub fn allow_names(&self, names: impl IntoIterator<Item = String>) {
+        self.name_literals(names);
+    }
+
     /// Lets the strings that stand in the code as literals be read as paths.
     pub(super) fn name_literals(&self, literals: impl IntoIterator<Item = String>) {
         self.state().literals.borrow_mut().extend(literals);

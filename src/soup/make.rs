@@ -81,13 +81,14 @@ pub fn soup(members: &[Adapter], options: &Options, context: &Context) -> Result
         form,
         base,
         offset: 0.0,
+        heads: options.heads,
         chosen: options.chosen.clone(),
         prepared: Default::default(),
     };
-    made(soup, options.heads)
+    made(soup)
 }
 
-fn weights(spec: &Spec, given: Option<&[Setting]>, n: usize) -> Result<Weights> {
+pub(super) fn weights(spec: &Spec, given: Option<&[Setting]>, n: usize) -> Result<Weights> {
     let Some(given) = given else {
         return Ok(Weights::Equal(if spec.share {
             1.0 / n as f64
@@ -204,11 +205,7 @@ fn tell_of_initialisations(members: &[Adapter], context: &Context) {
 }
 
 /// The adapter that a recipe makes.
-fn made(soup: Soup, heads: Heads) -> Result<Adapter> {
-    let mut essence = soup.essence();
-    if heads != Heads::Keep {
-        essence["heads"] = heads.name().into();
-    }
+pub(super) fn made(soup: Soup) -> Result<Adapter> {
     let members = &soup.members;
     let names: Vec<&str> = members.iter().map(Adapter::name).collect();
     let base = members
@@ -220,11 +217,14 @@ fn made(soup: Soup, heads: Heads) -> Result<Adapter> {
         name: names.join("+"),
         kind: soup.kind()?,
         base: base.clone(),
-        id: Id::of_recipe("soup/1", &essence),
-        heads: heads.of_soup(members, soup.weights.constant(members.len()))?,
+        id: Id::of_recipe("soup/1", &soup.essence()),
+        heads: soup
+            .heads
+            .of_soup(members, soup.weights.constant(members.len()))?,
         mask: None,
         training: None,
         domain: None,
+        source: None,
     };
     Ok(Adapter::from_recipe(parts, Arc::new(soup)))
 }
@@ -274,10 +274,11 @@ fn linear(
         members,
         base: if offset == 0.0 { Base::Zero } else { base },
         offset,
+        heads: Heads::Keep,
         chosen: None,
         prepared: Default::default(),
     };
-    made(soup, Heads::Keep)
+    made(soup)
 }
 
 /// A linear soup's own weights, where nothing but they counts.

@@ -2,13 +2,18 @@
 //!
 //! A soup is a recipe: its weights are made when first needed and dropped when nobody uses them.
 //! The methods are listed in [`METHODS`].
+//!
+#![doc = include_str!("LAWS.md")]
 
 mod base;
 mod breadcrumbs;
+pub mod checkpoints;
 mod consensus;
 mod dare;
 mod della;
+mod explain;
 mod factors;
+mod fisher;
 mod form;
 mod heads;
 mod karcher;
@@ -17,8 +22,12 @@ mod magnitude;
 mod make;
 mod members;
 mod method;
+mod mixture;
 mod model_stock;
+mod ready;
 mod recipe;
+mod regmean;
+mod replay;
 mod sce;
 mod settings;
 mod slerp;
@@ -29,11 +38,16 @@ mod threshold;
 mod ties;
 
 pub use base::{Asked, Base, initialisation};
+pub use explain::{Leaf, leaves};
+pub use fisher::fisher;
 pub use form::LoraMixing;
 pub use heads::Heads;
 pub use make::{Options, combine, delta, soup};
 pub use members::compatible;
 pub use method::{Choice, METHODS, Number, On, Spec, Work};
+pub use ready::ready;
 pub use recipe::{Soup, Weights};
+pub use regmean::regmean;
+pub use replay::{Find, replay};
 pub use settings::{Place, Setting, Settings};
 pub use subsets::subsets;

@@ -17,7 +17,9 @@ use crate::{Result, bail};
 use super::base::Base;
 use super::factors::{joined, of_change, products, stacked, truncated};
 use super::form::{LoraMixing, sizes_at, stems};
+use super::heads::Heads;
 use super::method::{At, Gram, Group, On, Spec, Work};
+use super::mixture::{Mixture, add};
 use super::settings::{Place, Setting, Settings};
 
 /// The recipe of a soup.
@@ -33,6 +35,7 @@ pub struct Soup {
     pub(super) base: Base,
     /// How often the base is added to a linear soup: `a + 0.5 * b.delta()` takes away half of it.
     pub(super) offset: f64,
+    pub(super) heads: Heads,
     /// How the members were chosen, where they were.
     pub(super) chosen: Option<Value>,
     pub(super) prepared: Prepared,
@@ -175,7 +178,7 @@ impl Soup {
             );
         }
         let values = |t: &Tensor| with_values(t, <[f32]>::to_vec);
-        let mut members = all
+        let members = all
             .iter()
             .map(|(_, t)| values(t))
             .collect::<Result<Vec<_>>>()?;
@@ -193,43 +196,22 @@ impl Soup {
             weights: &weights,
             settings: &self.settings,
         };
-        let mixed = match &self.work {
-            Work::Combination(method) => {
-                let gram = match method.needs_products() {
-                    true => self.products_of(&members, base.as_deref()),
-                    false => Gram::new(),
-                };
-                let coefficients = method.coefficients(&at, &gram)?;
-                let of_base = match self.spec.on {
-                    On::Values => self.offset,
-                    _ => 1.0 - coefficients.iter().sum::<f64>(),
-                };
-                let mut sum = weighted_sum(&members, &coefficients);
-                if let Some(base) = base.filter(|_| of_base != 0.0) {
-                    add(&mut sum, &base, of_base);
-                }
-                sum
-            }
-            Work::Entrywise(method) => {
-                if let Some(base) = &base {
-                    members.iter_mut().for_each(|m| add(m, base, -1.0));
-                }
-                let keys = self.keys(&indices);
-                let cuts = self.cuts_of(&indices)?;
-                let group = Group {
-                    at,
-                    shape: &shape,
-                    members,
-                    keys: &keys,
-                    cuts: &cuts,
-                };
-                let mut mixed = method.mix(group).map_err(|e| e.within(name))?;
-                if let Some(base) = &base {
-                    add(&mut mixed, base, 1.0);
-                }
-                mixed
-            }
+        let keys = self.keys(&indices);
+        let cuts = self.cuts_of(&indices)?;
+        let mixed = Mixture {
+            work: &self.work,
+            on: self.spec.on,
+            offset: self.offset,
+            base: base.as_deref(),
+            group: Group {
+                at,
+                shape: &shape,
+                members,
+                keys: &keys,
+                cuts: &cuts,
+            },
         };
+        let mixed = mixed.values().map_err(|e| e.within(name))?;
         Ok(Tensor::from_vec(mixed, shape, &Device::Cpu)?)
     }
 
@@ -326,11 +308,6 @@ impl Soup {
     fn keys(&self, indices: &[usize]) -> Vec<String> {
         let id = |i: &usize| self.members[*i].id().to_string();
         indices.iter().map(id).collect()
-    }
-
-    fn products_of(&self, members: &[Vec<f32>], base: Option<&[f32]>) -> Gram {
-        let base = base.filter(|_| self.spec.on != On::Values);
-        gram(members, base)
     }
 
     /// Where each member is trimmed, where members are trimmed as wholes.
@@ -443,6 +420,14 @@ impl Recipe for Soup {
         &self.members
     }
 
+    fn inputs(&self) -> Vec<Adapter> {
+        let base = match &self.base {
+            Base::Adapter(base) => Some(base.clone()),
+            Base::Zero | Base::Initial(_) => None,
+        };
+        self.members.iter().cloned().chain(base).collect()
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }
@@ -487,65 +472,9 @@ impl Soup {
         if self.offset != 0.0 {
             recipe["base_weight"] = json!(self.offset);
         }
+        if self.heads != Heads::Keep {
+            recipe["heads"] = self.heads.name().into();
+        }
         recipe
     }
-}
-
-/// x + weight * y.
-pub(super) fn add(x: &mut [f32], y: &[f32], weight: f64) {
-    let weight = weight as f32;
-    for (x, y) in x.iter_mut().zip(y) {
-        *x += weight * y;
-    }
-}
-
-/// The sum of the members, each times its coefficient. The sum of equally weighted members is
-/// scaled once, so that it is the same however the soup was made.
-pub(super) fn weighted_sum(members: &[Vec<f32>], coefficients: &[f64]) -> Vec<f32> {
-    let common = coefficients
-        .iter()
-        .all(|c| *c == coefficients[0])
-        .then(|| coefficients[0]);
-    let mut sum = vec![0f32; members.first().map_or(0, Vec::len)];
-    for (i, (member, coefficient)) in members.iter().zip(coefficients).enumerate() {
-        let factor = match common {
-            Some(_) => 1.0,
-            None => *coefficient as f32,
-        };
-        match i {
-            0 => sum
-                .iter_mut()
-                .zip(member)
-                .for_each(|(s, x)| *s = factor * x),
-            _ => sum
-                .iter_mut()
-                .zip(member)
-                .for_each(|(s, x)| *s += factor * x),
-        }
-    }
-    if let Some(common) = common.filter(|c| *c != 1.0) {
-        sum.iter_mut().for_each(|s| *s *= common as f32);
-    }
-    sum
-}
-
-/// The inner products of the members, or of their differences from `base`.
-pub(super) fn gram(members: &[Vec<f32>], base: Option<&[f32]>) -> Gram {
-    let n = members.len();
-    let mut gram = vec![vec![0.0; n]; n];
-    for i in 0..n {
-        for j in i..n {
-            let pairs = members[i].iter().zip(&members[j]);
-            let product: f64 = match base {
-                None => pairs.map(|(x, y)| f64::from(*x) * f64::from(*y)).sum(),
-                Some(base) => pairs
-                    .zip(base)
-                    .map(|((x, y), b)| f64::from(x - b) * f64::from(y - b))
-                    .sum(),
-            };
-            gram[i][j] = product;
-            gram[j][i] = product;
-        }
-    }
-    gram
 }

@@ -1,54 +1,13 @@
 //! Where in a file a tensor's numbers are, and how they make the tensor.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 
 use crate::{Error, Result, bail};
 
-/// A file's type of numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Number {
-    F64,
-    F32,
-    F16,
-    BF16,
-    F8,
-    I64,
-    I32,
-    I16,
-    I8,
-    U32,
-    U16,
-    U8,
-    Bool,
-}
-
-impl Number {
-    /// Bytes of one number.
-    pub fn size(self) -> usize {
-        match self {
-            Self::F64 | Self::I64 => 8,
-            Self::F32 | Self::I32 | Self::U32 => 4,
-            Self::F16 | Self::BF16 | Self::I16 | Self::U16 => 2,
-            Self::F8 | Self::I8 | Self::U8 | Self::Bool => 1,
-        }
-    }
-
-    /// The type of the tensor made of such numbers; narrow integers widen.
-    fn dtype(self) -> DType {
-        match self {
-            Self::F64 => DType::F64,
-            Self::F32 => DType::F32,
-            Self::F16 => DType::F16,
-            Self::BF16 => DType::BF16,
-            Self::F8 => DType::F8E4M3,
-            Self::U32 => DType::U32,
-            Self::I64 | Self::I32 | Self::I16 | Self::I8 | Self::U16 => DType::I64,
-            Self::U8 | Self::Bool => DType::U8,
-        }
-    }
-}
+use super::number::Number;
 
 /// A tensor of a file: a run of bytes, perhaps seen through an offset and strides.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,6 +95,26 @@ impl Entry {
         &self.shape
     }
 
+    /// Its numbers' type.
+    pub fn number(&self) -> Number {
+        self.number
+    }
+
+    /// The bytes of the file that hold the numbers of `part`, where they lie in order.
+    pub fn part(&self, part: &Range<usize>) -> Option<Range<usize>> {
+        let at = |i: usize| self.range.start + i * self.number.size();
+        let within = part.start <= part.end && at(part.end) <= self.range.end;
+        (self.view.is_none() && within).then(|| at(part.start)..at(part.end))
+    }
+
+    /// The bytes of its numbers in order, from the bytes at [`Self::range`].
+    pub fn ordered<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        match &self.view {
+            None => Cow::Borrowed(bytes),
+            Some(view) => Cow::Owned(self.pick(view, bytes)),
+        }
+    }
+
     /// The bytes of the file that it needs.
     pub fn range(&self) -> Range<usize> {
         self.range.clone()
@@ -143,10 +122,7 @@ impl Entry {
 
     /// The tensor, from the bytes at [`Self::range`].
     pub fn tensor(&self, bytes: &[u8]) -> Result<Tensor> {
-        match &self.view {
-            None => numbers(self.number, bytes, &self.shape),
-            Some(view) => numbers(self.number, &self.pick(view, bytes), &self.shape),
-        }
+        numbers(self.number, &self.ordered(bytes), &self.shape)
     }
 
     /// The bytes of a view's numbers in its own order.

@@ -4,12 +4,14 @@
 //! memory.
 
 mod entry;
+mod number;
 mod pickle;
 mod read;
 mod safetensors;
 mod sharded;
 mod write;
 
+pub use number::Number;
 pub use read::{TensorFile, read, read_bytes};
 pub use sharded::{open_folder, read_folder};
-pub use write::{Planned, encode, write};
+pub use write::{Part, Planned, Streamed, encode, write, write_streamed};

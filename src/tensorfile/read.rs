@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
@@ -11,6 +12,7 @@ use memmap2::Mmap;
 use crate::{Error, Result, bail};
 
 use super::entry::Entry;
+use super::number::Number;
 use super::{pickle, safetensors};
 
 /// A safetensors file or a PyTorch pickle, of which only the list of tensors has been read.
@@ -66,15 +68,55 @@ impl TensorFile {
 
     /// A tensor, read now: its own bytes and no others.
     pub fn get(&self, name: &str) -> Result<Tensor> {
-        let within = |e: Error| e.within(format!("{}: tensor {name}", self.path.display()));
+        let (entry, bytes) = self.bytes(name, None)?;
+        entry
+            .tensor(&bytes)
+            .map_err(|e| e.within(format!("{}: tensor {name}", self.path.display())))
+    }
+
+    /// The type of a tensor's numbers; none where there is no such tensor.
+    pub fn number(&self, name: &str) -> Option<Number> {
+        self.entries.get(name).map(Entry::number)
+    }
+
+    /// The bytes of a tensor's numbers in order.
+    pub fn raw(&self, name: &str) -> Result<Vec<u8>> {
+        let (entry, bytes) = self.bytes(name, None)?;
+        Ok(entry.ordered(&bytes).into_owned())
+    }
+
+    /// The numbers of a tensor at these places in order, as f32; an error for whole numbers.
+    pub fn values(&self, name: &str, part: Range<usize>) -> Result<Vec<f32>> {
+        let (entry, bytes) = self.bytes(name, Some(&part))?;
+        let whole = entry.part(&part).is_none();
+        let bytes = entry.ordered(&bytes);
+        let own = match whole {
+            false => Some(&bytes[..]),
+            true => {
+                let size = entry.number().size();
+                bytes.get(part.start * size..part.end * size)
+            }
+        };
+        match own {
+            Some(own) => entry.number().decode(own),
+            None => bail!("tensor {name} has no numbers {part:?}"),
+        }
+        .map_err(|e| e.within(format!("{}: tensor {name}", self.path.display())))
+    }
+
+    /// The bytes of a part where they lie in order, else of the whole tensor.
+    fn bytes(&self, name: &str, part: Option<&Range<usize>>) -> Result<(&Entry, Vec<u8>)> {
         let Some(entry) = self.entries.get(name) else {
             bail!("{}: there is no tensor {name}", self.path.display());
         };
-        let range = entry.range();
+        let range = part
+            .and_then(|p| entry.part(p))
+            .unwrap_or_else(|| entry.range());
         let mut bytes = vec![0; range.len()];
-        read_at(&self.file, &mut bytes, range.start as u64)
-            .map_err(|e| within(Error::new(e.to_string())))?;
-        entry.tensor(&bytes).map_err(within)
+        read_at(&self.file, &mut bytes, range.start as u64).map_err(|e| {
+            Error::new(e.to_string()).within(format!("{}: tensor {name}", self.path.display()))
+        })?;
+        Ok((entry, bytes))
     }
 
     /// All tensors.

@@ -6,7 +6,8 @@ use safetensors::{Dtype, SafeTensors};
 
 use crate::{Error, Result};
 
-use super::entry::{Entry, Number};
+use super::entry::Entry;
+use super::number::Number;
 
 /// The tensors that a file lists, by name. Of `bytes` only the head is looked at.
 pub fn entries(bytes: &[u8]) -> Result<BTreeMap<String, Entry>> {

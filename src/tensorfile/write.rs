@@ -4,23 +4,27 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
+use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 
 use crate::study::files::write_whole;
 use crate::{Error, Result, bail};
 
-/// A tensor that is to be written: its shape is known, itself it is made when its turn comes.
+use super::number::Number;
+
+/// A tensor that is to be written as f32: its shape is known, itself it is made when its turn
+/// comes, perhaps beside others.
 pub struct Planned<'a> {
     /// Its name in the file.
     pub name: String,
     /// Its shape.
     pub shape: Vec<usize>,
     /// Makes it.
-    pub make: Box<dyn Fn() -> Result<Tensor> + 'a>,
+    pub make: Box<dyn Fn() -> Result<Tensor> + Sync + 'a>,
 }
 
-impl Planned<'_> {
+impl<'a> Planned<'a> {
     /// A tensor that is there already.
     pub fn ready(name: String, tensor: Tensor) -> Self {
         Self {
@@ -29,6 +33,51 @@ impl Planned<'_> {
             make: Box::new(move || Ok(tensor.clone())),
         }
     }
+
+    fn streamed(self) -> Streamed<'a> {
+        let Self { name, shape, make } = self;
+        let size = Number::F32.size() * shape.iter().product::<usize>();
+        let (own, expected) = (name.clone(), shape.clone());
+        let bytes = move || {
+            let made = make()?;
+            if made.dims() != expected {
+                bail!(
+                    "tensor {own} has shape {:?}, expected {expected:?}",
+                    made.dims()
+                );
+            }
+            crate::adapter::with_values(&made, |values| Number::F32.encode(values))?
+        };
+        Streamed {
+            name,
+            shape,
+            number: Number::F32,
+            parts: vec![Part {
+                size,
+                make: Box::new(bytes),
+            }],
+        }
+    }
+}
+
+/// A tensor that is to be written as numbers of any type, part after part.
+pub struct Streamed<'a> {
+    /// Its name in the file.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// The type of its numbers.
+    pub number: Number,
+    /// The bytes of its numbers in order.
+    pub parts: Vec<Part<'a>>,
+}
+
+/// Bytes of a tensor, made when their turn comes, perhaps beside others.
+pub struct Part<'a> {
+    /// How many they are.
+    pub size: usize,
+    /// Makes them.
+    pub make: Box<dyn Fn() -> Result<Vec<u8>> + Sync + 'a>,
 }
 
 /// Writes a safetensors file with these tensors as f32, whole or not at all. `metadata` is at most
@@ -36,6 +85,16 @@ impl Planned<'_> {
 pub fn write(
     path: &Path,
     tensors: Vec<Planned<'_>>,
+    metadata: Option<(&str, String)>,
+) -> Result<()> {
+    let tensors = tensors.into_iter().map(Planned::streamed).collect();
+    write_streamed(path, tensors, metadata)
+}
+
+/// The same of tensors of any type.
+pub fn write_streamed(
+    path: &Path,
+    tensors: Vec<Streamed<'_>>,
     metadata: Option<(&str, String)>,
 ) -> Result<()> {
     write_whole(path, |out| write_to(out, tensors, metadata))
@@ -49,14 +108,17 @@ pub fn encode(
     let mut bytes = Vec::new();
     let planned = tensors
         .iter()
-        .map(|(n, t)| Planned::ready(n.clone(), t.clone()));
+        .map(|(n, t)| Planned::ready(n.clone(), t.clone()).streamed());
     write_to(&mut bytes, planned.collect(), metadata)?;
     Ok(bytes)
 }
 
+/// Bytes that are made at once, unless a single part has more.
+const AHEAD: usize = 8 << 20;
+
 fn write_to(
-    out: &mut dyn Write,
-    mut tensors: Vec<Planned<'_>>,
+    mut out: &mut (dyn Write + Send),
+    mut tensors: Vec<Streamed<'_>>,
     metadata: Option<(&str, String)>,
 ) -> Result<()> {
     tensors.sort_by(|a, b| a.name.cmp(&b.name));
@@ -66,37 +128,71 @@ fn write_to(
     }
     let mut at = 0;
     for tensor in &tensors {
-        let size = 4 * tensor.shape.iter().product::<usize>();
-        let entry = json!({"dtype": "F32", "shape": tensor.shape, "data_offsets": [at, at + size]});
+        let size: usize = tensor.parts.iter().map(|p| p.size).sum();
+        let entry = json!({
+            "dtype": tensor.number.name(),
+            "shape": tensor.shape,
+            "data_offsets": [at, at + size],
+        });
         if head.insert(tensor.name.clone(), entry).is_some() {
             bail!("two tensors are called {}", tensor.name);
         }
         at += size;
     }
-    let unwritten = |e: std::io::Error| Error::new(format!("tensors could not be written: {e}"));
     let mut head = Value::Object(head).to_string().into_bytes();
     // The format asks for numbers at multiples of eight.
     head.resize(head.len().next_multiple_of(8), b' ');
     out.write_all(&(head.len() as u64).to_le_bytes())
-        .map_err(unwritten)?;
-    out.write_all(&head).map_err(unwritten)?;
-    for tensor in tensors {
-        let made = (tensor.make)()?;
-        if made.dims() != tensor.shape {
-            bail!(
-                "tensor {} has shape {:?}, expected {:?}",
-                tensor.name,
-                made.dims(),
-                tensor.shape
-            );
-        }
-        let values = made.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-        for values in values.chunks(1 << 16) {
-            let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-            out.write_all(&bytes).map_err(unwritten)?;
-        }
+        .and_then(|()| out.write_all(&head))
+        .map_err(|e| unwritten(&e))?;
+    // While some parts are written the next are made.
+    let parts: Vec<&Part<'_>> = tensors.iter().flat_map(|t| &t.parts).collect();
+    let mut made: Vec<Vec<u8>> = Vec::new();
+    for window in windows(&parts) {
+        let (written, next) = rayon::join(|| put(&mut out, &made), || make(window));
+        written?;
+        made = next?;
     }
-    Ok(())
+    put(&mut out, &made)
+}
+
+fn put(out: &mut (dyn Write + Send), made: &[Vec<u8>]) -> Result<()> {
+    made.iter()
+        .try_for_each(|bytes| out.write_all(bytes))
+        .map_err(|e| unwritten(&e))
+}
+
+fn make(parts: &[&Part<'_>]) -> Result<Vec<Vec<u8>>> {
+    let one = |part: &&Part<'_>| {
+        let bytes = (part.make)()?;
+        match bytes.len() == part.size {
+            true => Ok(bytes),
+            false => bail!("{} bytes of a tensor, expected {}", bytes.len(), part.size),
+        }
+    };
+    parts.par_iter().map(one).collect()
+}
+
+/// Runs of parts of [`AHEAD`] bytes at most, or of one part.
+fn windows<'a, 'b>(parts: &'a [&'b Part<'b>]) -> Vec<&'a [&'b Part<'b>]> {
+    let largest = parts.iter().map(|p| p.size).max().unwrap_or(0);
+    let most = largest.max(AHEAD);
+    let (mut all, mut start, mut size) = (Vec::new(), 0, 0);
+    for (i, part) in parts.iter().enumerate() {
+        if size + part.size > most && i > start {
+            all.push(&parts[start..i]);
+            (start, size) = (i, 0);
+        }
+        size += part.size;
+    }
+    if start < parts.len() {
+        all.push(&parts[start..]);
+    }
+    all
+}
+
+fn unwritten(error: &std::io::Error) -> Error {
+    Error::new(format!("tensors could not be written: {error}"))
 }
 
 #[cfg(test)]

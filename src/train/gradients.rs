@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::DType;
+use candle_core::{DType, Tensor};
 
-use crate::adapter::{Adapter, Head, Tensors, head_forward, head_states, on_model};
+use crate::adapter::{
+    Adapter, Gram, Head, Name, Tensors, Watch, head_forward, head_states, on_model,
+};
 use crate::data::batch::training_batches;
 use crate::data::{Dataset, Split};
 use crate::evaluate::Encoded;
@@ -86,15 +88,118 @@ pub fn gradients_over(
     seed: u64,
     context: &Context,
 ) -> Result<Tensors> {
-    let head = adapter.head_for(data)?;
-    let rows = Encoded::of(model, data, Split::Train, &head.labels, model.max_length())?;
-    let lengths: Vec<usize> = rows.encodings.iter().map(|e| e.ids.len()).collect();
+    let seen = Seen::new(model, adapter, data)?;
     let mut sum = Tensors::new();
-    for batch in training_batches(&lengths, BATCH, seed, 1)
+    for batch in training_batches(&seen.lengths(), BATCH, seed, 1)
         .iter()
         .take(batches)
     {
         context.check()?;
+        add(&mut sum, seen.gradients(batch)?, Ok)?;
+    }
+    if sum.is_empty() {
+        bail!("{}: the train split has no rows", data.name());
+    }
+    Ok(sum)
+}
+
+/// The diagonal of the empirical Fisher information of an adapter's own tensors: the mean over
+/// `rows` rows of a dataset's train split, drawn under `seed`, of the squared gradient of that
+/// row's loss at its gold label. No dropout.
+pub fn fisher_over(
+    model: &Model,
+    adapter: &Adapter,
+    data: &Dataset,
+    rows: usize,
+    seed: u64,
+    context: &Context,
+) -> Result<Tensors> {
+    let seen = Seen::new(model, adapter, data)?;
+    let chosen = seen.chosen(rows, seed);
+    if chosen.is_empty() {
+        bail!("{}: the train split has no rows", data.name());
+    }
+    let mut sum = Tensors::new();
+    let label = format!("fisher {}", adapter.name());
+    context
+        .progress()
+        .start(&label, chosen.len() as u64, "rows");
+    for (done, row) in chosen.iter().enumerate() {
+        context.check()?;
+        add(&mut sum, seen.gradients(&[*row])?, |g| Ok(g.sqr()?))?;
+        context.progress().update(done as u64 + 1, "");
+    }
+    context.progress().finish();
+    let share = 1.0 / chosen.len() as f64;
+    sum.values_mut().try_for_each(|t| {
+        *t = (&*t * share)?;
+        Ok::<_, crate::Error>(())
+    })?;
+    Ok(sum)
+}
+
+/// The sums of X^T X of what flows into an adapter's linear maps, over `rows` rows of a dataset's
+/// train split, drawn under `seed`.
+pub fn inputs_over(
+    model: &Model,
+    adapter: &Adapter,
+    data: &Dataset,
+    rows: usize,
+    seed: u64,
+    context: &Context,
+) -> Result<BTreeMap<Name, Gram>> {
+    let seen = Seen::new(model, adapter, data)?;
+    adapter.fits(model)?;
+    let watch = Watch::default();
+    let tensors = on_model(&*adapter.tensors()?, model)?;
+    let sites = adapter.kind().watched(&tensors, model.config(), &watch)?;
+    let chosen = seen.chosen(rows, seed);
+    if chosen.is_empty() {
+        bail!("{}: the train split has no rows", data.name());
+    }
+    // One text at a time, so that no padding is seen.
+    for row in chosen {
+        context.check()?;
+        let inputs = model.pad(&[&seen.rows.encodings[row]])?;
+        let noise = Noise::default();
+        head_states(&seen.head.form, model, &inputs, sites.as_ref(), &noise)?;
+    }
+    Ok(watch.take())
+}
+
+/// An adapter's rows of a dataset's train split.
+struct Seen<'a> {
+    model: &'a Model,
+    adapter: &'a Adapter,
+    head: &'a Head,
+    rows: Encoded,
+}
+
+impl<'a> Seen<'a> {
+    fn new(model: &'a Model, adapter: &'a Adapter, data: &Dataset) -> Result<Self> {
+        let head = adapter.head_for(data)?;
+        let rows = Encoded::of(model, data, Split::Train, &head.labels, model.max_length())?;
+        Ok(Self {
+            model,
+            adapter,
+            head,
+            rows,
+        })
+    }
+
+    fn lengths(&self) -> Vec<usize> {
+        self.rows.encodings.iter().map(|e| e.ids.len()).collect()
+    }
+
+    /// Some of the rows, in an order of `seed`.
+    fn chosen(&self, rows: usize, seed: u64) -> Vec<usize> {
+        let batches = training_batches(&self.lengths(), BATCH, seed, 1);
+        batches.into_iter().flatten().take(rows).collect()
+    }
+
+    /// The gradients of the adapter's own tensors over these rows.
+    fn gradients(&self, batch: &[usize]) -> Result<Tensors> {
+        let rows = &self.rows;
         let members: Vec<&Encoding> = batch.iter().map(|&i| &rows.encodings[i]).collect();
         // The head's outputs stand in its own order of labels.
         let gold: Vec<f64> = batch
@@ -104,21 +209,24 @@ pub fn gradients_over(
                 _ => rows.outputs[rows.gold[i] as usize] as f64,
             })
             .collect();
+        let (model, head) = (self.model, self.head);
         let targets = targets(&gold, &head.labels, model.dtype(), model.device())?;
-        let found = gradients_of(model, adapter, head, &model.pad(&members)?, &targets)?;
-        for (name, gradient) in found.grads {
-            if head.tensors.contains_key(&name) {
-                continue;
-            }
-            let total = match sum.remove(&name) {
-                Some(before) => (before + gradient)?,
-                None => gradient,
-            };
-            sum.insert(name, total);
-        }
+        let inputs = model.pad(&members)?;
+        let mut found = gradients_of(model, self.adapter, head, &inputs, &targets)?.grads;
+        found.retain(|name, _| !head.tensors.contains_key(name));
+        Ok(found)
     }
-    if sum.is_empty() {
-        bail!("{}: the train split has no rows", data.name());
+}
+
+/// Adds tensors, each changed, to a sum.
+fn add(sum: &mut Tensors, found: Tensors, change: impl Fn(Tensor) -> Result<Tensor>) -> Result<()> {
+    for (name, tensor) in found {
+        let tensor = change(tensor)?;
+        let total = match sum.remove(&name) {
+            Some(before) => (before + tensor)?,
+            None => tensor,
+        };
+        sum.insert(name, total);
     }
-    Ok(sum)
+    Ok(())
 }

@@ -9,7 +9,7 @@ mod schedule;
 mod trainer;
 
 pub use bench::{EpochTime, StepTimes, epoch, steps};
-pub use gradients::{Gradients, gradients_of, gradients_over};
+pub use gradients::{Gradients, fisher_over, gradients_of, gradients_over, inputs_over};
 pub use loss::{Targets, loss, targets};
 pub use optimizer::{AdamW, AdamWOptions, gradients};
 pub use schedule::linear_warmup;

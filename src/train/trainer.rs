@@ -176,6 +176,7 @@ pub fn train(
             options: described,
         }),
         domain: Some(data.clone()),
+        source: None,
     };
     let adapter = Adapter::new(parts, trained.tensors)?;
     if let Some(store) = context.store() {

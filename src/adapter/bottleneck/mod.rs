@@ -13,6 +13,7 @@ use crate::{Result, bail};
 
 use super::kind::{Init, Kind, Mixing, Parameter};
 use super::tensors::{Name, Tensors};
+use super::watch::Watch;
 
 /// The settings of a bottleneck adapter, in AdapterHub's field names.
 #[derive(Debug, Clone, PartialEq)]
@@ -248,8 +249,12 @@ impl Kind for Bottleneck {
         })
     }
 
+    fn watched(&self, tensors: &Tensors, base: &Config, watch: &Watch) -> Result<Box<dyn Sites>> {
+        sites::sites(self, tensors, base, Some(watch))
+    }
+
     fn sites(&self, tensors: &Tensors, base: &Config) -> Result<Box<dyn Sites>> {
-        sites::sites(self, tensors, base)
+        sites::sites(self, tensors, base, None)
     }
 
     fn unapplied(&self) -> Option<String> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::Tensor;
 
+use crate::adapter::Watch;
 use crate::adapter::tensors::{Name, Tensors};
 use crate::compute::{Activation, Join, Parts, layer_norm, linear};
 use crate::model::{Config, Norm, Sites, SublayerSite, join};
@@ -15,6 +16,7 @@ use super::{Bottleneck, Residual, Scaling};
 const EPS: f64 = 1e-5;
 
 struct Maps {
+    stem: String,
     down: (Tensor, Tensor),
     up: (Tensor, Tensor),
     norm_before: Option<(Tensor, Tensor)>,
@@ -26,9 +28,15 @@ struct BottleneckSites {
     maps: BTreeMap<(usize, SublayerSite), Maps>,
     activation: Activation,
     kind: Bottleneck,
+    watch: Option<Watch>,
 }
 
-pub(super) fn sites(kind: &Bottleneck, tensors: &Tensors, base: &Config) -> Result<Box<dyn Sites>> {
+pub(super) fn sites(
+    kind: &Bottleneck,
+    tensors: &Tensors,
+    base: &Config,
+    watch: Option<&Watch>,
+) -> Result<Box<dyn Sites>> {
     let architecture = base.architecture()?;
     let mut maps = BTreeMap::new();
     for (name, weight) in tensors {
@@ -59,6 +67,7 @@ pub(super) fn sites(kind: &Bottleneck, tensors: &Tensors, base: &Config) -> Resu
             }
         };
         let own = Maps {
+            stem: stem.to_string(),
             down: (weight.clone(), get("adapter_down.bias")?),
             up: (get("adapter_up.weight")?, get("adapter_up.bias")?),
             norm_before: norm(kind.ln_before, "adapter_norm_before")?,
@@ -74,6 +83,7 @@ pub(super) fn sites(kind: &Bottleneck, tensors: &Tensors, base: &Config) -> Resu
         maps,
         activation: kind.non_linearity.parse()?,
         kind: kind.clone(),
+        watch: watch.cloned(),
     }))
 }
 
@@ -88,14 +98,23 @@ impl BottleneckSites {
             }
             None => z,
         };
+        self.show(maps, "adapter_down", z)?;
         let inner = linear(z, &maps.down.0, Some(&maps.down.1))?;
         let inner = self.activation.apply(&inner)?;
+        self.show(maps, "adapter_up", &inner)?;
         let up = linear(&inner, &maps.up.0, Some(&maps.up.1))?;
         Ok(match (&maps.scaling, self.kind.scaling) {
             (Some(scale), _) => up.broadcast_mul(scale)?,
             (None, Scaling::Fixed(scale)) if scale != 1.0 => (up * scale)?,
             _ => up,
         })
+    }
+
+    fn show(&self, maps: &Maps, part: &str, x: &Tensor) -> Result<()> {
+        match &self.watch {
+            Some(watch) => watch.see(Name::new(format!("{}.{part}.weight", maps.stem)), x),
+            None => Ok(()),
+        }
     }
 
     fn norm_after(&self, maps: &Maps, x: Tensor) -> Result<Tensor> {
@@ -113,7 +132,8 @@ impl Sites for BottleneckSites {
             return None;
         };
         let plain = !kind.ln_before && !kind.ln_after;
-        if !plain || kind.residual == Residual::AfterSum {
+        // The one operation shows nobody what flows in it.
+        if !plain || kind.residual == Residual::AfterSum || self.watch.is_some() {
             return None;
         }
         let join = Join {

@@ -3,6 +3,7 @@
 pub mod adapterhub;
 mod card;
 mod convert;
+mod origin;
 pub mod own;
 pub mod peft;
 mod place;
@@ -14,6 +15,8 @@ use serde_json::Value;
 
 use super::value::Adapter;
 use crate::{Error, Result, bail};
+
+pub use origin::Origin;
 
 /// A library's layout of an adapter's folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +46,7 @@ pub fn needed(names: &[String]) -> Vec<String> {
         let folder = name.strip_suffix(&own(name)).unwrap_or_default();
         let beside = |file: &str| names.contains(&format!("{folder}{file}"));
         match own(name).as_str() {
-            CONFIG | "head_config.json" => true,
+            CONFIG | origin::FILE | "head_config.json" => true,
             "adapter.safetensors" | "model_head.safetensors" | "adapter_model.safetensors" => true,
             // Pickles only where there is nothing else.
             "pytorch_adapter.bin" => !beside("adapter.safetensors"),
@@ -57,6 +60,11 @@ pub fn needed(names: &[String]) -> Vec<String> {
 
 /// Loads an adapter's folder in either library's layout. Needs no base model.
 pub fn load(folder: &Path) -> Result<Adapter> {
+    Origin::restore(folder, load_files(folder)?)
+}
+
+/// What the libraries' files say, and no more.
+fn load_files(folder: &Path) -> Result<Adapter> {
     if !folder.is_dir() {
         let what = if folder.exists() {
             "not a folder"
@@ -107,6 +115,31 @@ pub fn save(adapter: &Adapter, folder: &Path, format: Option<Format>) -> Result<
         folders.push(own);
     }
     Ok(folders)
+}
+
+/// The folder in a saved soup's that holds its members, where they were asked for.
+pub const MEMBERS: &str = "members";
+
+/// Saves the adapters that a soup comes down to beside it, each in the format it is at home in.
+pub fn save_inputs(adapter: &Adapter, folder: &Path) -> Result<()> {
+    let mut folders: Vec<PathBuf> = Vec::new();
+    let mut waiting = vec![adapter.clone()];
+    let mut seen = std::collections::BTreeSet::new();
+    while let Some(next) = waiting.pop() {
+        let Some(recipe) = next.recipe() else {
+            let mut own = folder.join(MEMBERS).join(place::plain(next.name()));
+            while folders.contains(&own) {
+                own.as_mut_os_string().push("_");
+            }
+            if seen.insert(next.id().clone()) {
+                save(&next, &own, None)?;
+                folders.push(own);
+            }
+            continue;
+        };
+        waiting.extend(recipe.inputs());
+    }
+    Ok(())
 }
 
 /// The configuration's file, in both layouts.

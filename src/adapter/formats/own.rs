@@ -133,6 +133,7 @@ pub fn decode(bytes: &[u8], id: Id, domain: Option<Dataset>) -> Result<Adapter> 
         mask,
         training: header.training,
         domain,
+        source: None,
     };
     Adapter::new(parts, own)
 }

@@ -10,7 +10,7 @@ use crate::adapter::value::Adapter;
 use crate::study::files::write_atomic;
 use crate::tensorfile::{self, Planned};
 
-use super::{CONFIG, Format, adapterhub, card, peft};
+use super::{CONFIG, Format, Origin, adapterhub, card, load_files, peft};
 
 /// The files of an adapter: names and contents.
 pub type Files<'a> = Vec<(&'static str, Content<'a>)>;
@@ -48,7 +48,11 @@ pub fn save_one(
             }
         }
     }
-    Ok(())
+    let saved = match head {
+        Some(head) if adapter.heads().len() > 1 => adapter.with_head(head.clone()),
+        _ => adapter.clone(),
+    };
+    Origin::write(&saved, folder, &load_files(folder)?)
 }
 
 /// The last part of a folder's path.

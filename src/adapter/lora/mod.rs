@@ -16,6 +16,7 @@ use crate::{Result, bail};
 use super::kind::{Init, Kind, Mixing, Parameter};
 use super::modules::{Modules, Place};
 use super::tensors::{Name, Tensors};
+use super::watch::Watch;
 
 pub use deltas::{Factors, deltas, factors, factors_at};
 
@@ -143,8 +144,12 @@ impl Kind for Lora {
         })
     }
 
+    fn watched(&self, tensors: &Tensors, base: &Config, watch: &Watch) -> Result<Box<dyn Sites>> {
+        sites::sites(self, tensors, base, Some(watch))
+    }
+
     fn sites(&self, tensors: &Tensors, base: &Config) -> Result<Box<dyn Sites>> {
-        sites::sites(self, tensors, base)
+        sites::sites(self, tensors, base, None)
     }
 
     fn unapplied(&self) -> Option<String> {

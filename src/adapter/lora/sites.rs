@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use candle_core::{D, Tensor};
 
+use crate::adapter::Watch;
 use crate::adapter::modules::Place;
 use crate::adapter::tensors::{Name, Tensors};
-use crate::compute::{FrozenLinear, Parts, lora};
+use crate::compute::{FrozenLinear, Parts, linear, lora};
 use crate::model::{Config, LinearSite, Sites};
 use crate::{Result, bail};
 
@@ -14,6 +15,7 @@ use super::Lora;
 
 /// The change of one site.
 struct Change {
+    stem: String,
     a: Tensor,
     b: Tensor,
     scale: f64,
@@ -33,7 +35,12 @@ struct More {
     bias: Option<Tensor>,
 }
 
-pub(super) fn sites(lora: &Lora, tensors: &Tensors, base: &Config) -> Result<Box<dyn Sites>> {
+pub(super) fn sites(
+    lora: &Lora,
+    tensors: &Tensors,
+    base: &Config,
+    watch: Option<&Watch>,
+) -> Result<Box<dyn Sites>> {
     let mut changes = BTreeMap::new();
     let mut used = 0;
     for place in lora.modules.places(base)? {
@@ -54,7 +61,8 @@ pub(super) fn sites(lora: &Lora, tensors: &Tensors, base: &Config) -> Result<Box
             );
         }
     }
-    Ok(Box::new(LoraSites(changes)))
+    let watch = watch.cloned();
+    Ok(Box::new(LoraSites { changes, watch }))
 }
 
 /// The last parts of the tensors' names.
@@ -125,6 +133,7 @@ fn gather(
         changes.insert(
             (place.layer, *site),
             Change {
+                stem: place.stem.clone(),
                 a: own_a,
                 b: own_b,
                 scale: lora.scale(&place.stem),
@@ -135,13 +144,17 @@ fn gather(
     Ok(2 + [magnitude, b_bias, bias].iter().flatten().count())
 }
 
-struct LoraSites(BTreeMap<(usize, LinearSite), Change>);
+struct LoraSites {
+    changes: BTreeMap<(usize, LinearSite), Change>,
+    watch: Option<Watch>,
+}
 
 impl Sites for LoraSites {
     fn parts(&self) -> Option<Parts> {
         let mut parts = Parts::default();
-        for ((layer, site), change) in &self.0 {
-            if change.more.is_some() {
+        for ((layer, site), change) in &self.changes {
+            // The one operation shows nobody what flows in it.
+            if change.more.is_some() || self.watch.is_some() {
                 return None;
             }
             parts
@@ -162,11 +175,18 @@ impl Sites for LoraSites {
         let here: Vec<(usize, &Change)> = sites
             .iter()
             .enumerate()
-            .filter_map(|(at, site)| self.0.get(&(layer, *site)).map(|c| (at, c)))
+            .filter_map(|(at, site)| self.changes.get(&(layer, *site)).map(|c| (at, c)))
             .collect();
         let Some((_, first)) = here.first() else {
             return Ok(y);
         };
+        if let Some(watch) = &self.watch {
+            for (_, change) in &here {
+                let name = |part: &str| Name::new(format!("{}.{part}", change.stem));
+                watch.see(name("lora_A"), x)?;
+                watch.see(name("lora_B"), &linear(x, &change.a, None)?)?;
+            }
+        }
         if here
             .iter()
             .any(|(_, c)| c.more.is_some() || c.scale != first.scale)

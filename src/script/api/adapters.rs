@@ -20,12 +20,19 @@ pub(super) static OPTIONS: &[NativeSpec] = &[SAVE];
 
 static SAVE: NativeSpec = NativeSpec {
     name: "save",
-    options: &[OptionSpec::choice(
-        "format",
-        &["adapterhub", "peft"],
-        "whose layout: LoRA and IA3 can be PEFT's, every kind but PEFT's own AdapterHub's",
-    )
-    .otherwise("the one the adapter came from, else adapterhub")],
+    options: &[
+        OptionSpec::choice(
+            "format",
+            &["adapterhub", "peft"],
+            "whose layout: LoRA and IA3 can be PEFT's, every kind but PEFT's own AdapterHub's",
+        )
+        .otherwise("the one the adapter came from, else adapterhub"),
+        OptionSpec::bool(
+            "members",
+            "with a soup, also the adapters it was made of, so that it can be replayed anywhere",
+        )
+        .or("false"),
+    ],
 };
 
 /// Registers the topic.
@@ -50,7 +57,14 @@ mod natives {
         let missing = || Error::new(format!("no adapter {path:?}: no such folder"));
         let session = Session::of(&context)?;
         let folder = session.path_or_repository(Kind::Model, path, &formats::needed, missing)?;
-        Ok(formats::load(&folder)?)
+        let loaded = formats::load(&folder)?;
+        let mut parts = loaded.parts().clone();
+        let local = session.read_path(path).is_ok_and(|p| p == folder);
+        parts.source = Some(match (local, folder.canonicalize()) {
+            (true, Ok(full)) => full.display().to_string(),
+            _ => path.to_string(),
+        });
+        Ok(loaded.with_parts(parts))
     }
 
     /// Saves an adapter with its head and a model card as a folder in AdapterHub's layout, or in
@@ -75,10 +89,14 @@ mod natives {
         path: &str,
         options: Map,
     ) -> Fallible<()> {
-        let format = Options::read(&SAVE, &options)?.maybe_text("format")?;
+        let options = Options::read(&SAVE, &options)?;
+        let format = options.maybe_text("format")?;
         let format = format.map(|name| name.parse()).transpose()?;
         let folder = Session::of(&context)?.write_path(path)?;
         formats::save(adapter, &folder, format)?;
+        if options.bool("members")? && adapter.recipe().is_some() {
+            formats::save_inputs(adapter, &folder)?;
+        }
         Ok(())
     }
 

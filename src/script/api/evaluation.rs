@@ -273,7 +273,8 @@ fn grid(context: &NativeCallContext, model: &Model, soups: &Array, options: &Map
     to_table(&evaluate_all(model, &soups, &settings, session.context())?)
 }
 
-fn as_dataset(value: &Dynamic) -> Result<Dataset> {
+/// A value as a dataset; an error for anything else.
+pub(super) fn as_dataset(value: &Dynamic) -> Result<Dataset> {
     match value.clone().try_cast::<Dataset>() {
         Some(data) => Ok(data),
         None => bail!("expected a dataset, got {}", describe(value)),

@@ -10,6 +10,7 @@ use super::{NativeSpec, Session};
 
 mod adapters;
 mod bench;
+mod choosing;
 mod datasets;
 mod evaluation;
 mod figures;
@@ -19,6 +20,7 @@ mod loading;
 mod maths;
 mod models;
 mod pruning;
+mod recipes;
 mod sequences;
 mod signs;
 mod soups;
@@ -45,6 +47,8 @@ pub static TOPICS: &[Topic] = &[
     topic("Training", training::register, training::OPTIONS),
     topic("Evaluation", evaluation::register, evaluation::OPTIONS),
     topic("Soups", soups::register, soups::OPTIONS),
+    topic("Recipes", recipes::register, recipes::OPTIONS),
+    topic("Choosing", choosing::register, choosing::OPTIONS),
     topic("Signs", signs::register, signs::OPTIONS),
     topic("Pruning", pruning::register, pruning::OPTIONS),
     topic("Tables", tables::register, tables::OPTIONS),
@@ -68,6 +72,11 @@ const fn topic(
         register,
         options,
     }
+}
+
+/// JSON as a value of the language: null is `()`.
+pub fn json_to_dynamic(value: serde_json::Value) -> crate::Result<rhai::Dynamic> {
+    files::from_json(value)
 }
 
 /// The options of the native called `name`, if it takes any.

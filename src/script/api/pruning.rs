@@ -38,7 +38,32 @@ static PRUNE: NativeSpec = NativeSpec {
             "\"weights\", \"all\" or a pattern of names with *",
         )
         .or("weights"),
-        OptionSpec::int("seed", 0, i64::MAX, "moves random scores").otherwise("the study's seed"),
+        OptionSpec::int(
+            "seed",
+            0,
+            i64::MAX,
+            "moves random scores and the order of the batches",
+        )
+        .otherwise("the study's seed"),
+        OptionSpec::value(
+            "model",
+            "a Model",
+            "where gradients are taken, for snip and fisher",
+        )
+        .otherwise("snip and fisher need it"),
+        OptionSpec::value(
+            "data",
+            "a Dataset",
+            "the rows of its train split are what gradients are taken on",
+        )
+        .otherwise("the dataset the adapter was trained on"),
+        OptionSpec::int(
+            "batches",
+            1,
+            1_000_000,
+            "how many batches of 32 rows gradients are summed over",
+        )
+        .or("1"),
     ],
 };
 

@@ -5,17 +5,17 @@ use std::ops::{Range, RangeInclusive};
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 
+use super::evaluation::as_dataset;
 use super::files::json;
-use super::tensors::map_of;
-use crate::adapter::{Adapter, Selection};
-use crate::evaluate::SignRates;
-use crate::report::table::{Table, Value};
+use crate::adapter::Adapter;
+use crate::data::Dataset;
+use crate::model::Model;
 use crate::script::Fallible;
 use crate::script::Session;
 use crate::script::describe;
 use crate::script::{NativeSpec, OptionSpec, Options};
-use crate::sign::SignPlanes;
 use crate::soup::{self, Asked, Heads, LoraMixing, METHODS, Setting, Settings, Spec};
+use crate::train::{fisher_over, inputs_over};
 use crate::{Result, bail};
 
 /// The options of the natives here.
@@ -44,20 +44,29 @@ static SOUP: NativeSpec = NativeSpec {
         OptionSpec::value("gamma", NUMBER, "breadcrumbs: the share of the largest entries that falls, from 0 to 1").otherwise("0.01"),
         OptionSpec::value("t", NUMBER, "slerp: the share of the way to the second member, from 0 to 1").otherwise("0.5"),
         OptionSpec::int("max_iter", 0, 100_000, "karcher: the most steps").otherwise("10"),
-        OptionSpec::int("seed", 0, i64::MAX, "dare and della: moves what is dropped").otherwise("the study's seed"),
+        OptionSpec::int("seed", 0, i64::MAX, "dare and della: moves what is dropped; fisher and regmean: which rows are looked at").otherwise("the study's seed"),
+        OptionSpec::value("model", "a Model", "fisher and regmean: where the members are run").otherwise("fisher and regmean need it"),
+        OptionSpec::value("data", "a Dataset or an array with one a member", "fisher and regmean: what the members are run on, its train split").otherwise("the datasets the members were trained on"),
+        OptionSpec::int("rows", 1, 1_000_000_000, "fisher and regmean: how many rows of each dataset are looked at").otherwise("256"),
     ],
 };
 
 /// The names of the methods, in the list's order.
 const METHOD_NAMES: &[&str] = &{
-    let mut names = [""; METHODS.len()];
+    let mut names = [""; METHODS.len() + MEASURED.len()];
     let mut i = 0;
     while i < names.len() {
-        names[i] = METHODS[i].name;
+        names[i] = match i < METHODS.len() {
+            true => METHODS[i].name,
+            false => MEASURED[i - METHODS.len()],
+        };
         i += 1;
     }
     names
 };
+
+/// The methods that run the model on data.
+const MEASURED: &[&str] = &["fisher", "regmean"];
 
 /// What a setting of a method takes.
 const NUMBER: &str = "a number, a list of numbers spread over the layers, a map of name patterns to either, or #{ each: [...] } with one a member";
@@ -130,23 +139,6 @@ mod natives {
         Ok(all_subsets(&items, size, size)?)
     }
 
-    /// How it was mixed: a map with method, weights and members (ids); `()` where it was not.
-    #[rhai_fn(get = "recipe", pure, return_raw)]
-    pub fn recipe(adapter: &mut Adapter) -> Fallible<Dynamic> {
-        match adapter.recipe() {
-            Some(recipe) => Ok(super::super::files::from_json(recipe.describe())?),
-            None => Ok(Dynamic::UNIT),
-        }
-    }
-
-    /// What a soup is made of: a map with `members` (a Table of names and weights), `parameters`,
-    /// `density` (share of entries other than zero) and, where the members' tensors can be
-    /// compared, `sign_diff`.
-    #[rhai_fn(pure, return_raw)]
-    pub fn explain(adapter: &mut Adapter) -> Fallible<Map> {
-        Ok(explanation(adapter)?)
-    }
-
     /// What training changed, for sums: `a + 0.5 * b.delta()`. The tensors less their
     /// initialisation, which the adapter must record; a LoRA's change is itself.
     #[rhai_fn(pure, return_raw)]
@@ -217,8 +209,119 @@ fn mix(members: &Array, options: &Map, session: &Session) -> Result<Adapter> {
     if members.is_empty() {
         return Err(crate::Error::new("a soup of no adapters").hint("give at least one"));
     }
+    if MEASURED.contains(&options.text("method")?.as_str()) {
+        return measured(&options, &members, session);
+    }
     let mixing = mixing(&options, &members, session)?;
     soup::soup(&members, &mixing, session.context())
+}
+
+/// How a map of `soup`'s options says to mix, for soups that are made later.
+pub(super) fn mixing_of(
+    options: &Map,
+    members: &[Adapter],
+    session: &Session,
+) -> Result<soup::Options> {
+    let options = Options::read(&SOUP, options)?;
+    mixing(&options, members, session)
+}
+
+/// A soup by what is measured on the members' data.
+fn measured(options: &Options, members: &[Adapter], session: &Session) -> Result<Adapter> {
+    let method = options.text("method")?;
+    let known = [
+        "method", "weights", "heads", "seed", "model", "data", "rows",
+    ];
+    if let Some(name) = options
+        .as_given()
+        .keys()
+        .find(|n| !known.contains(&n.as_str()))
+    {
+        return Err(options.error(name, format!("the method {method} has no such setting")));
+    }
+    let Some(model) = options.value::<Model>("model")? else {
+        let hint = format!("{method} needs it: #{{ method: \"{method}\", model: base }}");
+        return Err(options.error("model", hint));
+    };
+    let data = match options.get("data") {
+        None => members.iter().map(own_domain).collect::<Result<Vec<_>>>()?,
+        Some(given) => {
+            let data = datasets(given).map_err(|e| e.within("soup: option data"))?;
+            match data.len() {
+                1 => vec![data[0].clone(); members.len()],
+                n if n == members.len() => data,
+                n => bail!(
+                    "soup: option data: {n} datasets for {} adapters",
+                    members.len()
+                ),
+            }
+        }
+    };
+    let seed = options
+        .maybe_int("seed")?
+        .map_or(session.seed(), |s| s as u64);
+    let rows = options.maybe_int("rows")?.unwrap_or(256) as usize;
+    let ids: Vec<&str> = data.iter().map(Dataset::id).collect();
+    let details = serde_json::json!({
+        "model": model.id(), "data": ids, "rows": rows, "seed": seed,
+    });
+    let heads = Heads::of(&options.text("heads")?);
+    let (context, pairs) = (session.context(), members.iter().zip(&data));
+    if method == "regmean" {
+        if options.given("weights") {
+            return Err(options.error("weights", "the method regmean takes none"));
+        }
+        let inputs = pairs.map(|(m, d)| inputs_over(&model, m, d, rows, seed, context));
+        return soup::regmean(
+            members,
+            &inputs.collect::<Result<Vec<_>>>()?,
+            &details,
+            heads,
+        );
+    }
+    let weights = match options.value::<Array>("weights")? {
+        None => vec![1.0; members.len()],
+        Some(list) => list
+            .iter()
+            .map(
+                |w| match w.as_float().or_else(|_| w.as_int().map(|i| i as f64)) {
+                    Ok(w) if w.is_finite() => Ok(w),
+                    _ => Err(options.error("weights", "expected numbers")),
+                },
+            )
+            .collect::<Result<_>>()?,
+    };
+    if weights.len() != members.len() || weights.iter().any(|w| *w <= 0.0) {
+        return Err(options.error("weights", "expected one above 0 for each adapter"));
+    }
+    let information = pairs.map(|(m, d)| fisher_over(&model, m, d, rows, seed, context));
+    let mut details = details;
+    details["weights"] = weights.clone().into();
+    soup::fisher(
+        members,
+        &weights,
+        &information.collect::<Result<Vec<_>>>()?,
+        &details,
+        heads,
+    )
+}
+
+fn own_domain(member: &Adapter) -> Result<Dataset> {
+    match member.domain() {
+        Some(data) => Ok(data.clone()),
+        None => bail!(
+            "soup: option data: the dataset of {} is not known", member.name();
+            hint: "give it: data: [...], one for each adapter"
+        ),
+    }
+}
+
+/// A dataset or an array of them.
+pub(super) fn datasets(value: &Dynamic) -> Result<Vec<Dataset>> {
+    match value.read_lock::<Array>() {
+        Some(list) => list.iter().map(as_dataset).collect(),
+        None => Ok(vec![as_dataset(value)?]),
+    }
 }
 
 fn mixing(options: &Options, members: &[Adapter], session: &Session) -> Result<soup::Options> {
@@ -356,66 +459,4 @@ fn all_subsets(items: &Array, from: i64, to: i64) -> Result<Array> {
     let size = |n: i64| usize::try_from(n).unwrap_or(0);
     let sets = soup::subsets(items, size(from)..=size(to))?;
     Ok(sets.into_iter().map(Dynamic::from).collect())
-}
-
-fn explanation(adapter: &Adapter) -> Result<Map> {
-    let tensors = adapter.tensors()?;
-    let (mut entries, mut nonzero) = (0usize, 0usize);
-    for tensor in tensors.values() {
-        let values = tensor.flatten_all()?.to_vec1::<f32>()?;
-        entries += values.len();
-        nonzero += values.iter().filter(|v| **v != 0.0).count();
-    }
-    let weights: Vec<Value> = match adapter.recipe() {
-        Some(recipe) => recipe.describe()["weights"]
-            .as_array()
-            .map(|w| {
-                w.iter()
-                    .map(|w| w.as_f64().map_or(Value::Null, Value::Float))
-                    .collect()
-            })
-            .unwrap_or_default(),
-        None => vec![Value::Float(1.0)],
-    };
-    let members = adapter.members();
-    let table = Table::from_columns([
-        (
-            "member",
-            members
-                .iter()
-                .map(|m| Value::text(m.name()))
-                .collect::<Vec<_>>(),
-        ),
-        ("weight", weights),
-        (
-            "id",
-            members
-                .iter()
-                .map(|m| Value::text(m.id().short()))
-                .collect(),
-        ),
-    ])?;
-    let mut map = map_of([
-        ("members", Dynamic::from(table)),
-        ("parameters", (entries as i64).into()),
-        ("density", (nonzero as f64 / entries.max(1) as f64).into()),
-    ]);
-    if members.len() > 1
-        && let Ok(planes) = members
-            .iter()
-            .map(|m| SignPlanes::new(&*m.tensors()?, &Selection::Matrices))
-            .collect::<Result<Vec<_>>>()
-        && let named = members
-            .iter()
-            .map(Adapter::name)
-            .zip(&planes)
-            .collect::<Vec<_>>()
-        && let Ok(rates) = SignRates::of(&named)
-    {
-        map.insert("sign_diff".into(), rates.all.into());
-        if let Some(rate) = rates.both_nonzero {
-            map.insert("both_nonzero".into(), rate.into());
-        }
-    }
-    Ok(map)
 }

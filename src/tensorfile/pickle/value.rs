@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use crate::tensorfile::entry::Number;
+use crate::tensorfile::number::Number;
 
 /// A map's entries, in the order they were set.
 pub type Entries = Rc<RefCell<Vec<(Value, Value)>>>;

@@ -65,6 +65,7 @@ pub fn load(folder: &Path, json: &Value) -> Result<Adapter> {
         mask: None,
         training: None,
         domain: None,
+        source: None,
     };
     Adapter::from_source(parts, source).map_err(|e| e.within(file.display()))
 }

@@ -95,6 +95,7 @@ pub fn load(folder: &Path, json: &Value) -> Result<Adapter> {
         mask: None,
         training: None,
         domain: None,
+        source: None,
     };
     Adapter::from_source(parts, source).map_err(of_folder)
 }

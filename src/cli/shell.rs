@@ -1,0 +1,206 @@
+//! Commands that do in one line what natives do in scripts: the same natives, the same options.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use rhai::{Array, Dynamic, Map};
+
+use super::options::{Given, Native};
+use super::{Failure, Surroundings};
+use crate::script::{Interpreter, Mode};
+
+/// What all of them take besides.
+#[derive(Debug, Args)]
+struct Common {
+    /// How many threads compute (default: one a core). Results do not depend on it.
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+/// Where and how an adapter is saved.
+#[derive(Debug, Args)]
+struct Saved {
+    /// The folder to write.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Whose layout (default: the one the adapter came from, else adapterhub).
+    #[arg(long, value_parser = ["adapterhub", "peft"])]
+    format: Option<String>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct OfSoup;
+impl Native for OfSoup {
+    const NAME: &'static str = "soup";
+}
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct OfSigns;
+impl Native for OfSigns {
+    const NAME: &'static str = "sign_diff";
+}
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct OfPruning;
+impl Native for OfPruning {
+    const NAME: &'static str = "prune";
+}
+
+/// Mix adapters into one.
+#[derive(Debug, Args)]
+pub(super) struct Soup {
+    /// Folders of adapters, or names on the hub.
+    #[arg(required = true, num_args = 1..)]
+    adapters: Vec<String>,
+    #[command(flatten)]
+    saved: Saved,
+    #[command(flatten)]
+    options: Given<OfSoup>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Compare the signs of adapters.
+#[derive(Debug, Args)]
+pub(super) struct Signs {
+    /// Folders of adapters, or names on the hub.
+    #[arg(required = true, num_args = 2..)]
+    adapters: Vec<String>,
+    /// Also write the table of pairs: .csv, .tsv, .jsonl, .md or .tex.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    options: Given<OfSigns>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Set an adapter's least weights to zero.
+#[derive(Debug, Args)]
+pub(super) struct Prune {
+    /// The adapter's folder, or a name on the hub.
+    adapter: String,
+    /// The share of entries that goes, from 0 to 1.
+    #[arg(long, value_name = "SHARE")]
+    sparsity: f64,
+    #[command(flatten)]
+    saved: Saved,
+    #[command(flatten)]
+    options: Given<OfPruning>,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Soup {
+    pub(super) fn main(self) -> Result<(), Failure> {
+        let code = "
+            let members = adapters.map(load_adapter);
+            let mixed = soup(members, options);
+            mixed.save(out, saving);
+            print(mixed);";
+        let mut shell = Shell::new(self.common, Some(&self.saved.out))?;
+        shell.adapters(self.adapters);
+        shell.options(self.options.map);
+        shell.saving(self.saved);
+        shell.run(code)
+    }
+}
+
+impl Signs {
+    pub(super) fn main(self) -> Result<(), Failure> {
+        let code = "
+            let members = adapters.map(load_adapter);
+            let found = sign_diff(members, options);
+            print(found);
+            print(found.pairs);
+            if out != () { found.pairs.save(out); }";
+        let mut shell = Shell::new(self.common, self.out.as_deref())?;
+        shell.adapters(self.adapters);
+        shell.options(self.options.map);
+        let out = self.out.map(|path| path.display().to_string());
+        shell.set("out", out.map_or(Dynamic::UNIT, Dynamic::from));
+        shell.run(code)
+    }
+}
+
+impl Prune {
+    pub(super) fn main(self) -> Result<(), Failure> {
+        let code = "
+            let pruned = load_adapter(adapters[0]).prune(sparsity, options);
+            pruned.save(out, saving);
+            print(pruned);";
+        let mut shell = Shell::new(self.common, Some(&self.saved.out))?;
+        shell.adapters(vec![self.adapter]);
+        shell.set("sparsity", self.sparsity);
+        shell.options(self.options.map);
+        shell.saving(self.saved);
+        shell.run(code)
+    }
+}
+
+/// An interpreter for one command.
+struct Shell(Interpreter);
+
+/// Names of models, datasets and adapters among the options become what they name.
+const NAMED: &str = "
+    if \"model\" in options { options.model = model(options.model); }
+    if \"data\" in options {
+        options.data = if options.data.type_of() == \"array\" {
+            options.data.map(dataset)
+        } else {
+            dataset(options.data)
+        };
+    }
+    if \"base\" in options && !(options.base in [\"initial\", \"zero\"]) {
+        options.base = load_adapter(options.base);
+    }
+";
+
+impl Shell {
+    fn new(common: Common, out: Option<&Path>) -> Result<Self, Failure> {
+        let surroundings = Surroundings::plain(common.threads, out.map(Path::to_path_buf));
+        let session = surroundings
+            .session(Mode::Eval, PathBuf::from("."))
+            .map_err(Failure::Command)?;
+        Ok(Self(Interpreter::new(session)))
+    }
+
+    fn set(&mut self, name: &str, value: impl Into<Dynamic>) {
+        self.0.set(name, value.into());
+    }
+
+    /// The user named these: they may be read wherever they are.
+    fn adapters(&mut self, names: Vec<String>) {
+        self.0.session().allow_names(names.iter().cloned());
+        let names: Array = names.into_iter().map(Dynamic::from).collect();
+        self.set("adapters", names);
+    }
+
+    fn options(&mut self, options: Map) {
+        let texts = options
+            .values()
+            .filter_map(|v| v.clone().into_string().ok());
+        self.0.session().allow_names(texts);
+        self.set("options", options);
+    }
+
+    fn saving(&mut self, saved: Saved) {
+        let mut options = Map::new();
+        if let Some(format) = saved.format {
+            options.insert("format".into(), format.into());
+        }
+        self.set("saving", options);
+        self.set("out", saved.out.display().to_string());
+    }
+
+    fn run(mut self, code: &str) -> Result<(), Failure> {
+        match self.0.run("tureen", &format!("{NAMED}{code}")) {
+            Ok(_) => Ok(()),
+            // The code is ours: a place in it would tell the user nothing.
+            Err(mut diagnostic) => {
+                diagnostic.place = None;
+                Err(diagnostic.into())
+            }
+        }
+    }
+}

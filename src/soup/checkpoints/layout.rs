@@ -1,0 +1,188 @@
+//! Which tensors the result of a merge has, and what each is made of.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{Result, bail};
+
+use super::super::settings::Place;
+use super::checkpoint::{Checkpoint, layer_of};
+use super::config::Blend;
+
+/// The models of a merge by the name that its recipe gives them.
+pub type Models = BTreeMap<String, Checkpoint>;
+
+/// A tensor of the result.
+#[derive(Debug)]
+pub struct Output<'a> {
+    /// Its name.
+    pub name: String,
+    /// Its name as the first model has it, which filters look at.
+    pub own: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// 0 for the first layer, 1 for the last; 0 for what is in no layer, as mergekit has it.
+    pub depth: f64,
+    /// How it is mixed.
+    pub blend: &'a Blend,
+    /// Where each member's tensor is, in order.
+    pub members: Vec<(&'a Checkpoint, String)>,
+    /// Where the base's is.
+    pub base: Option<(&'a Checkpoint, String)>,
+}
+
+impl Output<'_> {
+    /// Its place, for settings.
+    pub fn place(&self) -> Place<'_> {
+        Place {
+            name: &self.own,
+            depth: self.depth,
+        }
+    }
+
+    /// The model whose tensor stands for those that are not mixed: the base, else the first.
+    pub fn leader(&self) -> &(&Checkpoint, String) {
+        self.base.as_ref().unwrap_or(&self.members[0])
+    }
+
+    /// The number of its entries.
+    pub fn entries(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+/// The tensors of the result. Errors that list what differs where models do not fit.
+pub fn outputs<'a>(blends: &'a [Blend], models: &'a Models) -> Result<Vec<Output<'a>>> {
+    let mut all = Vec::new();
+    let sliced = blends.iter().any(|b| b.layers.is_some());
+    let mut offset = 0;
+    for (i, blend) in blends.iter().enumerate() {
+        let (first, last) = (i == 0, i + 1 == blends.len());
+        let lead = &models[&blend.members[0].0];
+        let start = blend.members[0].1;
+        let counts = counts(lead);
+        if sliced && counts.len() > 1 {
+            bail!(
+                "{} has several stacks of layers ({}); slices are for one",
+                lead.name,
+                counts.keys().copied().collect::<Vec<_>>().join(", ")
+            );
+        }
+        check_layers(blend, models)?;
+        let wanted: BTreeSet<&String> = lead.names().collect();
+        let mut differs = Vec::new();
+        for own in wanted {
+            let (depth, layer) = match layer_of(own) {
+                Some((prefix, layer, _)) => {
+                    let count = blend.layers.unwrap_or(counts[prefix]);
+                    if layer < start || layer >= start + count {
+                        continue;
+                    }
+                    let last = (count - 1).max(1) as f64;
+                    ((layer - start) as f64 / last, Some(layer - start))
+                }
+                None if comes_before(own) => {
+                    if !first {
+                        continue;
+                    }
+                    (0.0, None)
+                }
+                None if !last => continue,
+                None => (0.0, None),
+            };
+            let at = |start: usize| renamed(own, layer.map(|l| l + start));
+            let place = |(name, start): &(String, usize)| (&models[name], at(*start));
+            let members: Vec<_> = blend.members.iter().map(place).collect();
+            let base = blend.base.as_ref().map(place);
+            let shape = lead.shape(own).unwrap_or_default().to_vec();
+            for (model, name) in members.iter().chain(&base) {
+                match model.shape(name) {
+                    None => differs.push(format!("{} has no {name}", model.name)),
+                    Some(other) if other != shape => differs.push(format!(
+                        "{name} is {shape:?} in {} and {other:?} in {}",
+                        lead.name, model.name
+                    )),
+                    Some(_) => {}
+                }
+            }
+            all.push(Output {
+                name: renamed(own, layer.map(|l| l + offset)),
+                own: own.clone(),
+                shape,
+                depth,
+                blend,
+                members,
+                base,
+            });
+        }
+        if !sliced {
+            let others = blend.members[1..].iter().chain(&blend.base);
+            for (other, _) in others {
+                let extra = models[other].names().filter(|n| lead.shape(n).is_none());
+                differs.extend(extra.map(|n| format!("{} has no {n}", lead.name)));
+            }
+        }
+        if !differs.is_empty() {
+            bail!("the models differ: {}", listed(&differs));
+        }
+        offset += blend.layers.unwrap_or(0);
+    }
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    if let Some(pair) = all.windows(2).find(|p| p[0].name == p[1].name) {
+        bail!("two tensors are called {}", pair[0].name);
+    }
+    Ok(all)
+}
+
+fn check_layers(blend: &Blend, models: &Models) -> Result<()> {
+    let Some(layers) = blend.layers else {
+        return Ok(());
+    };
+    for (name, start) in blend.members.iter().chain(&blend.base) {
+        let has = counts(&models[name]).values().copied().max().unwrap_or(0);
+        if start + layers > has {
+            bail!(
+                "{name} has {has} layers; layer_range asks for [{start}, {}]",
+                start + layers
+            );
+        }
+    }
+    Ok(())
+}
+
+/// How many layers each stack has, by what stands before the number.
+fn counts(model: &Checkpoint) -> BTreeMap<&str, usize> {
+    let mut counts = BTreeMap::new();
+    for (prefix, layer, _) in model.names().filter_map(|n| layer_of(n)) {
+        let count = counts.entry(prefix).or_insert(0);
+        *count = (layer + 1).max(*count);
+    }
+    counts
+}
+
+fn renamed(name: &str, layer: Option<usize>) -> String {
+    match (layer, layer_of(name)) {
+        (Some(layer), Some((prefix, _, suffix))) => format!("{prefix}{layer}{suffix}"),
+        _ => name.to_string(),
+    }
+}
+
+/// Whether a tensor outside the layers is used before them, as embeddings are.
+fn comes_before(name: &str) -> bool {
+    let parts = ["embed", "wte", "wpe"];
+    parts.iter().any(|part| name.contains(part))
+}
+
+/// The first few of what differs.
+fn listed(all: &[String]) -> String {
+    const SHOWN: usize = 4;
+    let shown = all
+        .iter()
+        .take(SHOWN)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join("; ");
+    match all.len() > SHOWN {
+        true => format!("{shown}; and {} more", all.len() - SHOWN),
+        false => shown,
+    }
+}
