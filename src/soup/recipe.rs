@@ -159,31 +159,30 @@ impl Soup {
 
     /// The mixture of the members' tensors of one name.
     fn entry(&self, name: &Name) -> Result<Tensor> {
-        let mut all = Vec::new();
+        let (mut members, mut indices) = (Vec::new(), Vec::<usize>::new());
+        let mut shape: Vec<usize> = Vec::new();
         for (i, member) in self.members.iter().enumerate() {
             // Factor by factor, a map that some members leave as it is is mixed of the others'.
-            if self.form.is_none() || member.shape(name)?.is_some() {
-                all.push((i, member.tensor(name)?));
+            if self.form.is_some() && member.shape(name)?.is_none() {
+                continue;
             }
+            let tensor = member.tensor(name)?;
+            match indices.first() {
+                None => shape = tensor.dims().to_vec(),
+                Some(first) if tensor.dims() != shape => bail!(
+                    "{name} is {shape:?} in {} and {:?} in {}",
+                    self.members[*first].name(),
+                    tensor.dims(),
+                    member.name()
+                ),
+                Some(_) => {}
+            }
+            members.push(with_values(&tensor, <[f32]>::to_vec)?);
+            indices.push(i);
         }
-        let Some((_, first)) = all.first() else {
+        if members.is_empty() {
             bail!("the mixture has no tensor {name}");
-        };
-        let shape = first.dims().to_vec();
-        if let Some((i, other)) = all.iter().find(|(_, t)| t.dims() != shape) {
-            let (own, theirs) = (self.members[all[0].0].name(), self.members[*i].name());
-            bail!(
-                "{name} is {shape:?} in {own} and {:?} in {theirs}",
-                other.dims()
-            );
         }
-        let values = |t: &Tensor| with_values(t, <[f32]>::to_vec);
-        let members = all
-            .iter()
-            .map(|(_, t)| values(t))
-            .collect::<Result<Vec<_>>>()?;
-        let indices: Vec<usize> = all.iter().map(|(i, _)| *i).collect();
-        drop(all);
         let measured = self.spec.on != On::Values || self.offset != 0.0;
         let base = match measured {
             true => self.base.tensor(&**self.members[0].kind(), name, &shape)?,

@@ -44,7 +44,8 @@ pub struct LineOptions {
 }
 
 impl Table {
-    /// One column along another: the mean of the rows at each place, a line for each group.
+    /// One column along another: the mean of the rows at each place, a line for each group. A
+    /// group with a single place is a level, drawn across the figure.
     pub fn line(&self, x: &str, y: &str, options: &LineOptions) -> Result<Figure> {
         draw::filled(self, "line")?;
         let mut keys: Vec<&str> = options.color.as_deref().into_iter().collect();
@@ -75,22 +76,28 @@ impl Table {
             .iter()
             .map(|cell| Value::number(cell).unwrap_or(0.0))
             .collect();
-        let lines: Vec<(String, Vec<[f64; 3]>)> = draw::groups(&means, options.color.as_deref())?
-            .into_iter()
-            .map(|(name, rows)| {
-                (
-                    name,
-                    rows.iter()
-                        .map(|r| [xs[*r], middle[*r], half[*r]])
-                        .collect(),
-                )
-            })
-            .collect();
+        let mut lines: Vec<(String, Vec<[f64; 3]>)> =
+            draw::groups(&means, options.color.as_deref())?
+                .into_iter()
+                .map(|(name, rows)| {
+                    (
+                        name,
+                        rows.iter()
+                            .map(|r| [xs[*r], middle[*r], half[*r]])
+                            .collect(),
+                    )
+                })
+                .collect();
         let card = format!(
             "lines of {y} by {x}: {} lines, {} points",
             lines.len(),
             means.len()
         );
+        let least = xs.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = xs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        for (_, points) in &mut lines {
+            levelled(points, least, most);
+        }
         let (x, y, options) = (x.to_string(), y.to_string(), options.clone());
         Ok(Figure::single(card, means, move || {
             let mut plots: Vec<Plot> = Vec::new();
@@ -127,5 +134,32 @@ impl Table {
         let mean = format!("{y}_mean");
         let once = self.group(&all)?.agg(&[(y, vec![Aggregate::Mean])])?;
         once.rename(&[(&mean, y)])
+    }
+}
+
+/// Draws a single point out to a level, as a baseline among curves is drawn.
+fn levelled(points: &mut Vec<[f64; 3]>, least: f64, most: f64) {
+    if let [[_, y, half]] = points[..]
+        && least < most
+    {
+        *points = vec![[least, y, half], [most, y, half]];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::levelled;
+
+    #[test]
+    fn a_single_point_among_curves_is_a_level() {
+        let mut one = vec![[1.0, 0.8, 0.1]];
+        levelled(&mut one, 0.1, 1.0);
+        assert_eq!(one, [[0.1, 0.8, 0.1], [1.0, 0.8, 0.1]]);
+        let mut alone = vec![[1.0, 0.8, 0.1]];
+        levelled(&mut alone, 1.0, 1.0);
+        assert_eq!(alone.len(), 1);
+        let mut curve = vec![[0.0, 0.0, 0.0], [1.0, 1.0, 0.0]];
+        levelled(&mut curve, 0.0, 2.0);
+        assert_eq!(curve[1][0], 1.0);
     }
 }

@@ -97,7 +97,8 @@ mod natives {
         Ok(table.line(x, y, &LineOptions::default())?)
     }
 
-    /// The same with options: a line for each `color`, the mean `over` repetitions, a `band`.
+    /// The same with options: a line for each `color`, the mean `over` repetitions, a `band`. A group
+    /// with a single place, such as a baseline, is drawn as a level across the figure.
     #[rhai_fn(name = "line", pure, return_raw)]
     pub fn line_with(table: &mut Table, x: &str, y: &str, options: Map) -> Fallible<Figure> {
         let options = Options::read(&LINE, &options)?;

@@ -460,3 +460,37 @@ fn all_subsets(items: &Array, from: i64, to: i64) -> Result<Array> {
     let sets = soup::subsets(items, size(from)..=size(to))?;
     Ok(sets.into_iter().map(Dynamic::from).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::script::Kind;
+
+    #[test]
+    fn every_setting_of_every_method_has_its_row() {
+        let row = |name: &str| SOUP.options.iter().find(|o| o.name == name);
+        for method in METHODS {
+            for number in method.numbers {
+                assert!(
+                    row(number.name).is_some(),
+                    "{}: {}",
+                    method.name,
+                    number.name
+                );
+            }
+            for (flag, _) in method.flags {
+                assert!(row(flag).is_some(), "{}: {flag}", method.name);
+            }
+            for choice in method.choices {
+                let Some(Kind::Choice(words)) = row(choice.name).map(|o| o.kind) else {
+                    panic!("{}: {}", method.name, choice.name);
+                };
+                assert!(
+                    choice.words.iter().all(|w| words.contains(w)),
+                    "{}",
+                    choice.name
+                );
+            }
+        }
+    }
+}
