@@ -2,7 +2,7 @@
 
 use super::real::Real;
 #[cfg(target_arch = "x86_64")]
-use super::tile::{self, Tile};
+use super::tile::{Kernel, Tile};
 use gemm::Parallelism;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -290,7 +290,7 @@ fn gemm<T: Real>(
 }
 
 /// The product in tiles, where the processor has the instructions; whether it has. With `pairs`,
-/// elements stand for two of bf16 each, and the caller has asked whether it has those.
+/// elements stand for two of bf16 each.
 #[cfg(target_arch = "x86_64")]
 pub fn multiply_tiled(
     a: Mat<'_, f32>,
@@ -300,7 +300,10 @@ pub fn multiply_tiled(
     accumulate: bool,
     pairs: bool,
 ) -> bool {
-    if !tile::available() {
+    let Some(kernel) = Kernel::best() else {
+        return false;
+    };
+    if pairs && !kernel.multiplies_pairs() {
         return false;
     }
     let transposed;
@@ -317,25 +320,33 @@ pub fn multiply_tiled(
     if inner == 0 {
         return false;
     }
-    let blocks = m.div_ceil(tile::ROWS);
-    for start in (0..n).step_by(tile::COLUMNS) {
-        for block in 0..blocks {
-            let top = block * tile::ROWS;
-            let bottom = (top + tile::ROWS).min(m);
+    for start in (0..n).step_by(kernel.columns()) {
+        let columns = (n - start).min(kernel.columns());
+        let padded;
+        let right = if !kernel.reads_whole_rows()
+            || (inner - 1) * b.row + start + kernel.columns() <= b.data.len()
+        {
+            (b.data[start..].as_ptr(), b.row)
+        } else {
+            padded = b.columns(start, columns).padded(kernel.columns());
+            (padded.as_ptr(), kernel.columns())
+        };
+        for top in (0..m).step_by(kernel.rows()) {
+            let bottom = (top + kernel.rows()).min(m);
             let tile = Tile {
                 inner,
                 left: (a.data[top * a.row..].as_ptr(), a.row, a.column),
-                right: (b.data[start..].as_ptr(), b.row),
+                right,
                 // SAFETY: `top` and `start` are inside the result.
                 out: (unsafe { out.data.add(top * out.row + start) }, out.row),
-                columns: (n - start).min(tile::COLUMNS),
+                columns,
                 scale,
                 accumulate,
                 pairs,
             };
             // SAFETY: the instructions are there, and the sizes are no larger than any view's
-            // own, whose elements are inside their slices.
-            unsafe { tile.run(bottom - top) };
+            // own, whose elements are inside their slices; so is what whole rows have beside them.
+            unsafe { tile.run(kernel, bottom - top) };
         }
     }
     true
@@ -346,6 +357,17 @@ impl<T: Real> Mat<'_, T> {
     pub fn copied(self) -> Vec<T> {
         let mut out = vec![T::zero(); self.rows * self.columns];
         self.copy_to(&mut out);
+        out
+    }
+
+    /// Its elements, row by row, each row filled up with zeros to `width`.
+    #[cfg(target_arch = "x86_64")]
+    fn padded(self, width: usize) -> Vec<T> {
+        let mut out = vec![T::zero(); self.rows * width];
+        for (i, out) in out.chunks_exact_mut(width).enumerate() {
+            self.narrow(i, 1)
+                .copy_to(&mut out[..self.columns.min(width)]);
+        }
         out
     }
 

@@ -136,7 +136,7 @@ impl<T: Real> Panels<T> {
         let columns = matrix.width();
         let matrix = Mat::new(&values, columns);
         let inner = matrix.rows();
-        let width = T::PANEL.filter(|_| T::tiled()).unwrap_or(columns).max(1);
+        let width = T::tile().map_or(columns, |(_, width)| width).max(1);
         let panels = columns.div_ceil(width);
         let line = 64 / size_of::<T>();
         let mut data = vec![T::zero(); panels * inner * width + line];
@@ -181,7 +181,7 @@ impl<T: Real> Panels<T> {
             _ => Mat::new(&values, inner.len()),
         };
         let rows = a.rows().min(out.rows());
-        let height = if T::tiled() { T::TILE_ROWS } else { rows };
+        let height = T::tile().map_or(rows, |(height, _)| height);
         let panels = columns.start / self.width..columns.end.div_ceil(self.width);
         let group = (GROUP / (inner.len() * self.width * size_of::<T>()).max(1)).max(1);
         for first in panels.clone().step_by(group) {

@@ -3,6 +3,8 @@
 use super::bf16::Precision;
 use super::matrix::{Mat, MatMut};
 use super::packed::Tiles;
+#[cfg(target_arch = "x86_64")]
+use super::tile::Kernel;
 use candle_core::WithDType;
 use std::ops::Range;
 
@@ -32,15 +34,10 @@ pub trait Real: WithDType + Default + sealed::Sealed {
     /// 2e-7 in `f32`.
     fn normal(self) -> (Self, Self);
 
-    /// Columns of a tile of [`Real::multiply_tiled`].
-    const PANEL: Option<usize> = None;
-
-    /// Most rows of such a tile.
-    const TILE_ROWS: usize = 1;
-
-    /// Whether [`Real::multiply_tiled`] does anything for this type on this processor.
-    fn tiled() -> bool {
-        false
+    /// Rows and columns of a tile of [`Real::multiply_tiled`]; none where that does nothing for
+    /// this type on this processor.
+    fn tile() -> Option<(usize, usize)> {
+        None
     }
 
     /// `out = scale * a b`, or added to it, by kernels of this crate on this thread; whether there
@@ -111,13 +108,8 @@ pub trait Real: WithDType + Default + sealed::Sealed {
 
 impl Real for f32 {
     #[cfg(target_arch = "x86_64")]
-    const PANEL: Option<usize> = Some(super::tile::COLUMNS);
-    #[cfg(target_arch = "x86_64")]
-    const TILE_ROWS: usize = super::tile::ROWS;
-
-    #[cfg(target_arch = "x86_64")]
-    fn tiled() -> bool {
-        super::tile::available()
+    fn tile() -> Option<(usize, usize)> {
+        Kernel::best().map(|kernel| (kernel.rows(), kernel.columns()))
     }
 
     #[cfg(target_arch = "x86_64")]
@@ -133,7 +125,8 @@ impl Real for f32 {
 
     #[cfg(target_arch = "x86_64")]
     fn tiles(matrix: Mat<'_, Self>, precision: Precision) -> Option<Tiles> {
-        (super::class() == super::class::AMX).then(|| Tiles::new(matrix, precision.parts()))
+        let used = super::class() == super::class::AMX;
+        used.then(|| Tiles::new(matrix, precision.parts()))?
     }
 
     #[cfg(target_arch = "x86_64")]
@@ -155,7 +148,7 @@ impl Real for f32 {
 
     #[cfg(target_arch = "x86_64")]
     fn has_pairs() -> bool {
-        super::tile::multiplies_pairs()
+        Kernel::best().is_some_and(Kernel::multiplies_pairs)
     }
 
     fn pairs(x: Mat<'_, Self>) -> Vec<Self> {

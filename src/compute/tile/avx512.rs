@@ -1,11 +1,6 @@
-//! Matrix products on one thread with AVX-512: the inner kernel.
-//!
-//! Why not `gemm` here: it packs both operands on every call, which costs a seventh of the time
-//! at the sizes of a few short texts; its blocking follows the caches it finds, so its bits may
-//! differ between machines of one kind; and nothing can be done to a result while it is in cache.
-//! Each element is one chain of fused multiply-adds along the inner dimension, so its bits depend
-//! neither on where in the result it stands nor on the sizes of the operands.
+//! The kernel of AVX-512, and of its products of pairs of bf16.
 
+use super::Tile;
 use std::arch::asm;
 use std::arch::x86_64::{
     __m512, _mm512_add_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_mul_ps,
@@ -31,42 +26,21 @@ pub fn multiplies_pairs() -> bool {
     available() && is_x86_feature_detected!("avx512bf16")
 }
 
-/// One product of a tile of the result.
-#[derive(Clone, Copy)]
-pub struct Tile {
-    /// Length of the inner dimension.
-    pub inner: usize,
-    /// First element of the left operand, its step along a column and along a row.
-    pub left: (*const f32, usize, usize),
-    /// First element of the right operand, whose rows are contiguous, and the step between them.
-    pub right: (*const f32, usize),
-    /// First element of the result, whose rows are contiguous, and the step between them.
-    pub out: (*mut f32, usize),
-    /// Columns of the result, at most [`COLUMNS`].
-    pub columns: usize,
-    /// Factor on the product.
-    pub scale: f32,
-    /// Whether the product is added to what the result holds.
-    pub accumulate: bool,
-    /// Whether an element of either operand stands for two of bf16, the first in its lower bits,
-    /// whose products are summed in f32.
-    pub pairs: bool,
-}
-
 impl Tile {
     /// Computes `rows` rows, at most [`ROWS`].
     ///
     /// # Safety
     ///
-    /// [`available`] must have said yes, for pairs [`multiplies_pairs`], and all elements that the sizes name must lie inside
-    /// their allocations, those of the result without another reader or writer.
+    /// [`available`] must have said yes, for pairs [`multiplies_pairs`], and all elements that
+    /// the sizes name must lie inside their allocations, those of the result without another
+    /// reader or writer.
     #[target_feature(enable = "avx512f")]
-    pub unsafe fn run(self, rows: usize) {
+    pub(super) unsafe fn run_avx512(self, rows: usize) {
         macro_rules! by_rows {
             ($($n:literal)*) => {
                 match rows {
                     // SAFETY: passed on.
-                    $($n => unsafe { self.rows::<$n>() },)*
+                    $($n => unsafe { self.rows_avx512::<$n>() },)*
                     _ => debug_assert!(rows == 0, "a tile of {rows} rows"),
                 }
             };
@@ -78,16 +52,16 @@ impl Tile {
     ///
     /// # Safety
     ///
-    /// As [`Self::run`].
+    /// As [`Self::run_avx512`].
     #[target_feature(enable = "avx512f")]
-    unsafe fn rows<const R: usize>(self) {
+    unsafe fn rows_avx512<const R: usize>(self) {
         let full = u32::MAX >> (COLUMNS - self.columns.clamp(1, COLUMNS));
         let masks = [full as u16, (full >> 16) as u16];
         let sums = if self.inner == 0 {
             [[_mm512_setzero_ps(); 2]; ROWS]
         } else {
             // SAFETY: passed on.
-            unsafe { self.sums::<R>(masks) }
+            unsafe { self.sums_avx512::<R>(masks) }
         };
         let scale = _mm512_set1_ps(self.scale);
         for (r, sum) in sums.iter().enumerate().take(R) {
@@ -111,9 +85,9 @@ impl Tile {
     ///
     /// # Safety
     ///
-    /// As [`Self::run`].
+    /// As [`Self::run_avx512`].
     #[target_feature(enable = "avx512f")]
-    unsafe fn sums<const R: usize>(self, masks: [u16; 2]) -> [[__m512; 2]; ROWS] {
+    unsafe fn sums_avx512<const R: usize>(self, masks: [u16; 2]) -> [[__m512; 2]; ROWS] {
         let mut s = [[_mm512_setzero_ps(); 2]; ROWS];
         let size = size_of::<f32>();
         let (left, row, step) = self.left;
