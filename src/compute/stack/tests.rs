@@ -313,6 +313,22 @@ fn empty_batches_and_misfits() -> Result<()> {
     let out = stack.forward(none, Parts::default(), Tokens::Summary)?;
     assert_eq!(out.dims(), [0, 1, WIDTH]);
 
+    let (a, b) = (
+        Var::zeros((2, WIDTH), DType::F32, &Device::Cpu)?,
+        Var::zeros((WIDTH, 2), DType::F32, &Device::Cpu)?,
+    );
+    for (rows, seq) in [(0, 5), (2, 0)] {
+        let mut none = texts(false);
+        (none.ids, none.types) = (Vec::new(), Vec::new());
+        none.mask = Mask::all(rows, seq);
+        let mut parts = Parts::default();
+        parts.low_rank(0, LinearSite::Query, a.as_tensor(), b.as_tensor(), 1.0)?;
+        let grads = stack.forward(none, parts, Tokens::Summary)?.sum_all()?;
+        let grads = grads.backward()?;
+        let grad = grads.get(&a).expect("a gradient");
+        assert!(check::numbers(grad).iter().all(|&x| x == 0.0));
+    }
+
     let mut unknown = texts(false);
     unknown.ids[3] = 20;
     let parts = Parts::default();
