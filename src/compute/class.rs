@@ -1,5 +1,8 @@
 //! Which family of kernels makes the numbers.
 
+use super::bf16::Precision;
+use super::real::Real;
+
 /// The class of processors with AVX-512 and AMX.
 pub const AMX: &str = "x86-64-amx";
 
@@ -30,4 +33,35 @@ pub fn class() -> &'static str {
     }
     #[cfg(not(target_arch = "x86_64"))]
     std::env::consts::ARCH
+}
+
+/// The class of results of products in this precision: [`class`], but that processors with
+/// AVX512-BF16 multiply in bf16 by instructions of their own, whose bits differ from those of
+/// operands rounded to bf16 and multiplied as f32.
+pub fn class_in(precision: Precision) -> &'static str {
+    name(class(), precision, f32::has_pairs())
+}
+
+fn name(class: &'static str, precision: Precision, pairs: bool) -> &'static str {
+    if class != AMX && precision == Precision::Bf16 && pairs {
+        "x86-64-v4-bf16"
+    } else {
+        class
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_instructions_for_bf16_are_a_class_of_their_own() {
+        let (f32, bf16) = (Precision::F32, Precision::Bf16);
+        assert_eq!(name("x86-64-v4", bf16, true), "x86-64-v4-bf16");
+        assert_eq!(name("x86-64-v4", bf16, false), "x86-64-v4");
+        assert_eq!(name("x86-64-v4", f32, true), "x86-64-v4");
+        // Matrix registers take the products before these instructions do.
+        assert_eq!(name(AMX, bf16, true), AMX);
+        assert_eq!(class_in(f32), class());
+    }
 }

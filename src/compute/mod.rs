@@ -34,7 +34,7 @@ mod tile;
 pub use activation::Activation;
 pub use attention::Attention;
 pub use bf16::Precision;
-pub use class::class;
+pub use class::{class, class_in};
 pub use dropout::{Dropout, dropout};
 pub use frozen_linear::FrozenLinear;
 pub use layer_norm::{add_layer_norm, layer_norm};

@@ -102,7 +102,7 @@ pub fn score_id(
             "split": split.name(),
             "max_length": max_length,
             "precision": model.precision(),
-            "class": crate::compute::class(),
+            "class": model.class(),
         }),
     )
 }

@@ -155,13 +155,22 @@ impl Model {
         }
     }
 
+    /// The family of kernels that makes its numbers: results are equal to the bit within one, so
+    /// ids of what is computed with it name it.
+    pub fn class(&self) -> &'static str {
+        crate::compute::class_in(self.0.encoder.precision())
+    }
+
     /// The same model, whose frozen maps multiply operands rounded to bf16 and sum in f32: faster
     /// where the processor has instructions for it, at differences of some 1e-2 in the states.
     /// Weights stay f32, and so does everything else. An error where there is no such kernel: on
     /// other devices than the CPU and for other weights than f32.
     pub fn in_bf16(&self) -> Result<Self> {
         let Some(encoder) = self.0.encoder.in_bf16()? else {
-            crate::bail!("{}: bf16 is for f32 weights on the CPU", self.0.name);
+            crate::bail!(
+                "{}: there is no kernel for bf16; expected an encoder like BERT in f32 on the CPU",
+                self.0.name
+            );
         };
         Ok(Self(Arc::new(Inner {
             name: self.0.name.clone(),

@@ -125,7 +125,7 @@ pub fn train(
             "base": model.id(),
             "data": data.id(),
             "options": described,
-            "class": crate::compute::class(),
+            "class": model.class(),
         }),
     );
     if let Some(store) = context.store()
