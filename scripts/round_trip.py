@@ -208,6 +208,42 @@ def add_model(cases, kind, folder):
         cases.add(f"models/{kind}/{way}", saved, "", inputs, logits, [], None)
 
 
+# The heads that models of transformers have, in the terms of adapters, so that PEFT can hold them.
+HEADS = {
+    "electra": dict(activation_function="gelu"),
+    "distilbert": dict(activation_function="relu"),
+    "gpt2": dict(layers=1, activation_function=None, bias=False),
+}
+
+
+def add_own_heads(cases, kind, folder):
+    """Adapters in classifiers of transformers, whose heads adapters saves without a configuration."""
+    import adapters
+    from adapters import AutoAdapterModel
+
+    torch.manual_seed(0)
+    whole = AutoModelForSequenceClassification.from_config(config_of(kind, num_labels=3))
+    base = folder / kind / "own-head"
+    whole.save_pretrained(base)
+    inputs = batch(kind)
+    torch.manual_seed(1)
+    model = AutoModelForSequenceClassification.from_pretrained(base)
+    adapters.init(model)
+    model.add_adapter("a", config="seq_bn")
+    model.set_active_adapters("a")
+    scatter(p for n, p in model.named_parameters() if ".a." in n)
+    logits = logits_of(model, inputs)
+    saved = folder / kind / "adapterhub-own-head"
+    model.save_adapter(str(saved), "a")
+
+    def check(written, form, base=base):
+        fresh = AutoAdapterModel.from_pretrained(base)
+        fresh.set_active_adapters(fresh.load_adapter(str(written), use_safetensors=True))
+        return logits_of(fresh, inputs)
+
+    cases.add(f"adapters/{kind}/own-head", base, saved, inputs, logits, ["adapterhub"], check)
+
+
 def add_adapterhub(cases, kind, folder):
     from adapters import AutoAdapterModel
     import peft
@@ -221,7 +257,8 @@ def add_adapterhub(cases, kind, folder):
         torch.manual_seed(1)
         model = AutoAdapterModel.from_pretrained(base)
         model.add_adapter("a", config=config)
-        model.add_classification_head("a", num_labels=3)
+        head = HEADS.get(kind, {}) if "lora" in name else {}
+        model.add_classification_head("a", num_labels=3, **head)
         model.set_active_adapters("a")
         scatter(p for n, p in model.named_parameters() if ".a." in n)
         logits = logits_of(model, inputs)
@@ -286,6 +323,7 @@ def main():
         for kind in BASES:
             add_model(cases, kind, folder)
             add_adapterhub(cases, kind, folder)
+            add_own_heads(cases, kind, folder)
             add_peft(cases, kind, folder)
         add_peft(cases, "gpt2", folder, causal=True)
         sys.exit(1 if cases.run() else 0)

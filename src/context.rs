@@ -29,6 +29,18 @@ impl Progress for Silent {
     fn notice(&self, _: &str) {}
 }
 
+/// Passes on notices alone.
+struct Notices(Arc<dyn Progress>);
+
+impl Progress for Notices {
+    fn start(&self, _: &str, _: u64, _: &str) {}
+    fn update(&self, _: u64, _: &str) {}
+    fn finish(&self) {}
+    fn notice(&self, line: &str) {
+        self.0.notice(line);
+    }
+}
+
 /// Handed to every long operation. Cheap to copy.
 #[derive(Clone)]
 pub struct Context {
@@ -72,6 +84,13 @@ impl Context {
     #[must_use]
     pub fn without_store(mut self) -> Self {
         self.store = None;
+        self
+    }
+
+    /// The same context without bars; notices still come.
+    #[must_use]
+    pub fn without_bars(mut self) -> Self {
+        self.progress = Arc::new(Notices(self.progress));
         self
     }
 

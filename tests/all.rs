@@ -8,6 +8,7 @@ mod domains;
 mod errors;
 mod gradients;
 mod hostile;
+mod merges;
 mod merging;
 mod oracle;
 mod published;

@@ -37,6 +37,7 @@ impl Bench {
         );
         write("long.jsonl", [long.as_bytes(), two].concat().as_slice());
         write("nomodel/readme.txt", b"no model here");
+        write("an/own/adapter/adapter_config.json", b"{}");
         write(
             "cut/config.json",
             tureen::model::bundled::mini().config.as_bytes(),
@@ -106,6 +107,18 @@ fn bad_input_is_told_in_one_line() {
         (
             "model(\"minni\")",
             "s.rhai:1:1: error: no model \"minni\"; did you mean \"mini\"?",
+        ),
+        (
+            "load_adapter(\"an/own/adaptre\")",
+            "s.rhai:1:1: error: no adapter \"an/own/adaptre\": no such folder; did you mean \"an/own/adapter\"?",
+        ),
+        (
+            "model(\"an/own/adapter\")",
+            "s.rhai:1:1: error: ./an/own/adapter/config.json: no such file; the folder holds an adapter: read it with load_adapter",
+        ),
+        (
+            "load_adapter(\"cut\")",
+            "s.rhai:1:1: error: ./cut/adapter_config.json: no such file; the folder holds a base model: read it with model",
         ),
         (
             "soup([])",

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use fancy_regex::Regex;
 use serde::{Deserialize, Serialize};
 
+use super::tensors::Name;
 use crate::model::{Config, LinearSite};
 use crate::{Error, Result, bail};
 
@@ -192,9 +193,13 @@ impl Modules {
         }
     }
 
-    /// The maps that either of the two changes; an error where they cannot be joined on files
-    /// alone.
-    pub fn union(&self, other: &Self) -> Result<Self> {
+    /// The maps that either of the two changes, `stems` by canonical name; an error where they
+    /// cannot be joined on files alone.
+    pub fn union<'a>(
+        &self,
+        other: &Self,
+        stems: impl IntoIterator<Item = &'a Name>,
+    ) -> Result<Self> {
         if self == other {
             return Ok(self.clone());
         }
@@ -212,7 +217,17 @@ impl Modules {
                 }
                 Ok(joined)
             }
-            (Self::Names(a), Self::Names(b)) => Ok(Self::Names(a.union(b)?)),
+            // However either chooses them, they are these.
+            (Self::Names(own), Self::Names(_)) => {
+                let full = |stem: &Name| format!("{}{stem}", own.prefix);
+                Ok(Self::Names(Names {
+                    target_modules: Targets::List(stems.into_iter().map(full).collect()),
+                    exclude_modules: None,
+                    layers_to_transform: None,
+                    layers_pattern: None,
+                    ..own.clone()
+                }))
+            }
             _ => Err(
                 Error::new("one chooses its maps as AdapterHub does, the other as PEFT does")
                     .hint("convert one of them first: tureen convert"),
@@ -249,28 +264,6 @@ impl Names {
                     .is_ok_and(|r| r.is_match(&full).unwrap_or(false))
         };
         patterns.iter().find(|(key, _)| fits(key)).map(|(_, v)| *v)
-    }
-
-    fn union(&self, other: &Self) -> Result<Self> {
-        let (Targets::List(a), Targets::List(b)) = (&self.target_modules, &other.target_modules)
-        else {
-            bail!("their target modules are chosen by different patterns");
-        };
-        let mut list = [&a[..], &b[..]].concat();
-        list.sort();
-        list.dedup();
-        let mut joined = self.clone();
-        joined.target_modules = Targets::List(list);
-        joined.layers_to_transform = match (&self.layers_to_transform, &other.layers_to_transform) {
-            (Some(a), Some(b)) => {
-                let mut all = [&a[..], &b[..]].concat();
-                all.sort_unstable();
-                all.dedup();
-                Some(all)
-            }
-            _ => None,
-        };
-        Ok(joined)
     }
 }
 

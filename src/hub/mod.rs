@@ -81,7 +81,13 @@ impl Hub {
                 "{repo}: the hub answers with the commit {}",
                 info.sha
             ))),
-            Ok(info) => download::fetch(&client, repo, cached, &info, choose, context),
+            Ok(info) => {
+                let context = match self.settings.quiet {
+                    true => context.clone().without_bars(),
+                    false => context.clone(),
+                };
+                download::fetch(&client, repo, cached, &info, choose, &context)
+            }
             Err(client::Failure::Unreachable(error)) => match cached.snapshot(choose) {
                 Some(folder) => {
                     context.notice(format!("{error}; {repo} is taken from the cache"));

@@ -13,11 +13,14 @@ pub struct Settings {
     pub token: Option<String>,
     /// Whether the network is not to be used.
     pub offline: bool,
+    /// Whether downloads show no bars.
+    pub quiet: bool,
 }
 
 impl Settings {
     /// Reads `HF_ENDPOINT`, `HF_HOME`, `XDG_CACHE_HOME`, `HF_HUB_CACHE`, `HF_TOKEN`,
-    /// `HF_TOKEN_PATH`, `HF_HUB_OFFLINE` and `TRANSFORMERS_OFFLINE` as huggingface_hub does.
+    /// `HF_TOKEN_PATH`, `HF_HUB_OFFLINE`, `TRANSFORMERS_OFFLINE` and
+    /// `HF_HUB_DISABLE_PROGRESS_BARS` as huggingface_hub does.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
         let home = || {
@@ -54,6 +57,7 @@ impl Settings {
                 .map(|t| t.trim().to_string())
                 .filter(|t| !t.is_empty()),
             offline: on("HF_HUB_OFFLINE") || on("TRANSFORMERS_OFFLINE"),
+            quiet: on("HF_HUB_DISABLE_PROGRESS_BARS"),
         }
     }
 }
@@ -88,6 +92,7 @@ mod variables {
             assert!(read(&[("TRANSFORMERS_OFFLINE", on)]).offline, "{on}");
         }
         assert!(!read(&[("HF_HUB_OFFLINE", "0")]).offline);
+        assert!(read(&[("HF_HUB_DISABLE_PROGRESS_BARS", "1")]).quiet && !plain.quiet);
         let token = [("HF_TOKEN", " t "), ("HF_ENDPOINT", "http://h/")];
         assert_eq!(read(&token).token.as_deref(), Some("t"));
         assert_eq!(read(&token).endpoint, "http://h");

@@ -158,6 +158,7 @@ fn hub(endpoint: &str, cache: &Path) -> Hub {
         cache: cache.into(),
         token: None,
         offline: false,
+        quiet: false,
     })
 }
 
@@ -326,4 +327,31 @@ fn what_python_has_downloaded_is_found() {
         .fetch(&repo("a/b"), &config, &Context::silent())
         .unwrap();
     assert_eq!(folder, file.parent().unwrap());
+}
+
+/// Counts the bars that begin.
+#[derive(Default)]
+struct Bars(std::sync::atomic::AtomicUsize);
+
+impl crate::context::Progress for Bars {
+    fn start(&self, _: &str, _: u64, _: &str) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+    fn update(&self, _: u64, _: &str) {}
+    fn finish(&self) {}
+    fn notice(&self, _: &str) {}
+}
+
+#[test]
+fn bars_are_shown_unless_they_are_turned_off() {
+    for (quiet, expected) in [(false, true), (true, false)] {
+        let (world, cache) = (world(false), tempfile::tempdir().unwrap());
+        let mut own = hub(&world.hub, cache.path());
+        own.settings.quiet = quiet;
+        let bars = Arc::new(Bars::default());
+        let context = Context::new(Arc::default(), bars.clone());
+        own.fetch(&repo("a/b"), &config, &context).unwrap();
+        let shown = bars.0.load(std::sync::atomic::Ordering::Relaxed) > 0;
+        assert_eq!(shown, expected);
+    }
 }

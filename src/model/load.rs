@@ -106,6 +106,13 @@ impl Model {
         let (own, pooling) = Pooling::of_folder(folder)?;
         let folder = &own;
         let path = folder.join("config.json");
+        if !path.is_file() {
+            let error = Error::at_path(&path, "no such file");
+            return Err(match folder.join("adapter_config.json").is_file() {
+                true => error.hint("the folder holds an adapter: read it with load_adapter"),
+                false => error.hint("expected the folder of a base model"),
+            });
+        }
         let text = std::fs::read_to_string(&path).map_err(|e| Error::at_path(&path, e))?;
         let config = Config::parse(&text, &path)?;
         let (origin, tensors) = read_folder(folder, WEIGHTS)?;

@@ -1,5 +1,6 @@
 //! Texts as token ids.
 
+mod byte_pair;
 mod word_piece;
 
 use std::path::Path;
@@ -88,21 +89,25 @@ impl Tokenizer {
         }
     }
 
-    /// Reads a model's folder: `tokenizer.json`, or the `vocab.txt` of a WordPiece model alone,
-    /// with `tokenizer_config.json` and `config.json` where they are.
+    /// Reads a model's folder: `tokenizer.json`, or the `vocab.txt` of a WordPiece model alone, or
+    /// `vocab.json` and `merges.txt` of a byte-level one, with `tokenizer_config.json` and
+    /// `config.json` where they are.
     pub fn from_folder(folder: &Path) -> Result<Self> {
         let settings = read_json(&folder.join("tokenizer_config.json"))?.unwrap_or_default();
         let json = folder.join("tokenizer.json");
         let vocabulary = folder.join("vocab.txt");
+        let (pairs, merges) = (folder.join("vocab.json"), folder.join("merges.txt"));
         let mut tokenizer = if json.is_file() {
             let bytes = std::fs::read(&json).map_err(|e| Error::at_path(&json, e))?;
             Self::from_bytes(&bytes).map_err(|e| e.within(json.display()))?
         } else if vocabulary.is_file() {
             Self::new(word_piece::from_vocabulary(&vocabulary, &settings)?)
+        } else if pairs.is_file() && merges.is_file() {
+            Self::new(byte_pair::from_files(&pairs, &merges, &settings)?)
         } else {
             return Err(Error::at_path(
                 folder,
-                "no tokenizer, expected tokenizer.json or vocab.txt",
+                "no tokenizer, expected tokenizer.json, vocab.txt, or vocab.json with merges.txt",
             ));
         };
         let config = read_json(&folder.join("config.json"))?.unwrap_or_default();
@@ -383,7 +388,9 @@ mod tests {
                 .unwrap_err()
                 .to_string()
         };
-        assert!(message().ends_with("no tokenizer, expected tokenizer.json or vocab.txt"));
+        assert!(
+            message().contains("no tokenizer, expected tokenizer.json, vocab.txt, or vocab.json")
+        );
         std::fs::write(folder.path().join("vocab.txt"), "a\nb\n").unwrap();
         assert!(message().ends_with("the vocabulary has no [SEP], as BERT's have"));
         std::fs::write(folder.path().join("tokenizer.json"), "{").unwrap();

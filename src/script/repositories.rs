@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::hub::{Choose, Hub, Kind, Repo};
-use crate::{Error, Result};
+use crate::{Error, Result, nearest};
 
 use super::Session;
 
@@ -23,7 +23,7 @@ impl Session {
                 Ok(found) if found.exists() => return path,
                 // What looks like a path is none of the hub's names.
                 _ if Repo::parse(kind, name).is_err() => {
-                    return path.and_then(|_| Err(missing()));
+                    return path.and_then(|_| Err(self.or_near(name, missing())));
                 }
                 _ => {}
             }
@@ -33,7 +33,31 @@ impl Session {
             .fetch(&repo, choose, self.context())
             .map_err(|error| match name.starts_with("hub:") {
                 true => error,
-                false => error.within(format!("{name:?} is no folder here, and from the hub")),
+                false => {
+                    let what = format!("{name:?} is no folder here, and from the hub");
+                    self.or_near(name, error.within(what))
+                }
             })
+    }
+    /// The error with the advice to take a folder that is called nearly so, where there is one.
+    fn or_near(&self, name: &str, error: Error) -> Error {
+        match self.near_folder(name) {
+            Some(near) => error.hint(format!("did you mean {near:?}?")),
+            None => error,
+        }
+    }
+
+    /// The folder that is called nearly so, as a path written in the same way.
+    fn near_folder(&self, name: &str) -> Option<String> {
+        let path = self.read_path(name).ok()?;
+        let own = path.file_name()?.to_str()?;
+        let entries = std::fs::read_dir(path.parent()?).ok()?.flatten();
+        let folders = entries.filter(|entry| entry.path().is_dir());
+        let mut names: Vec<String> = folders
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
+        names.sort();
+        let near = nearest(own, names.iter().map(String::as_str))?;
+        Some(format!("{}{near}", name.strip_suffix(own)?))
     }
 }

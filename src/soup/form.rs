@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::adapter::kind::Mixing;
-use crate::adapter::{Adapter, Kind, Lora, Name, Shapes};
+use crate::adapter::{Adapter, Kind, Lora, Modules, Name, Shapes};
 use crate::{Result, bail};
 
 /// A form for mixing LoRA's A and B.
@@ -105,22 +105,24 @@ impl LoraMixing {
             bail!("ranks {} and {} cannot be mixed factor by factor", first.r, other.r; hint: "lora: \"delta\" takes any ranks");
         }
         let rescaled = matches!(self, Self::Factors | Self::NegateB);
-        let same = |l: &&Lora| {
-            let patterns =
-                |stem: &str| l.modules.alpha(stem).is_some() || l.modules.rank(stem).is_some();
-            l.scale("") == first.scale("") && !patterns("")
+        let patterns = |l: &Lora| match &l.modules {
+            Modules::Names(n) => Some((n.rank_pattern.clone(), n.alpha_pattern.clone())),
+            Modules::Sites { .. } => None,
         };
+        let own = patterns(first);
+        let same = |l: &&Lora| l.scale("") == first.scale("") && patterns(l) == own;
         if rescaled && let Some(other) = loras.iter().find(|l| !same(l)) {
             bail!(
                 "scales {} and {} cannot be mixed factor by factor", first.scale(""), other.scale("");
                 hint: "lora: \"delta\" takes any scales"
             );
         }
+        only_factors(members)?;
         let mut modules = first.modules.clone();
         for (lora, member) in loras.iter().zip(members).skip(1) {
             let of =
                 |e: crate::Error| e.within(format!("{} and {}", members[0].name(), member.name()));
-            modules = modules.union(&lora.modules).map_err(of)?;
+            modules = modules.union(&lora.modules, &stems(members)?).map_err(of)?;
         }
         Ok(Arc::new(Lora {
             r,
@@ -170,6 +172,21 @@ impl LoraMixing {
         }
         Ok(shapes)
     }
+}
+
+/// An error where a member has trained more than its factors, which only they could hold.
+fn only_factors(members: &[Adapter]) -> Result<()> {
+    let is_factor = |n: &Name| n.as_str().ends_with(".lora_A") || n.as_str().ends_with(".lora_B");
+    for member in members {
+        if let Some(other) = member.shapes()?.keys().find(|name| !is_factor(name)) {
+            bail!(
+                "{} holds {other} beside its low-rank factors, which has no place in their mixture",
+                member.name();
+                hint: "mix adapters without modules_to_save and biases"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// The largest ranks of all members, added up.

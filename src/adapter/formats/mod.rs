@@ -155,6 +155,9 @@ fn no_config(folder: &Path) -> Error {
         .collect();
     names.sort();
     match names.is_empty() {
+        true if folder.join("config.json").is_file() => {
+            error.hint("the folder holds a base model: read it with model")
+        }
         true => error.hint("expected an adapter's folder in AdapterHub's or PEFT's layout"),
         false => error.hint(format!(
             "the folder has several adapters, name one of them: {}",

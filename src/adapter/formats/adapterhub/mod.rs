@@ -7,7 +7,7 @@ mod names;
 
 use std::path::Path;
 
-use candle_core::DType;
+use candle_core::{DType, Tensor};
 use serde_json::{Map, Value, json};
 
 use crate::adapter::head::{Form, Head, Labels};
@@ -20,6 +20,7 @@ use crate::study::Id;
 use crate::tensorfile::{self, Planned};
 use crate::{Error, Result, bail};
 
+use super::peft::classifier_of_tensors;
 use super::place::{Content, Files, folder_name, pretty};
 use super::{convert, read_json};
 
@@ -105,6 +106,9 @@ fn load_head(folder: &Path, adapter: &str) -> Result<Option<Head>> {
     }
     let json = read_json(&path)?;
     let config = &json["config"];
+    if config.is_null() {
+        return own_head(folder, &path, &json, adapter).map(Some);
+    }
     let form = Form::read(config).map_err(|e| e.within(path.display()))?;
     let name = json.get("name").and_then(Value::as_str).unwrap_or(adapter);
     let labels = match &form {
@@ -132,6 +136,29 @@ fn load_head(folder: &Path, adapter: &str) -> Result<Option<Head>> {
     };
     head.validate().map_err(|e| e.within(file.display()))?;
     Ok(Some(head))
+}
+
+/// The head of a transformers model, which `adapters` saves without a configuration.
+fn own_head(folder: &Path, path: &Path, json: &Value, adapter: &str) -> Result<Head> {
+    let text = |key: &str| json[key].as_str().unwrap_or_default();
+    let (file, tensors) = tensorfile::read_folder(folder, HEAD_WEIGHTS)?;
+    let f32 = |(name, t): (String, Tensor)| Ok((name, t.to_dtype(DType::F32)?));
+    let tensors = tensors.into_iter().map(f32).collect::<Result<_>>()?;
+    let labels = read_labels(json, path)?;
+    let found = classifier_of_tensors(text("model_type"), &tensors, Some(labels.names()))
+        .map_err(|e| e.within(file.display()))?;
+    let Some(head) = found else {
+        bail!(
+            "{}: the head of a {} is not supported", path.display(), text("model_class");
+            hint: "remove the file to load the adapter without its head"
+        );
+    };
+    let name = adapter.to_string();
+    Ok(Head {
+        name,
+        labels,
+        ..head
+    })
 }
 
 fn read_labels(config: &Value, path: &Path) -> Result<Labels> {
@@ -169,10 +196,13 @@ pub fn files<'a>(
 ) -> Result<(Value, Files<'a>)> {
     let base = adapter.base();
     let Some(architecture) = Architecture::find(&base.model_type) else {
+        let kind = match base.model_type.is_empty() {
+            true => format!("the model {}", base.name),
+            false => format!("a {} model", base.model_type),
+        };
         bail!(
-            "{} is for a {:?} model, whose names in AdapterHub are not known here",
-            adapter.name(),
-            base.model_type;
+            "{} is for {kind}, whose names in AdapterHub are not known here",
+            adapter.name();
             hint: "save it with format: \"peft\""
         );
     };

@@ -1,14 +1,15 @@
 //! PEFT's `adapter_config.json`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use crate::adapter::modules::{Modules, Names, Targets};
-use crate::adapter::{Ia3, Kind, Lora};
+use crate::adapter::{Ia3, Lora};
 use crate::tensorfile::Planned;
 use crate::{Error, Result, bail};
+
+use super::found::{Found, FoundKind};
 
 /// Keys that are for training, storage or people, and change no number.
 const IDLE: &[&str] = &[
@@ -29,43 +30,6 @@ const IDLE: &[&str] = &[
     "tureen_base_id",
     "tureen_id",
 ];
-
-/// What a configuration says.
-pub struct Found {
-    /// The kind.
-    pub kind: FoundKind,
-    /// The kind of task its model is for.
-    pub task: Option<String>,
-}
-
-/// A kind whose modules' prefix is not known yet.
-pub enum FoundKind {
-    /// LoRA with its variants.
-    Lora(Lora),
-    /// IA3.
-    Ia3(Ia3),
-}
-
-impl FoundKind {
-    /// Says what stands before the modules' canonical names.
-    pub fn set_prefix(&mut self, prefix: &str) {
-        let modules = match self {
-            Self::Lora(lora) => &mut lora.modules,
-            Self::Ia3(ia3) => &mut ia3.modules,
-        };
-        if let Modules::Names(names) = modules {
-            names.prefix = prefix.into();
-        }
-    }
-
-    /// The kind.
-    pub fn into_kind(self) -> Arc<dyn Kind> {
-        match self {
-            Self::Lora(lora) => Arc::new(lora),
-            Self::Ia3(ia3) => Arc::new(ia3),
-        }
-    }
-}
 
 /// Reads a configuration. A key that is on and not known here is an error with its name.
 pub fn read(json: &Value) -> Result<Found> {
@@ -140,6 +104,7 @@ fn read_ia3(json: &Value) -> Result<Ia3> {
 fn common(key: &str, value: &Value, names: &mut Names) -> Result<()> {
     let wrong = || Error::new(format!("{key} = {value} is not supported"));
     match key {
+        "target_modules" if value.is_null() => {}
         "target_modules" => names.target_modules = read_as(value).ok_or_else(wrong)?,
         "exclude_modules" => {
             names.exclude_modules = read_as::<Option<Targets>>(value).ok_or_else(wrong)?;
@@ -151,7 +116,11 @@ fn common(key: &str, value: &Value, names: &mut Names) -> Result<()> {
             names.layers_to_transform = match value {
                 Value::Null => None,
                 Value::Number(n) => Some(vec![n.as_u64().ok_or_else(wrong)? as usize]),
-                list => Some(read_as(list).ok_or_else(wrong)?),
+                // An empty list limits nothing.
+                list => {
+                    let list: Vec<usize> = read_as(list).ok_or_else(wrong)?;
+                    (!list.is_empty()).then_some(list)
+                }
             }
         }
         "layers_pattern" => {

@@ -1,5 +1,9 @@
 //! The heads of transformers' task models, as PEFT saves them beside an adapter.
 
+use std::collections::BTreeMap;
+
+use candle_core::Tensor;
+
 use crate::adapter::head::{Form, Head, Labels, Layers};
 use crate::adapter::source::FileTensors;
 use crate::adapter::tensors::{Name, Tensors};
@@ -145,16 +149,26 @@ impl Classifier {
 /// The classifier that a task model carries, in AdapterHub's terms; none where it has none, or one
 /// that is not known.
 pub fn of_model(model: &Model) -> Result<Option<Head>> {
-    let found = model.classifier();
+    let (config, name) = (model.config(), model.name().to_string());
+    let head = of_tensors(&config.model_type, model.classifier(), config.labels())?;
+    Ok(head.map(|head| Head { name, ..head }))
+}
+
+/// The classifier of a task model of this type whose head has these tensors, by full name; its
+/// labels by number, where no names are given. None where it is not known.
+pub fn of_tensors(
+    model_type: &str,
+    found: &BTreeMap<String, Tensor>,
+    names: Option<Vec<String>>,
+) -> Result<Option<Head>> {
     let has = |module: &str| found.contains_key(&format!("{module}.weight"));
-    let Some(known) = Classifier::of(&model.config().model_type, has) else {
+    let Some(known) = Classifier::of(model_type, has) else {
         return Ok(None);
     };
-    let tensors = found.iter();
-    let tensors = tensors.filter_map(|(full, t)| Some((known.own_name(full)?, t.clone())));
-    let head = known.head(tensors.collect(), model.config().labels())?;
-    let name = model.name().to_string();
-    Ok(Some(Head { name, ..head }))
+    let own = |(full, t): (&String, &Tensor)| Some((known.own_name(full)?, t.clone()));
+    known
+        .head(found.iter().filter_map(own).collect(), names)
+        .map(Some)
 }
 
 /// Takes the head's tensors out of `tensors`. A causal language model has its base's own table of
@@ -192,9 +206,6 @@ pub fn write(
     architecture: Option<&Architecture>,
     planned: &mut Vec<Planned<'_>>,
 ) -> Result<(Option<&'static str>, Vec<&'static str>)> {
-    let Some(architecture) = architecture else {
-        bail!("what heads models of this adapter's base have is not known here");
-    };
     if let Form::NextToken(own) = &head.form {
         if own.layers > 1 || own.bias {
             bail!(
@@ -204,7 +215,9 @@ pub fn write(
         }
         return Ok((Some("CAUSAL_LM"), Vec::new()));
     }
-    let model_type = architecture.model_type;
+    // Models that are not known here classify by a map of their last token.
+    let model_type = architecture.map_or("", |a| a.model_type);
+    let class = architecture.map_or("a model of another kind", |a| a.classifier_class);
     let mine = || {
         CLASSIFIERS
             .iter()
@@ -217,8 +230,7 @@ pub fn write(
             None => "one map without a bias".into(),
         });
         return Err(Error::new(format!(
-            "the head cannot be saved for PEFT: {} has {}",
-            architecture.classifier_class,
+            "the head cannot be saved for PEFT: {class} has {}",
             wanted.collect::<Vec<_>>().join(", or ")
         ))
         .hint("save it as AdapterHub's, or without a head"));

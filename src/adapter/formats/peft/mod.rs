@@ -4,6 +4,7 @@
 //! the tensors where there is one.
 
 mod config;
+mod found;
 mod heads;
 mod names;
 
@@ -25,7 +26,7 @@ use crate::{Result, bail, tensorfile};
 use super::convert;
 use super::place::{Content, Files, folder_name};
 
-pub use heads::of_model as classifier_of;
+pub use heads::{of_model as classifier_of, of_tensors as classifier_of_tensors};
 
 /// The weights' files, the first that is there.
 const WEIGHTS: &[&str] = &["adapter_model.safetensors", "adapter_model.bin"];
@@ -55,17 +56,13 @@ pub fn load(folder: &Path, json: &Value) -> Result<Adapter> {
     let home = names::home(tensors.names(), &base);
     let head = heads::read(&mut tensors, &home, found.task.as_deref()).map_err(of_folder)?;
     // Whatever else was trained belongs to the adapter under the name the base has for it.
-    let prefix = home.prefix.clone();
-    tensors.rename(|name| {
-        let bare = name.as_str().strip_prefix(prefix.as_str());
-        Name::new(bare.unwrap_or(name.as_str()))
-    });
+    tensors.rename(|name| Name::new(names::within(name.as_str(), &home.prefix)));
     if tensors.names().next().is_none() {
         bail!("{}: holds no adapter", file.display());
     }
-    let source = Source::of(tensors)?;
     let mut kind = found.kind;
-    kind.set_prefix(&home.prefix);
+    kind.complete(&home.prefix, tensors.shapes());
+    let source = Source::of(tensors)?;
     let name = folder_name(folder);
     let head = head.map(|head| Head {
         name: name.clone(),
@@ -133,10 +130,15 @@ pub fn files<'a>(adapter: &'a Adapter, head: Option<&Head>) -> Result<(Value, Fi
     if let (Some(architecture), Some(_)) = (architecture, head) {
         prefix = architecture.prefix.to_string();
     }
+    let mut saved = names::others(&plan, &prefix, json["bias"] == "all");
     let mut planned = names::full(plan, &prefix);
-    let (task, saved) = match head {
-        None => (None, Vec::new()),
-        Some(head) => heads::write(head, architecture, &mut planned)?,
+    let task = match head {
+        None => None,
+        Some(head) => {
+            let (task, own) = heads::write(head, architecture, &mut planned)?;
+            saved.extend(own.into_iter().map(str::to_string));
+            task
+        }
     };
     json["base_model_name_or_path"] = json!(base.name);
     json["task_type"] = json!(task);

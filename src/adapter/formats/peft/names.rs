@@ -58,6 +58,23 @@ pub fn own(full: &str) -> Result<Option<String>> {
     Ok(Some(bare))
 }
 
+/// The name of a tensor within the base; one of what stands beside the base in a task model, such
+/// as `lm_head`, begins with a dot.
+pub fn within(name: &str, prefix: &str) -> String {
+    match name.strip_prefix(prefix) {
+        Some(bare) => bare.to_string(),
+        None => format!(".{name}"),
+    }
+}
+
+/// The name in a task model whose base has this prefix.
+fn whole(name: &str, prefix: &str) -> String {
+    match name.strip_prefix('.') {
+        Some(beside) => beside.to_string(),
+        None => format!("{prefix}{name}"),
+    }
+}
+
 /// Where the tensors of these names belong. Of architectures whose tensors are named alike it is
 /// the one that the base's own name contains, else the first.
 pub fn home<'a>(names: impl Iterator<Item = &'a Name>, base: &str) -> Home {
@@ -103,24 +120,42 @@ fn is_adapter(name: &Name) -> bool {
     PARTS.iter().any(|(_, own)| name.as_str().ends_with(own))
 }
 
+/// The modules that are trained as a whole beside the adapter's own tensors, `biases` not counted:
+/// PEFT passes over their tensors unless its configuration names them.
+pub fn others(plan: &[Planned<'_>], prefix: &str, biases: bool) -> Vec<String> {
+    let maps = maps(plan);
+    let module = |planned: &Planned<'_>| {
+        let (module, part) = planned.name.rsplit_once('.')?;
+        let own = PARTS.iter().any(|(_, part)| planned.name.ends_with(part));
+        let bias = part == "bias" && (biases || maps.contains(module));
+        (!own && !bias).then(|| whole(module, prefix))
+    };
+    let modules: BTreeSet<String> = plan.iter().filter_map(module).collect();
+    modules.into_iter().collect()
+}
+
+/// The maps that have factors.
+fn maps(plan: &[Planned<'_>]) -> BTreeSet<String> {
+    plan.iter()
+        .filter_map(|p| p.name.strip_suffix(".lora_A").map(str::to_string))
+        .collect()
+}
+
 /// The tensors under the names PEFT gives them.
 pub fn full<'a>(plan: Vec<Planned<'a>>, prefix: &str) -> Vec<Planned<'a>> {
-    let maps: BTreeSet<String> = plan
-        .iter()
-        .filter_map(|p| p.name.strip_suffix(".lora_A").map(str::to_string))
-        .collect();
+    let maps = maps(&plan);
     let name = |text: &str| {
         if let Some(stem) = text.strip_suffix(".bias")
             && maps.contains(stem)
         {
-            return format!("{ROOT}{prefix}{stem}{BIAS}");
+            return format!("{ROOT}{}{BIAS}", whole(stem, prefix));
         }
         for (theirs, ours) in PARTS {
             if let Some(stem) = text.strip_suffix(ours) {
-                return format!("{ROOT}{prefix}{stem}{theirs}");
+                return format!("{ROOT}{}{theirs}", whole(stem, prefix));
             }
         }
-        format!("{ROOT}{prefix}{text}")
+        format!("{ROOT}{}", whole(text, prefix))
     };
     plan.into_iter()
         .map(|planned| Planned {
@@ -162,6 +197,24 @@ mod tests {
         assert!(own("bert.x").is_err());
         let copy = "base_model.model.classifier.original_module.bias";
         assert_eq!(own(copy).unwrap(), None);
+    }
+
+    #[test]
+    fn modules_trained_as_a_whole_are_named() {
+        let tensor = Tensor::new(&[1f32], &Device::Cpu).unwrap();
+        let names = [
+            "q.lora_A",
+            "q.lora_B",
+            "q.bias",
+            "k.bias",
+            "embed.weight",
+            ".lm_head.weight",
+        ];
+        let plan = || names.map(|n| Planned::ready(n.into(), tensor.clone()));
+        assert_eq!(others(&plan(), "model.", true), ["lm_head", "model.embed"]);
+        assert_eq!(others(&plan(), "", false), ["embed", "k", "lm_head"]);
+        assert_eq!(within("model.embed.weight", "model."), "embed.weight");
+        assert_eq!(within("lm_head.weight", "model."), ".lm_head.weight");
     }
 
     #[test]
