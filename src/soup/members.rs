@@ -1,81 +1,121 @@
 //! Which adapters can be mixed.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::adapter::kind::Mixing;
 use crate::adapter::{Adapter, Base};
 use crate::{Result, bail};
 
-/// An error that says what differs unless all adapters belong to one base and are of one kind
+/// An error that lists what differs unless all adapters belong to one base and are of one kind
 /// with the same settings.
 pub fn compatible(members: &[Adapter]) -> Result<()> {
     let Some(first) = members.first() else {
         return Err(crate::Error::new("a soup of no adapters").hint("give at least one"));
     };
     for other in &members[1..] {
-        let (a, b) = (first.base(), other.base());
-        if let Some(what) = base_difference(a, b) {
+        let differences = differences(first, other);
+        if !differences.is_empty() {
             bail!(
-                "{} and {} cannot be mixed: their bases differ in {what}",
-                first.name(),
-                other.name()
-            );
-        }
-        let (x, y) = (first.kind(), other.kind());
-        if x.name() != y.name() {
-            bail!(
-                "{} and {} cannot be mixed: one is {}, the other {}",
+                "{} and {} cannot be mixed: they differ in {}",
                 first.name(),
                 other.name(),
-                x.name(),
-                y.name()
-            );
-        }
-        if let Some(field) = settings_difference(&x.config(), &y.config()) {
-            bail!(
-                "{} and {} cannot be mixed: they differ in {field}",
-                first.name(),
-                other.name()
+                differences.join(", ")
             );
         }
     }
     Ok(())
 }
 
-fn base_difference(a: &Base, b: &Base) -> Option<String> {
-    if a.model_type != b.model_type {
-        return Some(format!("type ({} and {})", a.model_type, b.model_type));
+fn differences(a: &Adapter, b: &Adapter) -> Vec<String> {
+    let mut all = base_differences(a.base(), b.base());
+    let (x, y) = (a.kind(), b.kind());
+    match x.name() == y.name() {
+        // A sum of low-rank changes may have any ranks, scales and targets.
+        true => all.extend(settings_differences(
+            &x.config(),
+            &y.config(),
+            x.mixing() == Mixing::Factors && y.mixing() == Mixing::Factors,
+        )),
+        false => all.push(format!("kind ({} and {})", x.name(), y.name())),
     }
-    if a.hidden_size != b.hidden_size {
-        return Some(format!("width ({} and {})", a.hidden_size, b.hidden_size));
-    }
-    match (&a.id, &b.id) {
-        (Some(x), Some(y)) if x != y => Some(format!("weights ({} and {})", a.name, b.name)),
-        _ => None,
-    }
+    all
 }
 
-/// The first setting that changes the maths and differs. A LoRA's rank, alpha and targets may
-/// differ: its changes add up all the same.
-fn settings_difference(a: &serde_json::Value, b: &serde_json::Value) -> Option<String> {
-    let free = [
-        "r",
-        "alpha",
-        "attn_matrices",
-        "selfattn_lora",
-        "intermediate_lora",
-        "output_lora",
-    ];
-    let idle = [
-        "init_weights",
-        "init_weights_seed",
-        "dropout",
-        "dtype",
-        "reduction_factor",
-    ];
-    let (a, b) = (a.as_object()?, b.as_object()?);
-    a.iter()
-        .filter(|(key, _)| !free.contains(&key.as_str()) && !idle.contains(&key.as_str()))
-        .find(|(key, value)| b.get(*key) != Some(*value))
-        .map(|(key, value)| {
-            let other = b.get(key).map_or("absent".to_string(), ToString::to_string);
-            format!("{key} ({value} and {other})")
-        })
+fn base_differences(a: &Base, b: &Base) -> Vec<String> {
+    let mut all = Vec::new();
+    if a.model_type != b.model_type {
+        all.push(format!(
+            "the base's type ({} and {})",
+            a.model_type, b.model_type
+        ));
+    }
+    if a.hidden_size != b.hidden_size {
+        all.push(format!(
+            "the base's width ({} and {})",
+            a.hidden_size, b.hidden_size
+        ));
+    }
+    if let (Some(x), Some(y)) = (&a.id, &b.id)
+        && x != y
+    {
+        all.push(format!("the base's weights ({} and {})", a.name, b.name));
+    }
+    all
+}
+
+/// What a LoRA may have of its own where changes add up: rank, scale and maps.
+const OF_LORAS: &[&str] = &[
+    "r",
+    "alpha",
+    "use_rslora",
+    "attn_matrices",
+    "selfattn_lora",
+    "intermediate_lora",
+    "output_lora",
+    "leave_out",
+    "peft",
+];
+
+/// What changes nothing, or shows in the tensors' shapes.
+const IDLE: &[&str] = &[
+    "init_weights",
+    "init_weights_seed",
+    "dropout",
+    "dtype",
+    "reduction_factor",
+];
+
+/// The settings that change the maths and differ.
+fn settings_differences(a: &Value, b: &Value, low_rank: bool) -> Vec<String> {
+    let (a, b) = (fields(a), fields(b));
+    let counts = |key: &&String| {
+        let top = key.split('.').next().unwrap_or_default();
+        !(IDLE.contains(&top) || low_rank && OF_LORAS.contains(&top))
+    };
+    let keys: BTreeSet<&String> = a.keys().chain(b.keys()).filter(counts).collect();
+    let text = |value: Option<&Value>| value.map_or("absent".to_string(), Value::to_string);
+    keys.into_iter()
+        .filter(|key| a.get(*key) != b.get(*key))
+        .map(|key| format!("{key} ({} and {})", text(a.get(key)), text(b.get(key))))
+        .collect()
+}
+
+/// The fields of an object by their paths.
+fn fields(value: &Value) -> BTreeMap<String, Value> {
+    let mut all = BTreeMap::new();
+    for (key, value) in value.as_object().into_iter().flatten() {
+        match value.is_object() {
+            true => all.extend(
+                fields(value)
+                    .into_iter()
+                    .map(|(inner, v)| (format!("{key}.{inner}"), v)),
+            ),
+            false => {
+                all.insert(key.clone(), value.clone());
+            }
+        }
+    }
+    all
 }
