@@ -173,6 +173,10 @@ fn wrong_calls_are_told_in_one_line() {
             "s.rhai:3:3: error: sparsity is the share of weights set to zero, from 0 to 1, got 90; 0.9 means 90 %",
         ),
         (
+            "table([#{ x: 1 }]).rows()",
+            "s.rhai:3:20: error: rows is a property of a Table; write .rows without ()",
+        ),
+        (
             "soup([a, a], #{ weights: [0, 0] })",
             "s.rhai:3:1: error: all weights of the soup are zero; 1/3 is 0 in integers: write 1.0/3",
         ),
@@ -182,7 +186,7 @@ fn wrong_calls_are_told_in_one_line() {
         ),
         (
             "soup([a, train(base, two, #{ adapter: \"lora\", epochs: 1 })])",
-            "s.rhai:3:1: error: two and two cannot be mixed: one is pfeiffer, the other lora",
+            "s.rhai:3:1: error: two and two cannot be mixed: they differ in kind (pfeiffer and lora)",
         ),
         (
             "evaluate(base, a, dataset(\"films\"))",

@@ -25,7 +25,7 @@ fn random(name: &str, shape: &[usize], scale: f64) -> Tensor {
 }
 
 /// A small random BERT in a folder of its own, in f64.
-fn model(folder: &std::path::Path) -> Model {
+pub fn model(folder: &std::path::Path) -> Model {
     let mut shapes: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     let mut put = |name: String, shape: &[usize]| shapes.insert(name, shape.to_vec());
     for (name, rows) in [("word", 30), ("position", 16), ("token_type", 2)] {

@@ -140,6 +140,76 @@ print([m.recipe.rule, m.recipe.version]);
 }
 
 #[test]
+fn operators_keep_what_was_done_to_a_soup() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = lines(
+        folder.path(),
+        &format!(
+            r#"{TRAINED}
+let d = 0.5 * soup(bottlenecks, #{{ heads: "drop" }});
+print(d.heads.len);
+let s = soup(bottlenecks);
+let h = 0.5 * s.with_head(s.heads[1]);
+print([h.heads.len, h.members.len]);
+print((0.5 * s).members.len);
+let x = soup([bottlenecks[0], bottlenecks[1]], #{{ weights: [0.5, 0.25] }});
+print((2.0 * x - bottlenecks[1]).recipe.weights);
+"#
+        ),
+    );
+    assert_eq!(out, ["0", "[1, 1]", "3", "[1.0, 0.5, -1.0]"]);
+}
+
+#[test]
+fn what_has_no_effect_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = lines(
+        folder.path(),
+        &format!(
+            r#"{TRAINED}
+let refused = [
+    || soup(bottlenecks, #{{ method: "ties", normalize: false }}),
+    || soup(bottlenecks, #{{ method: "dare_ties", normalize: true, rule: "peft" }}),
+    || greedy_soup(base, loras, sets[0], #{{ soup: #{{ method: "fisher" }} }}),
+    || soup(bottlenecks, #{{ data: sets[0] }}),
+    || soup(bottlenecks, #{{ model: base }}),
+];
+for f in refused {{
+    try {{ f.call(); print("taken"); }} catch (e) {{ print(e); }}
+}}
+let l = learned_soup(base, loras, sets[0], #{{ bound: 0.125, evaluations: 1 }});
+print(l.recipe.weights);
+// IA3 begins as ones, whatever the seed.
+let scales = [1, 2].map(|seed| base.train(sets[0], #{{ adapter: "ia3", epochs: 1, init_seed: seed }}));
+print(soup(scales, #{{ method: "task_arithmetic" }}).recipe.base.initial);
+"#
+        ),
+    );
+    for line in &out[..2] {
+        assert!(
+            line.contains("option normalize") && line.contains("only rule: \"mergekit\""),
+            "{line}"
+        );
+    }
+    assert!(
+        out[2].contains("fisher runs the model for every soup"),
+        "{}",
+        out[2]
+    );
+    assert!(
+        out[3].contains("option data: the method linear has no such setting"),
+        "{}",
+        out[3]
+    );
+    assert!(
+        out[4].contains("only fisher, regmean and mixtures of DoRAs"),
+        "{}",
+        out[4]
+    );
+    assert_eq!(out[5..], ["[0.125, 0.125, 0.125]", "0"]);
+}
+
+#[test]
 fn a_soup_explains_itself() {
     let folder = tempfile::tempdir().unwrap();
     let out = lines(
@@ -179,6 +249,17 @@ soup(bottlenecks, #{{ method: "ties", density: 0.2, heads: "drop", base: "zero" 
     let (ok, out, err) = tureen(at, &mix.split(' ').collect::<Vec<_>>());
     assert!(ok, "{err}");
     assert!(out.starts_with("Adapter films+spam+news"), "{out}");
+    assert!(
+        out.ends_with("\nties: 1.0 films, 1.0 spam, 1.0 news\n"),
+        "{out}"
+    );
+    let one = "soup films --weights 0.5 --out half";
+    let (ok, out, err) = tureen(at, &one.split(' ').collect::<Vec<_>>());
+    assert!(ok && out.ends_with("\nlinear: 0.5 films\n"), "{out}{err}");
+    let measured =
+        "soup films spam --method fisher --model mini --data films,spam --rows 2 --out f";
+    let (ok, _, err) = tureen(at, &measured.split(' ').collect::<Vec<_>>());
+    assert!(ok, "{err}");
     let bytes = |name: &str| std::fs::read(at.join(name).join("adapter.safetensors")).unwrap();
     // Tensors are named after the folder, so only the numbers are compared.
     let (a, b) = (bytes("script"), bytes("line"));
@@ -228,6 +309,7 @@ fn checkpoint(folder: &Path, shift: f32, vocabulary: &str) {
         );
     }
     all.insert("model.embed_tokens.weight".into(), tensor(12, 5.0));
+    all.insert("lm_head.weight".into(), tensor(12, 6.0));
     let buffer = Tensor::new(&[1i64, 2, 3], &Device::Cpu).unwrap();
     all.insert("model.position_ids".into(), buffer);
     candle_core::safetensors::save(&all, folder.join("model.safetensors")).unwrap();
@@ -271,11 +353,10 @@ fn whole_models_are_mixed_by_recipes_of_mergekit() {
     let layer = |i: usize| format!("model.layers.{i}.up.weight");
     assert_eq!(values(&out[&layer(0)]), values(&a[&layer(0)]));
     assert_eq!(values(&out[&layer(1)]), values(&b[&layer(1)]));
-    // What is in no layer has depth 0, and whole numbers are copied.
-    assert_eq!(
-        values(&out["model.embed_tokens.weight"]),
-        values(&a["model.embed_tokens.weight"])
-    );
+    // What comes before the layers has depth 0, what comes after them 1; whole numbers are copied.
+    for (name, of) in [("model.embed_tokens.weight", &a), ("lm_head.weight", &b)] {
+        assert_eq!(values(&out[name]), values(&of[name]), "{name}");
+    }
     assert_eq!(
         out["model.position_ids"].to_vec1::<i64>().unwrap(),
         [1, 2, 3]
@@ -317,8 +398,33 @@ fn models_that_do_not_fit_are_told_apart() {
         error.contains("tokenizers of a (2 tokens) and b (2 tokens) differ, first at \"y\""),
         "{error}"
     );
+    // Said before anything is computed.
+    for (source, expected) in [
+        ("union", "union is not supported"),
+        ("c", "none of the models"),
+    ] {
+        let recipe = recipe(&format!("tokenizer_source: {source}\n"));
+        let error = merged(at, &recipe, usize::MAX).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+        assert!(!at.join("out").exists());
+    }
     merged(at, &recipe("tokenizer_source: base\n"), usize::MAX).unwrap();
     std::fs::remove_dir_all(at.join("out")).unwrap();
+    let config = std::fs::read_to_string(at.join("b/config.json")).unwrap();
+    let other = config
+        .replace("llama", "qwen2")
+        .replace("\"hidden_size\": 4", "\"hidden_size\": 5");
+    std::fs::write(at.join("b/config.json"), other).unwrap();
+    let error = merged(at, &recipe("tokenizer_source: base\n"), usize::MAX)
+        .unwrap_err()
+        .to_string();
+    for part in [
+        "model_type is \"llama\" in a and \"qwen2\" in b",
+        "hidden_size is 4 in a and 5 in b",
+    ] {
+        assert!(error.contains(part), "{error}");
+    }
+    std::fs::write(at.join("b/config.json"), config).unwrap();
     let other = std::collections::HashMap::from([(
         "model.layers.0.up.weight".to_string(),
         Tensor::new(&[[1f32, f32::NAN]], &Device::Cpu).unwrap(),

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tureen::Context;
 use tureen::adapter::{Adapter, Base, Kind, Name, Parts, Tensors, deltas, kind};
-use tureen::soup::{Asked, LoraMixing, METHODS, Options, Setting, Spec, combine, soup};
+use tureen::model::{Inputs, Noise};
+use tureen::soup::{Asked, LoraMixing, METHODS, On, Options, Setting, Spec, combine, dense, soup};
 use tureen::study::Id;
 
 /// Numbers between -2 and 2, some of them zero, from a seed.
@@ -102,6 +103,52 @@ fn random(kind: &str, seed: u64, (input, output, r): (usize, usize, usize), alph
         }
     }
     adapter(&format!("{kind}{seed}"), config(kind, r, alpha), tensors)
+}
+
+/// The adapter with its change times a factor: LoRA's B, else every tensor.
+fn times(adapter: &Adapter, factor: f32) -> Adapter {
+    let lora = adapter.kind().name() == "lora";
+    let own = adapter.tensors().unwrap();
+    let scaled = own.iter().map(|(name, t)| {
+        let stays = lora && name.as_str().ends_with("lora_A");
+        let scaled = (t * f64::from(if stays { 1.0 } else { factor })).unwrap();
+        (name.clone(), scaled)
+    });
+    self::adapter(adapter.name(), adapter.kind().config(), scaled.collect())
+}
+
+/// The LoRA at some of its maps alone, and with zeros at the others.
+fn limited(adapter: &Adapter, maps: &[&str]) -> (Adapter, Adapter) {
+    let own = adapter.tensors().unwrap();
+    let stays = |name: &Name| {
+        let stem = name.as_str().rsplit_once('.').unwrap().0;
+        maps.iter().any(|m| stem.ends_with(m))
+    };
+    let mut config = adapter.kind().config();
+    let part = own
+        .iter()
+        .filter(|(n, _)| stays(n))
+        .map(|(n, t)| (n.clone(), t.clone()));
+    let zeroed = own.iter().map(|(n, t)| match stays(n) {
+        true => (n.clone(), t.clone()),
+        false => (n.clone(), t.zeros_like().unwrap()),
+    });
+    let zeroed = self::adapter("zeroed", config.clone(), zeroed.collect());
+    config["peft"]["target_modules"] = json!(maps);
+    (self::adapter("part", config, part.collect()), zeroed)
+}
+
+/// The tensors that a LoRA asks for in a model of two layers.
+fn chosen(adapter: &Adapter) -> Vec<Name> {
+    let config = json!({
+        "model_type": "bert", "hidden_size": 6, "num_hidden_layers": 2, "num_attention_heads": 1,
+        "intermediate_size": 8, "vocab_size": 9, "max_position_embeddings": 8, "hidden_act": "gelu",
+        "type_vocab_size": 2, "pad_token_id": 0, "layer_norm_eps": 1e-12, "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+    });
+    let config: tureen::model::Config = serde_json::from_value(config).unwrap();
+    let all = adapter.kind().parameters(&config).unwrap();
+    all.into_iter().map(|p| p.name).collect()
 }
 
 /// Options for a method, everything else default.
@@ -275,6 +322,52 @@ proptest! {
         }
     }
 
+    /// A mixture of small changes is the small mixture: nothing depends on what counts as nothing.
+    #[test]
+    fn scale(seed in 0u64..10_000, r in 1usize..4, density in 0.3f64..0.9, down in 0i32..24) {
+        for kind in KINDS {
+            let members: Vec<Adapter> = (0..2).map(|i| random(kind, seed + i, (5, 4, r), 3.0)).collect();
+            let factor = 0.5f32.powi(down);
+            let small: Vec<Adapter> = members.iter().map(|m| times(m, factor)).collect();
+            for spec in METHODS {
+                let mut options = options(spec.name);
+                if spec.on != On::Values {
+                    options.base = Some(Asked::Zero);
+                }
+                if !spec.random && spec.numbers.iter().any(|n| n.name == "density") {
+                    options = with(options, "density", density);
+                }
+                let (x, y) = (effect(&mix(&members, &options)), effect(&mix(&small, &options)));
+                let grown = y.into_iter().map(|(n, v)| (n, v.iter().map(|v| v / factor).collect())).collect();
+                prop_assert!(close(distance(&x, &grown), size(&x)), "{} {kind}: {x:?} {grown:?}", spec.name);
+            }
+        }
+    }
+
+    /// LoRAs may differ in scale and maps: a member that leaves a map as it is changes it by zero.
+    #[test]
+    fn maps(seed in 0u64..10_000, ranks in proptest::collection::vec(1usize..4, 3), density in 0.3f64..0.9) {
+        let whole = random("lora", seed, (5, 7, ranks[0]), 3.0);
+        let stabilised = random("rslora", seed + 1, (5, 7, ranks[1]), 2.0);
+        for at in [&["query"][..], &["layer.0.attention.self.value", "layer.1.attention.self.query"]] {
+            let few = random("lora", seed + 2, (5, 7, ranks[2]), 1.0);
+            let (part, zeroed) = limited(&few, at);
+            for spec in METHODS.iter().filter(|s| s.most > 2) {
+                let mut options = options(spec.name);
+                if !spec.random && spec.name != "ties" && spec.numbers.iter().any(|n| n.name == "density") {
+                    options = with(options, "density", density);
+                }
+                let [x, y] = [&part, &zeroed].map(|last| {
+                    mix(&[whole.clone(), stabilised.clone(), last.clone()], &options)
+                });
+                let (own, expected) = (effect(&x), effect(&y));
+                prop_assert!(close(distance(&own, &expected), size(&expected)), "{}", spec.name);
+            }
+            let pair = mix(&[part.clone(), limited(&few, &["layer.1.attention.self.value"]).0], &Options::default());
+            prop_assert_eq!(chosen(&pair), pair.shapes().unwrap().into_keys().collect::<Vec<_>>());
+        }
+    }
+
     /// A cut by singular values at full rank loses nothing, and at a lower one what the best
     /// approximation loses.
     #[test]
@@ -308,6 +401,150 @@ proptest! {
         let stay = (density * entries as f64).round_ties_even() as usize;
         prop_assert_eq!(found, stay.min(count(&whole)));
     }
+}
+
+/// Where no choice of PEFT's says which maps a mixture changes, they are named one by one.
+#[test]
+fn maps_that_no_choice_says_are_named() {
+    let at = |map: &str, layer: usize, seed| {
+        let whole = random("lora", seed, (6, 6, 2), 2.0);
+        let (part, _) = limited(&whole, &[&format!("layer.{layer}.attention.self.{map}")]);
+        let mut config = part.kind().config();
+        config["peft"]["target_modules"] = json!([map]);
+        config["peft"]["layers_to_transform"] = json!([layer]);
+        let tensors = (*part.tensors().unwrap()).clone();
+        adapter(map, config, tensors)
+    };
+    let (a, b, c) = (at("query", 0, 1), at("value", 1, 2), at("query", 1, 3));
+    for members in [
+        vec![a.clone(), b.clone()],
+        vec![a.clone(), c.clone()],
+        vec![a, b, c],
+    ] {
+        let mixed = mix(&members, &Options::default());
+        let own: Vec<Name> = mixed.shapes().unwrap().into_keys().collect();
+        assert_eq!(own.len(), 2 * members.len());
+        assert_eq!(chosen(&mixed), own);
+    }
+    let hub = |letter: &str, leave_out: &[usize]| {
+        let whole = random("lora", 1, (6, 6, 2), 2.0);
+        let config = json!({"architecture": "lora", "r": 2, "alpha": 2, "attn_matrices": [letter], "leave_out": leave_out});
+        let path = if letter == "q" { "query" } else { "value" };
+        let own = whole.tensors().unwrap();
+        let own = own.iter().filter(|(n, _)| {
+            n.as_str().contains(path) && !n.layer().is_some_and(|l| leave_out.contains(&l))
+        });
+        adapter(
+            letter,
+            config,
+            own.map(|(n, t)| (n.clone(), t.clone())).collect(),
+        )
+    };
+    for pair in [
+        [hub("q", &[0]), hub("q", &[])],
+        [hub("q", &[1]), hub("v", &[1])],
+    ] {
+        let mixed = mix(&pair, &Options::default());
+        assert_eq!(
+            chosen(&mixed),
+            mixed.shapes().unwrap().into_keys().collect::<Vec<_>>()
+        );
+    }
+    let error = soup(
+        &[hub("q", &[0]), hub("v", &[])],
+        &Options::default(),
+        &Context::silent(),
+    );
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.contains("different maps in different layers"),
+        "{error}"
+    );
+}
+
+/// With the model, a DoRA is mixed by what it does to the weights.
+#[test]
+fn doras_are_mixed_by_their_changes_to_a_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = crate::gradients::model(folder.path());
+    let dora = |seed: u64| {
+        let peft =
+            json!({"prefix": "bert.", "target_modules": ["query", "output.dense"], "bias": "none"});
+        let config =
+            json!({"architecture": "lora", "r": 2, "alpha": 3.0, "use_dora": true, "peft": peft});
+        let all = kind::from_config(&config)
+            .unwrap()
+            .parameters(model.config())
+            .unwrap();
+        let own = all
+            .into_iter()
+            .zip(seed * 1000..)
+            .map(|(p, seed)| (p.name, tensor(seed, &p.shape)));
+        let own = adapter("dora", config, own.collect());
+        let mut parts = own.parts().clone();
+        parts.base.hidden_size = 12;
+        own.with_parts(parts)
+    };
+    let ids = Tensor::new(&[[2u32, 7, 8, 9, 3]], &Device::Cpu).unwrap();
+    let inputs = Inputs::from_tensors(&ids, None, None, [30, 2, 16]).unwrap();
+    let hidden = |a: &Adapter| -> Vec<f64> {
+        let wide = |t: &Tensor| t.to_dtype(DType::F64).unwrap();
+        let tensors = a
+            .tensors()
+            .unwrap()
+            .iter()
+            .map(|(n, t)| (n.clone(), wide(t)))
+            .collect();
+        let sites = a.kind().sites(&tensors, model.config()).unwrap();
+        let out = model.forward(&inputs, &*sites, &Noise::default()).unwrap();
+        out.flatten_all().unwrap().to_vec1().unwrap()
+    };
+    let off = |a: &Adapter, b: &Adapter| {
+        let pairs = hidden(a).into_iter().zip(hidden(b));
+        pairs.map(|(x, y)| (x - y).abs()).fold(0.0, f64::max)
+    };
+    let (x, y) = (dora(1), dora(2));
+    let dense_of = |a: &Adapter| dense(a, &model).unwrap();
+    for dora in [&x, &y] {
+        assert!(
+            off(dora, &dense_of(dora)) < 1e-4,
+            "{}",
+            off(dora, &dense_of(dora))
+        );
+    }
+    assert!(off(&x, &y) > 0.1);
+    let half = mix(&[dense_of(&x), dense_of(&x)], &Options::default());
+    assert!(off(&x, &half) < 1e-4);
+    // Ranks add up to the full one at most.
+    assert_eq!(half.kind().config()["r"], 12);
+    let both = [dense_of(&x), dense_of(&y)];
+    let found = effect(&mix(&both, &weights(options("linear"), &[0.5, -0.25])));
+    let expected = sum_of(&both, &[0.5, -0.25]);
+    assert!(close(distance(&found, &expected), size(&expected)));
+    let config = json!({"architecture": "lora", "r": 2, "alpha": 3, "use_dora": true, "attn_matrices": ["q"], "output_lora": true});
+    let own = x.tensors().unwrap();
+    let own =
+        own.iter().map(
+            |(name, t)| match name.as_str().strip_suffix("lora_magnitude_vector") {
+                Some(stem) => (
+                    Name::new(format!("{stem}m.weight")),
+                    t.unsqueeze(1).unwrap(),
+                ),
+                None => (name.clone(), t.clone()),
+            },
+        );
+    let mut hub = x.parts().clone();
+    hub.kind = kind::from_config(&config).unwrap();
+    let hub = Adapter::new(hub, own.collect()).unwrap();
+    let error = dense(&hub, &model).unwrap_err().to_string();
+    assert!(error.contains("scales the map's bias too"), "{error}");
+    let lora = random("lora", 1, (4, 4, 2), 2.0);
+    assert!(
+        dense(&lora, &model)
+            .unwrap_err()
+            .to_string()
+            .contains("no DoRA")
+    );
 }
 
 /// Three vectors as adapters: IA3 has a kind for them.
@@ -406,6 +643,9 @@ fn the_formulas_of_mergekit_by_hand() {
     // Karcher of perpendicular vectors: half way between the directions, the mean length.
     let half = 1.5 * std::f32::consts::FRAC_1_SQRT_2;
     golden(&pair, options("karcher"), &[half, half]);
+    // Opposite directions have no mean.
+    let against = vectors(&[&[2.0, 0.0], &[-1.0, 0.0]]);
+    golden(&against, options("karcher"), &[0.0, 0.0]);
     // Model stock of changes at 60 degrees: cos .5, t = 2 * .5 / 1.5 = 2/3 of the mean.
     let s = 3f32.sqrt() / 2.0;
     let sixty = vectors(&[&[1.0, 0.0], &[0.5, s]]);
@@ -521,6 +761,21 @@ fn what_cannot_be_mixed_is_said() {
             .contains("is [4, 4] in lora1 and [4, 5] in lora4"),
         "{error}"
     );
+    // Tensor by tensor the scale of the change is everybody's.
+    let doras = [(2.0, 2), (4.0, 3)].map(|(alpha, r)| random("dora", 1, (4, 4, r), alpha));
+    let error = fails(&doras, &Options::default());
+    assert!(
+        error.contains("they differ in alpha (2 and 4), r (2 and 3)"),
+        "{error}"
+    );
+    let mut parts = bottlenecks[0].parts().clone();
+    parts.base.model_type = "roberta".into();
+    parts.base.hidden_size = 8;
+    parts.kind = kind::from_config(&json!({"mh_adapter": true, "output_adapter": true, "reduction_factor": 3, "non_linearity": "gelu"})).unwrap();
+    let other = bottlenecks[0].with_parts(parts);
+    let error = fails(&[bottlenecks[0].clone(), other], &Options::default());
+    let expected = "the base's type (bert and roberta), the base's width (6 and 8), kind (pfeiffer and bottleneck)";
+    assert!(error.contains(expected), "{error}");
     let dora = random("dora", 1, (4, 4, 2), 2.0);
     let delta = Options {
         lora: Some(LoraMixing::Delta),

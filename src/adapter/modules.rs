@@ -10,6 +10,8 @@ use super::tensors::Name;
 use crate::model::{Config, LinearSite};
 use crate::{Error, Result, bail};
 
+use super::tensors::Name;
+
 /// Which linear maps of a model an adapter changes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Modules {
@@ -193,41 +195,35 @@ impl Modules {
         }
     }
 
-    /// The maps that either of the two changes, `stems` by canonical name; an error where they
-    /// cannot be joined on files alone.
-    pub fn union<'a>(
-        &self,
-        other: &Self,
-        stems: impl IntoIterator<Item = &'a Name>,
-    ) -> Result<Self> {
-        if self == other {
-            return Ok(self.clone());
-        }
+    /// The maps that either of the two changes. Where no choice of either kind says them, they are
+    /// named one by one: `stems` gives their canonical names. An error where AdapterHub has no
+    /// words for them.
+    pub fn union(&self, other: &Self, stems: impl FnOnce() -> Result<Vec<Name>>) -> Result<Self> {
         match (self, other) {
+            _ if self == other => Ok(self.clone()),
             (
                 Self::Sites { sites, leave_out },
                 Self::Sites {
                     sites: more,
                     leave_out: less,
                 },
-            ) if leave_out == less => {
-                let mut joined = Self::of_sites([&sites[..], &more[..]].concat());
-                if let Self::Sites { leave_out: own, .. } = &mut joined {
-                    own.clone_from(leave_out);
+            ) => {
+                let both = |l: &&usize| less.contains(l);
+                let joined = Self::of_sites([&sites[..], &more[..]].concat());
+                match joined {
+                    Self::Sites { sites: all, .. } if leave_out == less || sites == more => {
+                        Ok(Self::Sites {
+                            sites: all,
+                            leave_out: leave_out.iter().filter(both).copied().collect(),
+                        })
+                    }
+                    _ => Err(
+                        Error::new("they change different maps in different layers, which AdapterHub has no words for")
+                            .hint("convert them first: tureen convert --format peft"),
+                    ),
                 }
-                Ok(joined)
             }
-            // However either chooses them, they are these.
-            (Self::Names(own), Self::Names(_)) => {
-                let full = |stem: &Name| format!("{}{stem}", own.prefix);
-                Ok(Self::Names(Names {
-                    target_modules: Targets::List(stems.into_iter().map(full).collect()),
-                    exclude_modules: None,
-                    layers_to_transform: None,
-                    layers_pattern: None,
-                    ..own.clone()
-                }))
-            }
+            (Self::Names(a), Self::Names(b)) => Ok(Self::Names(a.union(b, stems)?)),
             _ => Err(
                 Error::new("one chooses its maps as AdapterHub does, the other as PEFT does")
                     .hint("convert one of them first: tureen convert"),
@@ -265,6 +261,38 @@ impl Names {
         };
         patterns.iter().find(|(key, _)| fits(key)).map(|(_, v)| *v)
     }
+
+    fn union(&self, other: &Self, stems: impl FnOnce() -> Result<Vec<Name>>) -> Result<Self> {
+        let (a, b) = (&self.target_modules, &other.target_modules);
+        let (own, theirs) = (&self.layers_to_transform, &other.layers_to_transform);
+        let alike = self.exclude_modules == other.exclude_modules
+            && self.layers_pattern == other.layers_pattern;
+        let mut joined = self.clone();
+        match (a, b) {
+            (Targets::List(a), Targets::List(b)) if alike && own == theirs => {
+                joined.target_modules = Targets::List(sorted(a, b));
+            }
+            _ if alike && a == b => {
+                joined.layers_to_transform =
+                    own.as_ref().zip(theirs.as_ref()).map(|(a, b)| sorted(a, b));
+            }
+            _ => {
+                let full = |stem: &Name| format!("{}{stem}", self.prefix);
+                joined.target_modules = Targets::List(stems()?.iter().map(full).collect());
+                (joined.exclude_modules, joined.layers_to_transform) = (None, None);
+                joined.layers_pattern = None;
+            }
+        }
+        Ok(joined)
+    }
+}
+
+/// What is in either list, each once.
+fn sorted<T: Ord + Clone>(a: &[T], b: &[T]) -> Vec<T> {
+    let mut all = [a, b].concat();
+    all.sort();
+    all.dedup();
+    all
 }
 
 impl Targets {

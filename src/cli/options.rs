@@ -70,7 +70,11 @@ impl<N: Native> FromArgMatches for Given<N> {
             let Ok(Some(text)) = matches.try_get_one::<String>(option.name) else {
                 continue;
             };
-            let value = json_to_dynamic(said(text)).map_err(|e| {
+            let value = match (option.kind, said(text)) {
+                (Kind::List, one) if !one.is_array() => Value::Array(vec![one]),
+                (_, value) => value,
+            };
+            let value = json_to_dynamic(value).map_err(|e| {
                 clap::Error::raw(clap::error::ErrorKind::InvalidValue, format!("{e}\n"))
             })?;
             map.insert(option.name.into(), value);

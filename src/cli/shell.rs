@@ -97,7 +97,13 @@ impl Soup {
             let members = adapters.map(load_adapter);
             let mixed = soup(members, options);
             mixed.save(out, saving);
-            print(mixed);";
+            print(mixed);
+            let recipe = mixed.recipe;
+            if \"weights\" in recipe {
+                let each = [];
+                for i in 0..members.len { each.push(`${recipe.weights[i]} ${members[i].name}`); }
+                print(`${recipe.method}: ${each.reduce(|all, one| if all == () { one } else { all + \", \" + one })}`);
+            }";
         let mut shell = Shell::new(self.common, Some(&self.saved.out))?;
         shell.adapters(self.adapters);
         shell.options(self.options.map);
@@ -145,6 +151,9 @@ struct Shell(Interpreter);
 const NAMED: &str = "
     if \"model\" in options { options.model = model(options.model); }
     if \"data\" in options {
+        if options.data.type_of() == \"string\" && options.data.contains(\",\") {
+            options.data = options.data.split(\",\");
+        }
         options.data = if options.data.type_of() == \"array\" {
             options.data.map(dataset)
         } else {
@@ -177,10 +186,15 @@ impl Shell {
     }
 
     fn options(&mut self, options: Map) {
-        let texts = options
-            .values()
-            .filter_map(|v| v.clone().into_string().ok());
-        self.0.session().allow_names(texts);
+        let one = |v: &Dynamic| match v.read_lock::<Array>() {
+            Some(list) => list.iter().map(ToString::to_string).collect(),
+            None => vec![v.to_string()],
+        };
+        let texts: Vec<String> = options.values().flat_map(one).collect();
+        let parts = texts.iter().flat_map(|t| t.split(',')).map(str::to_string);
+        self.0
+            .session()
+            .allow_names(texts.iter().cloned().chain(parts));
         self.set("options", options);
     }
 

@@ -177,6 +177,12 @@ impl Known<'_> {
                 _ => format!("no operator {name} for {}", types.join(" and ")),
             });
         }
+        if let [own] = &types[..]
+            && properties(self.engine, own).iter().any(|p| p == name)
+        {
+            return Error::new(format!("{name} is a property of {}", a(own)))
+                .hint(format!("write .{name} without ()"));
+        }
         let takes = signatures(self.engine, name);
         if !takes.is_empty() {
             let more = if takes.len() > LISTED { ", ..." } else { "" };

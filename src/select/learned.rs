@@ -45,9 +45,9 @@ pub struct LearnOptions {
     pub soup: soup::Options,
 }
 
-/// The soup with the best weights found, which start as equal shares. What is compared is the mean
-/// over the datasets; of equals the first found stays, so that the result is never worse there
-/// than the uniform soup.
+/// The soup with the best weights found, which start as equal shares (or at the bound, where that is
+/// less). What is compared is the mean over the datasets, with the penalty; of equals the first
+/// found stays, so that the result never costs more there than the uniform soup.
 pub fn learned(
     model: &Model,
     adapters: &[Adapter],
@@ -70,10 +70,11 @@ pub fn learned(
     // Hundreds of soups are tried that nobody asks for again: they are not kept.
     let fleeting = context.clone().without_store();
     let by = options.by;
+    let start = vec![(1.0 / n as f64).min(options.bound); n];
     let total = options.evaluations as u64;
     context.progress().start("weights", total, "soups");
     let mut trials = Trials {
-        best: (f64::INFINITY, vec![1.0 / n as f64; n]),
+        best: (f64::INFINITY, start.clone()),
         done: 0,
         failed: None,
         value: |weights: &[f64]| -> Result<f64> {
@@ -94,7 +95,6 @@ pub fn learned(
         most: options.evaluations,
         context,
     };
-    let start = vec![1.0 / n as f64; n];
     let uniform = trials.cost(&start);
     match options.search {
         Search::Coordinate => coordinate(&mut trials, start),

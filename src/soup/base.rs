@@ -79,12 +79,12 @@ impl Base {
 
 /// The seed of an adapter's initialisation, where it is recorded and, in a soup, shared.
 pub fn initialisation(adapter: &Adapter) -> Option<u64> {
-    if let Some(training) = adapter.training() {
-        return Some(training.init_seed);
-    }
     if Ia3::read(&adapter.kind().config()).is_some_and(|k| k.is_ok()) {
         // Ones, whatever the seed.
         return Some(0);
+    }
+    if let Some(training) = adapter.training() {
+        return Some(training.init_seed);
     }
     let members = adapter.recipe().map(|r| r.members())?;
     let first = members.first().and_then(initialisation)?;

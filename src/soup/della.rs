@@ -81,7 +81,8 @@ impl Entrywise for Della {
             let epsilon = at.number_of("epsilon", i)?;
             if density > 0.0 && (density + epsilon > 1.0 || density - epsilon < 0.0) {
                 bail!(
-                    "density {density} plus or minus epsilon {epsilon} leaves 0 to 1: no probability"
+                    "density {density} plus or minus epsilon {epsilon} leaves 0 to 1: no probability";
+                    hint: "give an epsilon of at most {}", density.min(1.0 - density)
                 );
             }
             if density == 0.0 {

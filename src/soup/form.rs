@@ -15,8 +15,8 @@ use crate::{Result, bail};
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum LoraMixing {
     /// Exact. A sum of members has their factors side by side, A's rows u_i A_i, B's columns B_i,
-    /// so ranks add up (PEFT 0.21's `cat`); what a method makes entry by entry of the changes has
-    /// full rank.
+    /// so ranks add up (PEFT 0.21's `cat`), to the full rank at most; what a method makes entry by
+    /// entry of the changes has full rank.
     #[default]
     Delta,
     /// The exact change cut to this rank by its largest singular values: A = V^T, B = U S. PEFT
@@ -122,7 +122,8 @@ impl LoraMixing {
         for (lora, member) in loras.iter().zip(members).skip(1) {
             let of =
                 |e: crate::Error| e.within(format!("{} and {}", members[0].name(), member.name()));
-            modules = modules.union(&lora.modules, &stems(members)?).map_err(of)?;
+            let all = || Ok(stems(members)?.into_iter().collect());
+            modules = modules.union(&lora.modules, all).map_err(of)?;
         }
         Ok(Arc::new(Lora {
             r,
@@ -138,15 +139,9 @@ impl LoraMixing {
     pub(super) fn rank(self, members: &[Adapter], combined: bool) -> Result<usize> {
         match self {
             Self::Svd { rank } => Ok(rank),
-            Self::Delta if combined => ranks(members),
             Self::Delta => {
-                let mut widest = 1;
-                for stem in stems(members)? {
-                    for sizes in sizes_at(members, &stem)?.into_iter().flatten() {
-                        widest = widest.max(sizes.input.min(sizes.output / sizes.groups));
-                    }
-                }
-                Ok(widest)
+                let (sum, full) = ranks(members)?;
+                Ok(if combined { sum.min(full) } else { full })
             }
             _ => bail!("factors have ranks of their own"),
         }
@@ -189,18 +184,39 @@ fn only_factors(members: &[Adapter]) -> Result<()> {
     Ok(())
 }
 
-/// The largest ranks of all members, added up.
-fn ranks(members: &[Adapter]) -> Result<usize> {
-    let mut sum = 0;
+/// The largest ranks of all members, added up, and the highest rank that a change to any of their
+/// maps can have.
+fn ranks(members: &[Adapter]) -> Result<(usize, usize)> {
+    let (mut sum, mut full) = (0, 1);
     for member in members {
         let shapes = member.shapes()?;
-        let own = shapes
-            .iter()
-            .filter(|(name, _)| name.as_str().ends_with(".lora_B"))
-            .filter_map(|(_, shape)| shape.get(1));
-        sum += own.max().copied().unwrap_or(0);
+        let mut largest = 0;
+        for (name, b) in &shapes {
+            let Some(stem) = name.as_str().strip_suffix(".lora_B") else {
+                continue;
+            };
+            let a = shapes.get(&Name::new(format!("{stem}.lora_A")));
+            if let (Some(&[rows, input]), &[output, rank]) = (a.map(|a| &a[..]), &b[..]) {
+                largest = largest.max(rank);
+                full = full.max(input.min(output * rank.max(1) / rows.max(1)));
+            }
+        }
+        sum += largest;
     }
-    Ok(sum)
+    Ok((sum, full))
+}
+
+/// The largest rank of the members' maps; 1 where they have none.
+pub fn largest_rank(members: &[Adapter]) -> Result<usize> {
+    let mut largest = 1;
+    for member in members {
+        for (name, shape) in member.shapes()? {
+            if let (true, Some(rank)) = (name.as_str().ends_with(".lora_B"), shape.get(1)) {
+                largest = largest.max(*rank);
+            }
+        }
+    }
+    Ok(largest)
 }
 
 /// The canonical names of the maps that members change.

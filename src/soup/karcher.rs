@@ -2,7 +2,8 @@
 //! directions, as long as the members on average.
 //!
 //! Found by following the mean of the members in the tangent plane. Source: mergekit 0.1.5, which
-//! takes uniform weights and at most 10 steps; tensor by tensor.
+//! takes uniform weights and at most 10 steps, and the first member's direction where all cancel
+//! out (here nothing); tensor by tensor.
 
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ pub const SPEC: Spec = Spec {
     ..PLAIN
 };
 
-/// Angles and lengths below this are nothing.
+/// Angles below this are nothing.
 const TOLERANCE: f64 = 1e-5;
 
 #[derive(Debug)]
@@ -43,7 +44,7 @@ impl Combination for Karcher {
             return Ok(at.weights.to_vec());
         }
         let lengths: Vec<f64> = (0..n).map(|i| products[i][i].max(0.0).sqrt()).collect();
-        let valid: Vec<usize> = (0..n).filter(|i| lengths[*i] > TOLERANCE).collect();
+        let valid: Vec<usize> = (0..n).filter(|i| lengths[*i] > 0.0).collect();
         let total: f64 = valid.iter().map(|i| at.weights[*i]).sum();
         if valid.is_empty() || total == 0.0 {
             return Ok(vec![0.0; n]);
@@ -67,11 +68,10 @@ impl Combination for Karcher {
         let mut mean = shares.clone();
         let length = norm(&mean);
         if length < TOLERANCE {
-            mean = vec![0.0; valid.len()];
-            mean[0] = 1.0;
-        } else {
-            mean.iter_mut().for_each(|m| *m /= length);
+            // Directions that cancel out have no mean, whatever their order.
+            return Ok(vec![0.0; n]);
         }
+        mean.iter_mut().for_each(|m| *m /= length);
         for _ in 0..at.number("max_iter")? as usize {
             let mut tangent = vec![0.0; valid.len()];
             for (j, share) in shares.iter().enumerate() {

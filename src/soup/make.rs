@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::adapter::kind::Mixing;
-use crate::adapter::{Adapter, Parts};
+use crate::adapter::{Adapter, Lora, Parts};
 use crate::study::Id;
 use crate::{Context, Result, bail};
 
@@ -72,6 +72,12 @@ pub fn soup(members: &[Adapter], options: &Options, context: &Context) -> Result
     }
     let base = base_of(spec, members, options.base.as_ref(), by_change, context)?;
     tell_of_initialisations(members, context);
+    if form.is_none() && n > 1 && options.lora.is_none() && lora_of_entries(&members[0]) {
+        context.notice(format!(
+            "{}: its change is no product of factors, so its tensors are mixed one by one (lora: \"factors\"), which has cross terms",
+            members[0].name()
+        ));
+    }
     let soup = Soup {
         work: (spec.make)(&settings)?,
         spec,
@@ -131,8 +137,9 @@ fn form(members: &[Adapter], asked: Option<LoraMixing>) -> Result<Option<LoraMix
     }
     match asked {
         None => Ok(None),
-        // DoRA's change needs the weights of the base: on files alone it is mixed tensor by tensor.
-        Some(LoraMixing::Factors) if first.kind().name() == "dora" => Ok(None),
+        // DoRA's change needs the weights of the base, and biases beside factors are no factors: on
+        // files alone they are mixed tensor by tensor.
+        Some(LoraMixing::Factors) if lora_of_entries(first) => Ok(None),
         Some(_) if first.kind().name() == "dora" => bail!(
             "{} is a DoRA, whose change needs the weights of its base", first.name();
             hint: "lora: \"factors\" mixes its tensors one by one"
@@ -143,6 +150,12 @@ fn form(members: &[Adapter], asked: Option<LoraMixing>) -> Result<Option<LoraMix
             first.kind().name()
         ),
     }
+}
+
+/// Whether it is a LoRA that is mixed tensor by tensor: DoRA, or one with biases.
+fn lora_of_entries(adapter: &Adapter) -> bool {
+    let kind = adapter.kind();
+    kind.mixing() == Mixing::Entries && Lora::read(&kind.config()).is_some()
 }
 
 fn base_of(
@@ -217,7 +230,7 @@ pub(super) fn made(soup: Soup) -> Result<Adapter> {
         name: names.join("+"),
         kind: soup.kind()?,
         base: base.clone(),
-        id: Id::of_recipe("soup/1", &soup.essence()),
+        id: made_id(&soup),
         heads: soup
             .heads
             .of_soup(members, soup.weights.constant(members.len()))?,
@@ -227,6 +240,11 @@ pub(super) fn made(soup: Soup) -> Result<Adapter> {
         source: None,
     };
     Ok(Adapter::from_recipe(parts, Arc::new(soup)))
+}
+
+/// The id of a soup to which nothing was done since it was made.
+fn made_id(soup: &Soup) -> Id {
+    Id::of_recipe("soup/1", &soup.essence())
 }
 
 /// The linear soup that `terms` of operators make, such as `0.7 * a + 0.3 * b`: terms that are
@@ -281,12 +299,15 @@ fn linear(
     made(soup)
 }
 
-/// A linear soup's own weights, where nothing but they counts.
+/// A linear soup's own weights, where nothing but they counts: one whose heads were chosen, by an
+/// option or since, is a member like any other.
 fn opened(adapter: &Adapter) -> Option<(Vec<f64>, &Soup)> {
     let soup = adapter.recipe()?.as_any().downcast_ref::<Soup>()?;
     let plain = soup.spec.name == "linear"
         && !soup.settings.flag("normalize")
         && matches!(soup.form, None | Some(LoraMixing::Delta))
+        && soup.heads == Heads::Keep
+        && *adapter.id() == made_id(soup)
         && soup.chosen.is_none();
     let weights = soup.weights.constant(soup.members.len())?;
     plain.then_some((weights, soup))

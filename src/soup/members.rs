@@ -1,65 +1,74 @@
 //! Which adapters can be mixed.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::Value;
 
-use crate::adapter::kind::{Kind, Mixing};
+use crate::adapter::kind::Mixing;
 use crate::adapter::{Adapter, Base};
 use crate::{Result, bail};
 
-/// An error that says what differs unless all adapters belong to one base and are of one kind
+/// An error that lists what differs unless all adapters belong to one base and are of one kind
 /// with the same settings.
 pub fn compatible(members: &[Adapter]) -> Result<()> {
     let Some(first) = members.first() else {
         return Err(crate::Error::new("a soup of no adapters").hint("give at least one"));
     };
     for other in &members[1..] {
-        let (a, b) = (first.base(), other.base());
-        if let Some(what) = base_difference(a, b) {
+        let differences = differences(first, other);
+        if !differences.is_empty() {
             bail!(
-                "{} and {} cannot be mixed: their bases differ in {what}",
-                first.name(),
-                other.name()
-            );
-        }
-        let (x, y) = (first.kind(), other.kind());
-        if x.name() != y.name() {
-            bail!(
-                "{} and {} cannot be mixed: one is {}, the other {}",
+                "{} and {} cannot be mixed: they differ in {}",
                 first.name(),
                 other.name(),
-                x.name(),
-                y.name()
-            );
-        }
-        if let Some(field) = settings_difference(&**x, &**y) {
-            bail!(
-                "{} and {} cannot be mixed: they differ in {field}",
-                first.name(),
-                other.name()
+                differences.join(", ")
             );
         }
     }
     Ok(())
 }
 
-/// What is known of both bases and differs.
-fn base_difference(a: &Base, b: &Base) -> Option<String> {
+fn differences(a: &Adapter, b: &Adapter) -> Vec<String> {
+    let mut all = base_differences(a.base(), b.base());
+    let (x, y) = (a.kind(), b.kind());
+    match x.name() == y.name() {
+        // A sum of low-rank changes may have any ranks, scales and targets.
+        true => all.extend(settings_differences(
+            &x.config(),
+            &y.config(),
+            x.mixing() == Mixing::Factors && y.mixing() == Mixing::Factors,
+        )),
+        false => all.push(format!("kind ({} and {})", x.name(), y.name())),
+    }
+    all
+}
+
+fn base_differences(a: &Base, b: &Base) -> Vec<String> {
+    let mut all = Vec::new();
     let known = !a.model_type.is_empty() && !b.model_type.is_empty();
     if known && a.model_type != b.model_type {
-        return Some(format!("type ({} and {})", a.model_type, b.model_type));
+        all.push(format!(
+            "the base's type ({} and {})",
+            a.model_type, b.model_type
+        ));
     }
     // PEFT's files do not say how wide a base is.
     if a.hidden_size != b.hidden_size && a.hidden_size > 0 && b.hidden_size > 0 {
-        return Some(format!("width ({} and {})", a.hidden_size, b.hidden_size));
+        all.push(format!(
+            "the base's width ({} and {})",
+            a.hidden_size, b.hidden_size
+        ));
     }
-    match (&a.id, &b.id) {
-        (Some(x), Some(y)) if x != y => Some(format!("weights ({} and {})", a.name, b.name)),
-        _ => None,
+    if let (Some(x), Some(y)) = (&a.id, &b.id)
+        && x != y
+    {
+        all.push(format!("the base's weights ({} and {})", a.name, b.name));
     }
+    all
 }
 
-/// Settings that may differ wherever factors are joined: what each changes at each map adds up.
-const FREE: &[&str] = &[
+/// What a LoRA may have of its own where changes add up: rank, scale and maps.
+const OF_LORAS: &[&str] = &[
     "alpha",
     "alpha_pattern",
     "attn_matrices",
@@ -67,6 +76,7 @@ const FREE: &[&str] = &[
     "intermediate_lora",
     "layers_pattern",
     "layers_to_transform",
+    "leave_out",
     "output_lora",
     "r",
     "rank_pattern",
@@ -75,7 +85,7 @@ const FREE: &[&str] = &[
     "use_rslora",
 ];
 
-/// Settings that change no number.
+/// What changes nothing, or shows in the tensors' shapes.
 const IDLE: &[&str] = &[
     "dropout",
     "dtype",
@@ -85,27 +95,39 @@ const IDLE: &[&str] = &[
     "reduction_factor",
 ];
 
-/// The first setting that changes the maths and differs.
-fn settings_difference(a: &dyn Kind, b: &dyn Kind) -> Option<String> {
-    let joined = a.mixing() == Mixing::Factors && b.mixing() == Mixing::Factors;
-    difference(&a.config(), &b.config(), joined)
+/// The settings that change the maths and differ.
+fn settings_differences(a: &Value, b: &Value, low_rank: bool) -> Vec<String> {
+    let (a, b) = (fields(a), fields(b));
+    let counts = |key: &&String| {
+        // Which maps PEFT's adapters change stands in an object of its own.
+        let own = key.strip_prefix("peft.").unwrap_or(key);
+        let field = own.split('.').next().unwrap_or_default();
+        !(IDLE.contains(&field) || low_rank && OF_LORAS.contains(&field))
+    };
+    let keys: BTreeSet<&String> = a.keys().chain(b.keys()).filter(counts).collect();
+    let text = |value: Option<&Value>| value.map_or("absent".to_string(), Value::to_string);
+    keys.into_iter()
+        .filter(|key| a.get(*key) != b.get(*key))
+        .map(|key| format!("{key} ({} and {})", text(a.get(key)), text(b.get(key))))
+        .collect()
 }
 
-fn difference(a: &Value, b: &Value, joined: bool) -> Option<String> {
-    let (a, b) = (a.as_object()?, b.as_object()?);
-    let counts = |key: &str| !(IDLE.contains(&key) || joined && FREE.contains(&key));
-    let mut counting = a.iter().filter(|(key, _)| counts(key));
-    counting.find_map(|(key, value)| match b.get(key) {
-        Some(other) if other == value => None,
-        // Which maps PEFT's adapters change stands in an object of its own.
-        Some(other) if value.is_object() && other.is_object() && key == "peft" => {
-            difference(value, other, joined)
+/// The fields of an object by their paths.
+fn fields(value: &Value) -> BTreeMap<String, Value> {
+    let mut all = BTreeMap::new();
+    for (key, value) in value.as_object().into_iter().flatten() {
+        match value.is_object() {
+            true => all.extend(
+                fields(value)
+                    .into_iter()
+                    .map(|(inner, v)| (format!("{key}.{inner}"), v)),
+            ),
+            false => {
+                all.insert(key.clone(), value.clone());
+            }
         }
-        other => {
-            let other = other.map_or("absent".to_string(), ToString::to_string);
-            Some(format!("{key} ({value} and {other})"))
-        }
-    })
+    }
+    all
 }
 
 #[cfg(test)]
@@ -114,7 +136,7 @@ mod tests {
     use crate::adapter::kind::from_config;
     use serde_json::json;
 
-    fn found(more: Value, other: Value) -> Option<String> {
+    fn found(more: Value, other: Value) -> Vec<String> {
         let kind = |more: Value| {
             let mut config = json!({"architecture": "lora", "r": 4, "alpha": 8, "use_rslora": false,
                                     "peft": {"target_modules": ["query"], "bias": "none"}});
@@ -123,24 +145,28 @@ mod tests {
             }
             from_config(&config).unwrap()
         };
-        settings_difference(&*kind(more), &*kind(other))
+        let (a, b) = (kind(more), kind(other));
+        let joined = a.mixing() == Mixing::Factors && b.mixing() == Mixing::Factors;
+        settings_differences(&a.config(), &b.config(), joined)
     }
 
     #[test]
     fn what_factors_carry_may_differ() {
         let other = json!({"r": 8, "use_rslora": true, "peft": {"target_modules": ["query", "value"],
                            "bias": "none", "prefix": "bert."}});
-        assert_eq!(found(json!({}), other), None);
+        assert!(found(json!({}), other).is_empty());
         let biases = json!({"peft": {"target_modules": ["query"], "bias": "lora_only"}});
-        let message = found(json!({}), biases).unwrap();
-        assert_eq!(message, r#"bias ("none" and "lora_only")"#);
+        assert_eq!(
+            found(json!({}), biases),
+            [r#"peft.bias ("none" and "lora_only")"#]
+        );
     }
 
     #[test]
     fn what_is_mixed_entry_by_entry_has_one_scale() {
         let dora = json!({"use_dora": true});
-        assert_eq!(found(dora.clone(), dora.clone()), None);
+        assert!(found(dora.clone(), dora.clone()).is_empty());
         let other = json!({"use_dora": true, "alpha": 16});
-        assert_eq!(found(dora, other).unwrap(), "alpha (8 and 16)");
+        assert_eq!(found(dora, other), ["alpha (8 and 16)"]);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! t avg + (1 - t) base with t = N cos / (1 + (N - 1) cos), cos the mean cosine between two
 //! members' changes, tensor by tensor. Source: Jang et al. 2024; mergekit 0.1.5, which asks for
-//! two members at least and keeps the base where the formula has no value.
+//! two members at least, keeps the base where the formula has no value, and draws the cosine of
+//! changes shorter than 1e-3 towards zero.
 
 use std::sync::Arc;
 
@@ -37,7 +38,12 @@ impl Combination for ModelStock {
         let (mut sum, mut pairs) = (0.0, 0.0);
         for (i, row) in products.iter().enumerate() {
             for (j, product) in row.iter().enumerate().skip(i + 1) {
-                sum += (product / f64::max(length(i) * length(j), 1e-6)).clamp(-1.0, 1.0);
+                let lengths = length(i) * length(j);
+                // No change has no direction.
+                sum += match lengths > 0.0 {
+                    true => (product / lengths).clamp(-1.0, 1.0),
+                    false => 0.0,
+                };
                 pairs += 1.0;
             }
         }

@@ -106,12 +106,22 @@ pub fn ready(
         domain: None,
         source: None,
     };
+    Ok(made_of(parts, description, members, tensors))
+}
+
+/// An adapter of these tensors, made of `members` as `description` says.
+pub(super) fn made_of(
+    parts: Parts,
+    description: Value,
+    members: &[Adapter],
+    tensors: Tensors,
+) -> Adapter {
     let recipe = Ready {
         description,
         members: members.to_vec(),
         tensors,
     };
-    Ok(Adapter::from_recipe(parts, Arc::new(recipe)))
+    Adapter::from_recipe(parts, Arc::new(recipe))
 }
 
 /// The kind of a mixture entry by entry.

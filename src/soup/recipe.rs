@@ -242,25 +242,30 @@ impl Soup {
                     .zip(coefficients)
                     .filter_map(|(p, c)| Some((p.as_ref()?, c)))
                     .collect();
+                let used = parts.iter().map(|(p, _)| Ok(p.b.dim(1)?));
+                let used: usize = used.sum::<Result<usize>>()?;
                 match form {
-                    LoraMixing::Svd { rank } => truncated(&parts, rank),
+                    // More columns than the full rank are not needed.
+                    LoraMixing::Svd { .. } => truncated(&parts, rank),
+                    _ if used > rank => truncated(&parts, rank),
                     _ => joined(&parts, rank),
                 }
             }
             Work::Entrywise(method) => {
-                let indices: Vec<usize> =
-                    (0..parts.len()).filter(|i| parts[*i].is_some()).collect();
+                let indices: Vec<usize> = (0..parts.len()).collect();
                 let Some(size) = sizes.iter().flatten().next() else {
                     bail!("no member changes the map");
                 };
+                // A member that leaves the map as it is changes it by zero.
                 let members = parts
                     .iter()
-                    .flatten()
-                    .map(|p| with_values(&p.delta()?, <[f32]>::to_vec))
+                    .map(|part| match part {
+                        Some(part) => with_values(&part.delta()?, <[f32]>::to_vec),
+                        None => Ok(vec![0.0; size.output * size.input]),
+                    })
                     .collect::<Result<Vec<_>>>()?;
                 drop(parts);
                 let weights = self.weights.at(self.members.len(), place)?;
-                let weights: Vec<f64> = indices.iter().map(|i| weights[*i]).collect();
                 let at = At {
                     place,
                     weights: &weights,

@@ -1,7 +1,8 @@
 //! SCE: select the entries that vary most among the members, weigh members by their mean square,
 //! erase what goes against the elected sign.
 //!
-//! Source: Wan et al. 2024; mergekit 0.1.5, where density is called `select_topk`.
+//! Source: Wan et al. 2024; mergekit 0.1.5, where density is called `select_topk` and members whose
+//! mean squares add up to less than 1e-6 all weigh the same.
 
 use std::sync::Arc;
 
@@ -46,9 +47,9 @@ impl Entrywise for Sce {
         });
         let squares: Vec<f64> = squares.collect();
         let total: f64 = squares.iter().sum();
-        let weights: Vec<f64> = match total.abs() < 1e-6 {
-            true => vec![1.0 / n; squares.len()],
-            false => squares.iter().map(|s| s / total).collect(),
+        let weights: Vec<f64> = match total > 0.0 {
+            true => squares.iter().map(|s| s / total).collect(),
+            false => vec![1.0 / n; squares.len()],
         };
         let mut mixed = vec![0f32; group.members.first().map_or(0, Vec::len)];
         for (j, out) in mixed.iter_mut().enumerate() {
@@ -61,7 +62,11 @@ impl Entrywise for Sce {
                     weight += w;
                 }
             }
-            *out = (sum / f64::max(weight, 1e-6)) as f32;
+            *out = if weight > 0.0 {
+                (sum / weight) as f32
+            } else {
+                0.0
+            };
         }
         Ok(mixed)
     }

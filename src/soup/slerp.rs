@@ -29,9 +29,6 @@ pub const SPEC: Spec = Spec {
 /// Beyond this cosine the circle is a line.
 const STRAIGHT: f64 = 0.9995;
 
-/// Lengths below this count as 1.
-const NOTHING: f64 = 1e-8;
-
 #[derive(Debug)]
 struct Slerp;
 
@@ -49,7 +46,7 @@ impl Combination for Slerp {
         let t = at.number("t")?;
         let length = |i: usize| {
             let own = products[i][i].max(0.0).sqrt();
-            if own > NOTHING { own } else { 1.0 }
+            if own > 0.0 { own } else { 1.0 }
         };
         let cosine = (products[0][1] / (length(0) * length(1))).clamp(-1.0, 1.0);
         if cosine.abs() > STRAIGHT {

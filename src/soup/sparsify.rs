@@ -134,10 +134,10 @@ pub fn l1(values: &[f32]) -> f64 {
     values.iter().map(|x| f64::from(x.abs())).sum()
 }
 
-/// Scales the values to this sum of magnitudes, unless either is next to nothing.
+/// Scales the values to this sum of magnitudes, unless nothing is left of them.
 pub fn to_l1(values: &mut [f32], before: f64) {
     let after = l1(values);
-    if before < 1e-7 || after < 1e-7 {
+    if after == 0.0 {
         return;
     }
     let factor = (before / after) as f32;

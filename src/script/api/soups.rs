@@ -29,7 +29,7 @@ static SOUP: NativeSpec = NativeSpec {
         OptionSpec::choice(
             "lora",
             &["delta", "svd", "factors", "sqrt_factors", "negate_b"],
-            "the form in which LoRAs are mixed: delta is exact and adds ranks up (methods that work entry by entry give full rank), svd cuts it to `rank`, the others mix factors and have cross terms",
+            "the form in which LoRAs are mixed: delta is exact and adds ranks up, to the full one at most (methods that work entry by entry give full rank), svd cuts it to `rank`, the others mix factors and have cross terms",
         )
         .otherwise("delta"),
         OptionSpec::int("rank", 1, 65536, "the rank that lora: \"svd\" keeps").otherwise("the largest of the members' ranks"),
@@ -38,14 +38,14 @@ static SOUP: NativeSpec = NativeSpec {
         OptionSpec::value("density", NUMBER, "the share of each member's entries that stays, from 0 to 1").otherwise("1"),
         OptionSpec::value("lambda", NUMBER, "the factor on the mixed change, from -100 to 100").otherwise("1"),
         OptionSpec::choice("rule", &["paper", "peft", "peft_frequency", "mergekit"], "ties and dare_ties: whose trimming, election and mean").otherwise("paper"),
-        OptionSpec::bool("normalize", "divide by the sum of the weights that counted").otherwise("false; true for ties by mergekit's rule and della"),
+        OptionSpec::bool("normalize", "divide by the sum of the weights that counted; ties and dare_ties take it with rule: \"mergekit\"").otherwise("false; true for ties by mergekit's rule and della"),
         OptionSpec::choice("rescale", &["probability", "l1", "none"], "dare and della: what becomes of entries that stay").otherwise("probability; l1 for della"),
         OptionSpec::value("epsilon", NUMBER, "della: how far the probability varies with the rank, from 0 to 0.5").otherwise("0.15"),
         OptionSpec::value("gamma", NUMBER, "breadcrumbs: the share of the largest entries that falls, from 0 to 1").otherwise("0.01"),
         OptionSpec::value("t", NUMBER, "slerp: the share of the way to the second member, from 0 to 1").otherwise("0.5"),
         OptionSpec::int("max_iter", 0, 100_000, "karcher: the most steps").otherwise("10"),
         OptionSpec::int("seed", 0, i64::MAX, "dare and della: moves what is dropped; fisher and regmean: which rows are looked at").otherwise("the study's seed"),
-        OptionSpec::value("model", "a Model", "fisher and regmean: where the members are run").otherwise("fisher and regmean need it"),
+        OptionSpec::value("model", "a Model", "fisher and regmean: where the members are run; for DoRAs the model whose weights they change, so that they are mixed by their changes (dense ones)").otherwise("fisher and regmean need it; DoRAs are mixed tensor by tensor"),
         OptionSpec::value("data", "a Dataset or an array with one a member", "fisher and regmean: what the members are run on, its train split").otherwise("the datasets the members were trained on"),
         OptionSpec::int("rows", 1, 1_000_000_000, "fisher and regmean: how many rows of each dataset are looked at").otherwise("256"),
     ],
@@ -212,8 +212,21 @@ fn mix(members: &Array, options: &Map, session: &Session) -> Result<Adapter> {
     if MEASURED.contains(&options.text("method")?.as_str()) {
         return measured(&options, &members, session);
     }
+    let members = by_weights(&options, members)?;
     let mixing = mixing(&options, &members, session)?;
     soup::soup(&members, &mixing, session.context())
+}
+
+/// DoRAs as the changes that they make to the weights of the option `model`; others as they are.
+fn by_weights(options: &Options, members: Vec<Adapter>) -> Result<Vec<Adapter>> {
+    let Some(model) = options.value::<Model>("model")? else {
+        return Ok(members);
+    };
+    if !members.iter().all(|m| m.kind().name() == "dora") {
+        let why = "only fisher, regmean and mixtures of DoRAs look at a model";
+        return Err(options.error("model", why));
+    }
+    members.iter().map(|m| soup::dense(m, &model)).collect()
 }
 
 /// How a map of `soup`'s options says to mix, for soups that are made later.
@@ -223,6 +236,14 @@ pub(super) fn mixing_of(
     session: &Session,
 ) -> Result<soup::Options> {
     let options = Options::read(&SOUP, options)?;
+    let method = options.text("method")?;
+    if MEASURED.contains(&method.as_str()) {
+        let why = format!("{method} runs the model for every soup, too often for a search");
+        return Err(options.error("method", why));
+    }
+    if options.given("model") {
+        return Err(options.error("model", "a search takes its members as they are"));
+    }
     mixing(&options, members, session)
 }
 
@@ -333,6 +354,9 @@ fn mixing(options: &Options, members: &[Adapter], session: &Session) -> Result<s
             format!("the method {} has no such setting", method.name),
         )
     };
+    if let Some(name) = ["data", "rows"].into_iter().find(|n| options.given(n)) {
+        return Err(refused(name));
+    }
     let mut settings = Settings::default();
     for number in METHODS.iter().flat_map(|m| m.numbers) {
         let Some(value) = options
@@ -363,6 +387,13 @@ fn mixing(options: &Options, members: &[Adapter], session: &Session) -> Result<s
     if options.given("normalize") {
         if !method.flags.iter().any(|(f, _)| *f == "normalize") {
             return Err(refused("normalize"));
+        }
+        let rules = method.choices.iter().any(|c| c.name == "rule");
+        if rules && options.maybe_text("rule")?.as_deref() != Some("mergekit") {
+            return Err(options.error(
+                "normalize",
+                "the rules \"paper\", \"peft\" and \"peft_frequency\" say what to divide by; only rule: \"mergekit\" leaves it open",
+            ));
         }
         settings
             .flags
@@ -428,16 +459,16 @@ fn lora_mixing(options: &Options, members: &[Adapter]) -> Result<Option<LoraMixi
     if options.given("rank") && how.as_deref() != Some("svd") {
         return Err(options.error("rank", "only lora: \"svd\" keeps a rank"));
     }
-    Ok(how.map(|how| match how.as_str() {
+    let Some(how) = how else {
+        return Ok(None);
+    };
+    Ok(Some(match how.as_str() {
         "svd" => {
-            let ranks = members
-                .iter()
-                .filter_map(|m| m.kind().config()["r"].as_u64());
-            let widest = ranks.max().unwrap_or(8) as i64;
-            let asked = options.maybe_int("rank").ok().flatten();
-            LoraMixing::Svd {
-                rank: asked.unwrap_or(widest) as usize,
-            }
+            let rank = match options.maybe_int("rank")? {
+                Some(rank) => rank as usize,
+                None => soup::largest_rank(members)?,
+            };
+            LoraMixing::Svd { rank }
         }
         "factors" => LoraMixing::Factors,
         "sqrt_factors" => LoraMixing::SqrtFactors,

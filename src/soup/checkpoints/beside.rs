@@ -43,22 +43,44 @@ pub fn leader<'a>(config: &Config, models: &'a Models) -> &'a Checkpoint {
     &models[&config.models_named()[0]]
 }
 
+/// The model whose tokenizer the result has.
+fn tokenizer<'a>(config: &Config, models: &'a Models) -> Result<&'a Checkpoint> {
+    match config.tokenizer_source.as_deref() {
+        None | Some("base") => Ok(leader(config, models)),
+        Some("union") => {
+            bail!("tokenizer_source: union is not supported"; hint: "base, or a model's name")
+        }
+        Some(name) => match models.get(name) {
+            Some(model) => Ok(model),
+            None => bail!("tokenizer_source {name:?} is none of the models"),
+        },
+    }
+}
+
 /// An error that lists what differs where models are of different kinds, have different
-/// vocabularies (unless the recipe says whose tokenizer counts) or tell their labels differently.
+/// vocabularies (unless the recipe says whose tokenizer counts) or tell their labels differently,
+/// and where the tokenizer asked for is none of theirs.
 pub fn check(config: &Config, models: &Models) -> Result<()> {
+    tokenizer(config, models)?;
     let lead = leader(config, models);
     let vocabulary = vocabulary(&lead.folder)?;
     let named = labels(&lead.config);
     for other in models.values() {
-        for key in ["model_type", "hidden_size", "num_attention_heads"] {
-            let (own, theirs) = (&lead.config[key], &other.config[key]);
-            if own != theirs {
-                bail!(
+        let keys = ["model_type", "hidden_size", "num_attention_heads"];
+        let differs = keys
+            .iter()
+            .filter(|k| lead.config[**k] != other.config[**k]);
+        let differs: Vec<String> = differs
+            .map(|key| {
+                let (own, theirs) = (&lead.config[*key], &other.config[*key]);
+                format!(
                     "{key} is {own} in {} and {theirs} in {}",
-                    lead.name,
-                    other.name
-                );
-            }
+                    lead.name, other.name
+                )
+            })
+            .collect();
+        if !differs.is_empty() {
+            bail!("the models differ: {}", differs.join("; "));
         }
         if let (Some(own), Some(theirs)) = (&named, labels(&other.config))
             && *own != theirs
@@ -143,17 +165,7 @@ pub fn write(
     out: &Path,
 ) -> Result<()> {
     let lead = leader(config, models);
-    let tokenizer = match config.tokenizer_source.as_deref() {
-        None | Some("base") => lead,
-        Some("union") => {
-            bail!("tokenizer_source: union is not supported"; hint: "base, or a model's name")
-        }
-        Some(name) => match models.get(name) {
-            Some(model) => model,
-            None => bail!("tokenizer_source {name:?} is none of the models"),
-        },
-    };
-    for (model, names) in [(tokenizer, TOKENIZER), (lead, FURTHER)] {
+    for (model, names) in [(tokenizer(config, models)?, TOKENIZER), (lead, FURTHER)] {
         for name in names {
             let from = model.folder.join(name);
             if from.is_file() {

@@ -278,6 +278,16 @@ struct Method {
 /// Settings of mergekit that change how it computes but not what.
 const INDIFFERENT: &[&str] = &["int8_mask"];
 
+/// Settings of mergekit's for what is not done here, with the methods that have them: they may be
+/// off, as they are without being named.
+const OFF: &[(&str, &[&str])] = &[
+    (
+        "rescale",
+        &["ties", "task_arithmetic", "breadcrumbs", "breadcrumbs_ties"],
+    ),
+    ("filter_wise", &["model_stock"]),
+];
+
 /// Numbers that all models share.
 const SHARED: &[&str] = &["lambda", "t", "max_iter", "select_topk"];
 
@@ -364,8 +374,17 @@ impl Method {
 
     /// An error for a name that the method does not know, or that is no model's own.
     fn check(&self, levels: &[Parameters], of_model: bool) -> Result<()> {
-        for name in levels.iter().flat_map(|level| level.keys()) {
+        for (name, value) in levels.iter().flatten() {
             let name = name.as_str();
+            let known = |(off, methods): &&(&str, &[&str])| {
+                *off == name && methods.contains(&self.spec.name)
+            };
+            if OFF.iter().any(|off| known(&off)) {
+                match value {
+                    Value::Bool(false) => continue,
+                    _ => bail!("{name}: {value} is not supported for {}", self.spec.name),
+                }
+            }
             let number = self.numbers.iter().any(|(n, _)| *n == name);
             let flag = self.flags.iter().any(|(n, _)| *n == name)
                 || name == "rescale" && self.rescales.is_some();
@@ -483,6 +502,7 @@ parameters:
   weight: 1.5
   density: 0.3
   int8_mask: true
+  rescale: false
 dtype: float16
 ")
         .unwrap();
@@ -547,6 +567,16 @@ dtype: bfloat16
             (
                 format!("{two}merge_method: linear\nmodules: {{}}\n"),
                 "modules",
+            ),
+            (
+                format!(
+                    "{two}merge_method: ties\nbase_model: a\nparameters: {{weight: 1, rescale: true}}\n"
+                ),
+                "rescale: true is not supported for ties",
+            ),
+            (
+                format!("{two}merge_method: linear\nparameters: {{weight: 1, rescale: false}}\n"),
+                "unknown parameter rescale",
             ),
             (format!("{two}merge_method: slerp\n"), "needs a base_model"),
             (

@@ -20,7 +20,8 @@ pub struct Output<'a> {
     pub own: String,
     /// Its shape.
     pub shape: Vec<usize>,
-    /// 0 for the first layer, 1 for the last; 0 for what is in no layer, as mergekit has it.
+    /// 0 for the first layer, 1 for the last (and for an only one); of what is in no layer, 0 for
+    /// what comes before the layers and 1 for what comes after them, as mergekit has it.
     pub depth: f64,
     /// How it is mixed.
     pub blend: &'a Blend,
@@ -77,8 +78,11 @@ pub fn outputs<'a>(blends: &'a [Blend], models: &'a Models) -> Result<Vec<Output
                     if layer < start || layer >= start + count {
                         continue;
                     }
-                    let last = (count - 1).max(1) as f64;
-                    ((layer - start) as f64 / last, Some(layer - start))
+                    let depth = match count {
+                        1 => 1.0,
+                        _ => (layer - start) as f64 / (count - 1) as f64,
+                    };
+                    (depth, Some(layer - start))
                 }
                 None if comes_before(own) => {
                     if !first {
@@ -87,7 +91,7 @@ pub fn outputs<'a>(blends: &'a [Blend], models: &'a Models) -> Result<Vec<Output
                     (0.0, None)
                 }
                 None if !last => continue,
-                None => (0.0, None),
+                None => (1.0, None),
             };
             let at = |start: usize| renamed(own, layer.map(|l| l + start));
             let place = |(name, start): &(String, usize)| (&models[name], at(*start));
