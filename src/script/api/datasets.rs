@@ -278,7 +278,7 @@ mod natives {
 
     /// One row of a split: a map with `text` (and `text_b`) and `label`. Negative numbers count from
     /// the end.
-    #[rhai_fn(name = "row", index_get, pure, return_raw)]
+    #[rhai_fn(index_get, pure, return_raw)]
     pub fn part_row(part: &mut Part, index: i64) -> Fallible<Map> {
         let rows = part.dataset.split(part.split);
         let at = if index < 0 {

@@ -131,6 +131,15 @@ fn signature(lines: &str) -> String {
 
 /// Markdown as HTML, code highlighted, examples with the lines that they need.
 fn body(markdown: &str) -> String {
+    converted(markdown, true)
+}
+
+/// The same of a page whose blocks go on from each other.
+fn guide_body(markdown: &str) -> String {
+    converted(markdown, false)
+}
+
+fn converted(markdown: &str, alone: bool) -> String {
     let mut events = Vec::new();
     let mut code: Option<(String, String)> = None;
     for event in Parser::new_ext(markdown, Options::ENABLE_TABLES) {
@@ -144,7 +153,7 @@ fn body(markdown: &str) -> String {
             }
             Event::End(TagEnd::CodeBlock) => {
                 let (kind, text) = code.take().unwrap_or_default();
-                events.push(Event::Html(CowStr::from(block(&kind, &text))));
+                events.push(Event::Html(CowStr::from(block(&kind, &text, alone))));
             }
             Event::Text(text) => match code.as_mut() {
                 Some((_, block)) => block.push_str(&text),
@@ -158,7 +167,7 @@ fn body(markdown: &str) -> String {
     html
 }
 
-fn block(kind: &str, text: &str) -> String {
+fn block(kind: &str, text: &str, alone: bool) -> String {
     let text = text.trim_end();
     if !kind.starts_with("rhai") {
         return format!(
@@ -167,8 +176,8 @@ fn block(kind: &str, text: &str) -> String {
         );
     }
     let mut html = format!("<pre><code>{}</code></pre>\n", highlighted(text));
-    let needed = prelude(text);
-    if !needed.is_empty() && kind == "rhai" {
+    let needed = if alone { prelude(text) } else { String::new() };
+    if !needed.is_empty() {
         let _ = writeln!(
             html,
             "<details><summary>what it starts from</summary><pre><code>{}</code></pre></details>",

@@ -174,7 +174,8 @@ fn member_of(engine: &Engine, type_: &str, member: &str) -> Option<Subject> {
     }
     let mut page = reference::page(engine, member)?;
     page.forms.retain(|form| form.receiver == type_);
-    (!page.forms.is_empty()).then_some(Subject::Function(page))
+    let spec = page.options;
+    (!page.forms.is_empty()).then_some(Subject::Function(page.with_options(spec)))
 }
 
 fn absent<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Error {
@@ -188,7 +189,7 @@ fn absent<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Error {
 /// Everything that has help, one a line with its summary: types and functions by topic, modules,
 /// the guide.
 pub fn contents(session: &Session) -> String {
-    let line = |name: &str, summary: &str| format!("  {name:<18} {summary}");
+    let line = |name: &str, summary: &str| format!("  {name:<18} {}", shortened(summary, 78));
     let mut lines = Vec::new();
     for chapter in Reference::new(session).chapters {
         lines.push(chapter.title);
@@ -210,6 +211,22 @@ pub fn contents(session: &Session) -> String {
         "Every option of every function, with its default.",
     ));
     lines.join("\n")
+}
+
+/// At most this many characters, cut between words.
+fn shortened(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_string();
+    }
+    let mut short = String::new();
+    for word in text.split_whitespace() {
+        if short.chars().count() + word.chars().count() + 4 > most {
+            break;
+        }
+        short.push_str(word);
+        short.push(' ');
+    }
+    short.trim_end_matches([' ', ',', ':', ';']).to_string() + "..."
 }
 
 /// What is known of all natives, by name; with the engine's own if `all`.

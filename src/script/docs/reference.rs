@@ -48,6 +48,8 @@ pub struct Form {
     pub receiver: String,
     /// How it is called, the shortest first.
     pub signatures: Vec<String>,
+    /// Whether a signature takes a map of options.
+    pub takes_options: bool,
     /// The names of all parameters but options.
     pub parameters: Vec<String>,
     /// The doc comment.
@@ -116,9 +118,9 @@ impl Reference {
                 .collect(),
             functions: pages(own.iter())
                 .into_iter()
-                .map(|page| Page {
-                    options: topic.options.iter().find(|spec| spec.name == page.name),
-                    ..page
+                .map(|page| {
+                    let spec = topic.options.iter().find(|spec| spec.name == page.name);
+                    page.with_options(spec)
                 })
                 .collect(),
         });
@@ -138,11 +140,7 @@ pub(super) fn page(engine: &Engine, name: &str) -> Option<Page> {
     [false, true].into_iter().find_map(|all| {
         let found = found(engine, all);
         let mut pages = pages(found.iter().filter(|f| f.name == name));
-        let page = pages.pop()?;
-        Some(Page {
-            options: options_of(name),
-            ..page
-        })
+        Some(pages.pop()?.with_options(options_of(name)))
     })
 }
 
@@ -292,11 +290,20 @@ fn forms(found: &[&Found]) -> Vec<Form> {
     forms.into_iter().map(|(form, _)| form).collect()
 }
 
+impl Page {
+    /// With the options of its native, if a form of it takes any.
+    pub(super) fn with_options(mut self, spec: Option<&'static NativeSpec>) -> Self {
+        self.options = spec.filter(|_| self.forms.iter().any(|form| form.takes_options));
+        self
+    }
+}
+
 impl Form {
     fn of(found: &Found) -> Self {
         let mut form = Self {
             receiver: found.parameters.first().map_or("", |(_, t)| t).to_string(),
             signatures: Vec::new(),
+            takes_options: false,
             parameters: Vec::new(),
             doc: found.doc.clone(),
         };
@@ -310,6 +317,7 @@ impl Form {
         }
         for (name, type_) in &found.parameters {
             let is_options = name == "options" && type_ == "map";
+            self.takes_options |= is_options;
             if !is_options && !self.parameters.contains(name) {
                 self.parameters.push(name.clone());
             }
@@ -335,7 +343,11 @@ fn type_page(doc: &TypeDoc, all: &[&Found]) -> TypePage {
     let operators = own(Role::Operator).filter(|f| takes(f, 0) || takes(f, 1));
     let mut operators: Vec<String> = operators
         .map(|f| {
-            let types: Vec<&str> = f.parameters.iter().map(|(_, t)| t.as_str()).collect();
+            let types = f.parameters.iter().map(|(_, t)| match t.as_str() {
+                "int" | "float" => "number",
+                other => other,
+            });
+            let types: Vec<&str> = types.collect();
             match types[..] {
                 [one] => format!("{}{one} -> {}", f.name, f.returns),
                 _ => format!("{} -> {}", types.join(&format!(" {} ", f.name)), f.returns),
