@@ -1,29 +1,74 @@
 //! `tureen doc [NAME]`.
 
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
 use clap::Args;
 
 use super::Failure;
-use crate::script::{Session, Setup, docs, engine};
+use crate::Result;
+use crate::script::docs::{self, Look};
+use crate::script::{Session, Setup, engine};
+use crate::study::files::write_atomic;
 
-/// Show the help of a function, or the list of all.
+/// Show the help of a function, a type, a module or a page of the guide; or the list of all.
 #[derive(Debug, Args)]
 pub(super) struct Doc {
-    /// The function; without one, the list of all.
-    name: Option<String>,
-    /// The whole reference as Markdown.
-    #[arg(long, conflicts_with = "name")]
+    /// What to show, such as train, Adapter, Adapter.save, std/soups, options, guide, guide signs;
+    /// without one, the list of all.
+    name: Vec<String>,
+    /// As Markdown; without a name the whole reference.
+    #[arg(long, group = "form")]
     markdown: bool,
+    /// Everything for programs: signatures, parameters, options, examples, guide.
+    #[arg(long, group = "form", conflicts_with = "name")]
+    json: bool,
+    /// Guide and reference as one page with a search field, which needs no network.
+    #[arg(long, group = "form", conflicts_with = "name")]
+    html: bool,
+    /// Write definition files (.d.rhai) for editors into this folder.
+    #[arg(long, group = "form", conflicts_with = "name", value_name = "FOLDER")]
+    definitions: Option<PathBuf>,
 }
 
 impl Doc {
     pub(super) fn main(self) -> Result<(), Failure> {
         let session = Session::new(Setup::default());
-        let page = match self.name {
-            Some(name) => docs::help(&engine(&session), &name).map_err(Failure::Command)?,
-            None if self.markdown => docs::markdown(&session),
-            None => docs::contents(&session),
+        let name = self.name.join(" ");
+        let engine = || engine(&session);
+        let page = match (name.as_str(), &self.definitions) {
+            (_, Some(folder)) => write_definitions(&session, folder),
+            ("", _) if self.markdown => Ok(docs::markdown(&session)),
+            (name, _) if self.markdown => docs::help_markdown(&engine(), name),
+            _ if self.json => docs::json(&session),
+            _ if self.html => Ok(docs::html(&session)),
+            ("", _) => Ok(docs::contents(&session)),
+            (name, _) => docs::help_in(&engine(), name, &look()),
         };
-        session.print(&page);
+        session.print(page.map_err(Failure::Command)?.trim_end());
         Ok(())
+    }
+}
+
+fn write_definitions(session: &Session, folder: &Path) -> Result<String> {
+    let files = docs::definitions(&engine(session));
+    for (name, text) in &files {
+        write_atomic(&folder.join(name), text.as_bytes())?;
+    }
+    Ok(format!(
+        "{} files written to {}",
+        files.len(),
+        folder.display()
+    ))
+}
+
+/// As wide as the terminal up to 100 columns, coloured where it shows colours.
+fn look() -> Look {
+    let stdout = std::io::stdout();
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let columns = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok());
+    Look {
+        width: columns.unwrap_or(80).clamp(40, 100),
+        color: stdout.is_terminal() && !plain,
     }
 }

@@ -68,6 +68,7 @@ impl Surroundings {
             params,
             allow_read: self.allow_read,
             allow_write: self.allow_write,
+            module_path: module_path(),
             device: device(&self.device)?,
             store,
             ..Setup::default()
@@ -81,6 +82,13 @@ impl Surroundings {
             .map_err(Failure::Command)?;
         crate::repl::main(session).map_err(Failure::Command)
     }
+}
+
+/// The folders that `TUREEN_PATH` names, separated as in `PATH`.
+fn module_path() -> Vec<PathBuf> {
+    let path = std::env::var_os("TUREEN_PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path);
+    folders.filter(|f| !f.as_os_str().is_empty()).collect()
 }
 
 fn parameter(text: &str) -> Result<(String, String)> {

@@ -1,18 +1,26 @@
-//! `import`: first what the binary carries (`import "stats"`), then files beside the script.
+//! `import`: what the binary carries (`import "std/soups"`), files beside the script, then files in
+//! the folders of the module path (`TUREEN_PATH`).
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
 use rhai::{Engine, EvalAltResult, Module, ModuleResolver, Position, Scope};
 
 use super::Session;
 use super::session::Import;
-use crate::{Error, Result};
+use crate::{Error, Result, nearest};
 
-/// The modules that the binary carries: name and text.
-const STDLIB: &[(&str, &str)] = &[("stats", include_str!("../../stdlib/stats.rhai"))];
+/// The modules that the binary carries: what is imported, and its text.
+pub(super) const STDLIB: &[(&str, &str)] = &[
+    (
+        "std/arithmetic",
+        include_str!("../../stdlib/arithmetic.rhai"),
+    ),
+    ("std/soups", include_str!("../../stdlib/soups.rhai")),
+    ("std/stats", include_str!("../../stdlib/stats.rhai")),
+];
 
 /// Resolves imports of a session and records them, with the hash of each text.
 pub(super) struct Modules {
@@ -31,34 +39,71 @@ impl Modules {
     /// The file and text of `path` as imported by `source`.
     fn find(&self, source: Option<&str>, path: &str) -> Result<(PathBuf, String)> {
         if let Some((name, text)) = STDLIB.iter().find(|(name, _)| *name == path) {
-            return Ok((
-                PathBuf::from(format!("stdlib/{name}.rhai")),
-                (*text).to_string(),
-            ));
+            let name = name.trim_start_matches("std/");
+            let file = PathBuf::from(format!("stdlib/{name}.rhai"));
+            return Ok((file, (*text).to_string()));
         }
-        let beside = match source.map(Path::new).and_then(Path::parent) {
-            Some(folder) if source.is_some_and(|s| Path::new(s).is_file()) => folder.join(path),
-            _ => PathBuf::from(path),
+        let beside = self.beside(source, path);
+        let file = match on_path(&self.session.setup().module_path, path) {
+            Some(found) if !beside.is_file() => found,
+            _ => {
+                self.session.check_read(path, &beside)?;
+                beside
+            }
         };
-        let file = if beside == Path::new(path) {
-            self.session.folder().join(path)
-        } else {
-            beside
-        };
-        let mut named = file.into_os_string();
-        if !path.ends_with(".rhai") {
-            named.push(".rhai");
-        }
-        let file = PathBuf::from(named);
-        self.session.check_read(path, &file)?;
         let text = std::fs::read_to_string(&file).map_err(|error| {
-            Error::at_path(&file, error).within("import").hint(format!(
-                "built-in modules: {}",
-                super::session::listed(STDLIB.iter().map(|(name, _)| *name))
-            ))
+            let error = match file.is_file() {
+                true => Error::at_path(&file, error),
+                false => Error::new(format!("no module {path:?}: no such file")),
+            };
+            let names = || STDLIB.iter().map(|(name, _)| *name);
+            let near = nearest(path, names().chain(names().map(bare)));
+            error.within("import").hint(match near {
+                Some(near) => format!("did you mean \"std/{}\"?", bare(near)),
+                None => format!(
+                    "the binary carries {}; others are looked for beside the script and in the folders of TUREEN_PATH",
+                    super::session::listed(names())
+                ),
+            })
         })?;
         Ok((file, text))
     }
+
+    /// The file that `path` means beside the one that imports it.
+    fn beside(&self, source: Option<&str>, path: &str) -> PathBuf {
+        let folder = match source.map(Path::new).and_then(Path::parent) {
+            Some(folder) if source.is_some_and(|s| Path::new(s).is_file()) => folder,
+            _ => self.session.folder(),
+        };
+        named(folder.join(path))
+    }
+}
+
+/// A module's name without the folder of those that the binary carries.
+fn bare(name: &str) -> &str {
+    name.trim_start_matches("std/")
+}
+
+/// The first file of this name in the folders; a path that leaves its folder is none.
+fn on_path(folders: &[PathBuf], path: &str) -> Option<PathBuf> {
+    let inside = |part: Component| matches!(part, Component::Normal(_));
+    if !Path::new(path).components().all(inside) {
+        return None;
+    }
+    let files = folders.iter().map(|folder| named(folder.join(path)));
+    files.into_iter().find(|file| file.is_file())
+}
+
+fn named(file: PathBuf) -> PathBuf {
+    if file
+        .extension()
+        .is_some_and(|extension| extension == "rhai")
+    {
+        return file;
+    }
+    let mut named = file.into_os_string();
+    named.push(".rhai");
+    PathBuf::from(named)
 }
 
 impl ModuleResolver for Modules {

@@ -48,6 +48,8 @@ pub struct Setup {
     pub allow_read: Vec<PathBuf>,
     /// Further files and folders the script may write (`--allow-write`).
     pub allow_write: Vec<PathBuf>,
+    /// Folders where imports are looked for after the script's own (`TUREEN_PATH`).
+    pub module_path: Vec<PathBuf>,
     /// Where tensors live; the CPU.
     pub device: candle_core::Device,
     /// Where results are kept and taken from; nowhere.
@@ -65,6 +67,7 @@ impl Default for Setup {
             params: BTreeMap::new(),
             allow_read: Vec::new(),
             allow_write: Vec::new(),
+            module_path: Vec::new(),
             device: candle_core::Device::Cpu,
             store: None,
         }

@@ -7,26 +7,51 @@ use super::values::type_name;
 
 /// How a function is called: `train(model: Model, data: Dataset, options: map)`.
 pub(super) fn signature(function: &FuncMetadata) -> String {
-    let types = function.params_info.iter().take(function.num_params);
-    let parameters: Vec<String> = types
-        .map(|parameter| match parameter.split_once(':') {
-            Some((name, rust)) => {
-                let name = name.trim().trim_start_matches("mut ");
-                match name {
-                    "" | "_" => type_name(rust),
-                    name => format!("{name}: {}", type_name(rust)),
-                }
-            }
-            None => parameter.to_string(),
+    let parameters: Vec<String> = parameters(function)
+        .into_iter()
+        .map(|(name, type_)| match (name.as_str(), type_.as_str()) {
+            ("" | "_", "") => "_".to_string(),
+            ("" | "_", type_) => type_.to_string(),
+            (name, "") => name.to_string(),
+            (name, type_) => format!("{name}: {type_}"),
         })
         .collect();
-    let unnamed =
-        vec!["_".to_string(); function.num_params - parameters.len().min(function.num_params)];
-    format!(
-        "{}({})",
-        function.name,
-        [parameters, unnamed].concat().join(", ")
-    )
+    format!("{}({})", function.name, parameters.join(", "))
+}
+
+/// The name and type of each parameter; of what a script defines the name alone.
+pub(super) fn parameters(function: &FuncMetadata) -> Vec<(String, String)> {
+    let known = function.params_info.iter().take(function.num_params);
+    let mut parameters: Vec<(String, String)> = known
+        .map(|parameter| match parameter.split_once(':') {
+            Some((name, rust)) => (
+                name.trim().trim_start_matches("mut ").to_string(),
+                type_name(rust),
+            ),
+            None => (parameter.to_string(), String::new()),
+        })
+        .collect();
+    parameters.resize(function.num_params, ("_".into(), String::new()));
+    parameters
+}
+
+/// The type of what a function gives.
+pub(super) fn returns(function: &FuncMetadata) -> String {
+    let rust = function.return_type.trim();
+    let wrapped = ["Fallible<", "RhaiResultOf<", "Result<"];
+    let inner = wrapped.iter().find_map(|w| {
+        let rest = &rust[rust.find(w)? + w.len()..];
+        Some(rest.strip_suffix('>').unwrap_or(rest))
+    });
+    let value = inner.unwrap_or(rust);
+    // The error's type of a `Result<T, E>`.
+    let value = value.split(", alloc::boxed::Box<").next().unwrap_or(value);
+    let value = value.split(", Box<").next().unwrap_or(value);
+    match value {
+        "" => "()".into(),
+        "RhaiResult" => "any".into(),
+        value => type_name(value),
+    }
 }
 
 /// All signatures of the functions called `name`, those with fewer parameters first; without the

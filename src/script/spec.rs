@@ -142,6 +142,17 @@ impl OptionSpec {
         self
     }
 
+    /// A value of the option, given without quotes, as a script writes it.
+    pub fn written(&self, text: &str) -> String {
+        match self.kind {
+            Kind::Text | Kind::Choice(_) => format!("\"{text}\""),
+            Kind::Value(_) if serde_json::from_str::<serde_json::Value>(text).is_err() => {
+                format!("\"{text}\"")
+            }
+            _ => text.to_string(),
+        }
+    }
+
     /// The default as a value; none where the option is required or the native decides.
     pub fn default_value(&self) -> Result<Option<Dynamic>> {
         let Absent::Value(text) = self.default else {

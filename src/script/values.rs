@@ -24,7 +24,18 @@ pub fn type_name(rust: &str) -> String {
         path if path.contains("Vec<rhai") => "list".into(),
         path if path.contains("BTreeMap<") => "map".into(),
         path if path.contains("Range") => "range".into(),
-        path => path.rsplit("::").next().unwrap_or(path).to_string(),
+        // A type kept behind a counter is the type itself to users.
+        path if path.contains("Arc<") => type_name(
+            path.split_once("Arc<")
+                .map_or(path, |(_, inner)| inner.trim_end_matches('>')),
+        ),
+        path => match path.rsplit("::").next().unwrap_or(path) {
+            // Registered under other names than they have in the code.
+            "Scored" => "Score".into(),
+            "Part" => "Split".into(),
+            "Grouped" => "Groups".into(),
+            name => name.to_string(),
+        },
     }
 }
 

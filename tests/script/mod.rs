@@ -1,6 +1,8 @@
 //! The language, by small scripts with the value or the line they give.
 
 mod examples;
+mod imports;
+mod reference;
 mod traps;
 mod values;
 

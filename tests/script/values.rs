@@ -63,9 +63,9 @@ fn scripts_give_their_values() {
         ),
         ("to_json(#{ a: [1, 2.5, ()] })", r#"{"a":[1,2.5,null]}"#),
         ("to_json(0.0/1.0)", "0.0"),
-        (r#"import "stats" as s; s::median([3, 1, 2])"#, "2"),
+        (r#"import "std/stats" as s; s::median([3, 1, 2])"#, "2"),
         (
-            r#"import "stats" as s; s::sd([1])"#,
+            r#"import "std/stats" as s; s::sd([1])"#,
             "stdlib/stats.rhai:10:25: error: sd: expected at least 2 values, got 1",
         ),
         (r#"switch 3 { 1 => "a" }"#, ""),
@@ -96,7 +96,7 @@ fn functions_variables_and_imports_outlive_an_input() {
     for input in [
         "fn f(x) { x + 1 }",
         "let a = 1; let g = |x| x * 2;",
-        r#"import "stats" as s;"#,
+        r#"import "std/stats" as s;"#,
     ] {
         let _value = interpreter.run("input", input).unwrap();
     }

@@ -46,11 +46,22 @@ pub(super) fn register(engine: &mut Engine, _: &Session) {
 #[allow(clippy::unwrap_used)]
 #[export_module]
 mod natives {
-    /// An adapter from a folder in AdapterHub's or PEFT's layout, of safetensors or pickles. Needs
-    /// no base model. A name that is no folder is looked for on the Hugging Face hub.
+    /// An adapter from a folder in AdapterHub's or PEFT's layout, of safetensors or pickles. Needs no
+    /// base model. A name that is no folder is looked for on the Hugging Face hub.
     ///
-    /// ```rhai,no_run
-    /// let b = load_adapter("out/films");
+    /// - `path`: a folder, relative to the script, or a name on the hub: "owner/name",
+    ///   "owner/name@revision"
+    ///
+    /// # Errors
+    /// A folder without an adapter's configuration; a kind of adapter that is not known; tensors whose
+    /// shapes do not agree with the configuration; a pickle that would run code.
+    ///
+    /// # Source
+    /// AdapterHub's `adapters` and Hugging Face's `peft`, whose folders these are.
+    ///
+    /// ```rhai
+    /// a.save("out/films");
+    /// load_adapter("out/films").kind    // pfeiffer
     /// ```
     #[rhai_fn(return_raw)]
     pub fn load_adapter(context: NativeCallContext, path: &str) -> Fallible<Adapter> {
@@ -69,6 +80,12 @@ mod natives {
 
     /// Saves an adapter with its head and a model card as a folder in AdapterHub's layout, or in
     /// PEFT's where it came from there; one with several heads as one sub-folder a head.
+    ///
+    /// - `path`: the folder, under the folder of the run
+    ///
+    /// ```rhai
+    /// a.save("out/saved");
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn save(context: NativeCallContext, adapter: &mut Adapter, path: &str) -> Fallible<()> {
         let folder = Session::of(&context)?.write_path(path)?;
@@ -78,9 +95,10 @@ mod natives {
 
     /// The same with options.
     ///
-    /// ```rhai,no_run
-    /// let a = train(model("mini"), dataset("films"), #{ adapter: "lora" });
-    /// a.save("films", #{ format: "peft" });
+    /// ```rhai
+    /// let lora = train(base, films, #{ adapter: "lora", epochs: 1 });
+    /// lora.save("out/lora", #{ format: "peft" });
+    /// load_adapter("out/lora").kind    // lora
     /// ```
     #[rhai_fn(name = "save", pure, return_raw)]
     pub fn save_with(
@@ -134,7 +152,11 @@ mod natives {
             .collect()
     }
 
-    /// All tensors, by canonical name.
+    /// All tensors, by canonical name: a map of Tensors.
+    ///
+    /// ```rhai
+    /// a.tensors().keys()[0]    // encoder.layer.0.output.adapter_down.bias
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn tensors(adapter: &mut Adapter) -> Fallible<Map> {
         let tensors = adapter.tensors()?;
@@ -144,7 +166,13 @@ mod natives {
             .collect())
     }
 
-    /// One tensor by canonical name.
+    /// One tensor.
+    ///
+    /// - `name`: its canonical name, such as "encoder.layer.0.output.adapter_down.weight"
+    ///
+    /// ```rhai
+    /// a.tensor("encoder.layer.0.output.adapter_down.weight").shape    // [24, 384]
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn tensor(adapter: &mut Adapter, name: &str) -> Fallible<Tensor> {
         let tensors = adapter.tensors()?;
@@ -178,14 +206,31 @@ mod natives {
             .collect()
     }
 
-    /// The same adapter with this head alone.
+    /// The same adapter with this head alone: a soup keeps its members' heads, and evaluating it on
+    /// other data needs one that is chosen.
+    ///
+    /// - `head`: a head of this or another adapter
+    ///
+    /// ```rhai
+    /// evaluate(base, soup([a, b]).with_head(a.head), films).n    // 100
+    /// ```
     #[rhai_fn(pure)]
     pub fn with_head(adapter: &mut Adapter, head: Head) -> Adapter {
         adapter.with_head(head)
     }
 
-    /// An adapter of the same kind, base and heads with other tensors: a map of all of them by
-    /// canonical name.
+    /// An adapter of the same kind, base and heads with other tensors.
+    ///
+    /// - `tensors`: a map of all of them by canonical name, as `tensors()` gives it
+    ///
+    /// # Errors
+    /// A name that the adapter does not have, one that is missing, another shape.
+    ///
+    /// ```rhai
+    /// let halved = #{};
+    /// for name in a.tensors().keys() { halved[name] = 0.5 * a.tensor(name); }
+    /// adapter_like(a, halved).parameters == a.parameters    // true
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn adapter_like(adapter: Adapter, tensors: Map) -> Fallible<Adapter> {
         Ok(like(&adapter, &tensors)?)

@@ -65,6 +65,8 @@ mod natives {
     /// faster than these, and those of bf16 are), all in milliseconds, medians of `repeat`; with
     /// the settings that counted and the process's `peak_rss_mib`.
     ///
+    /// - `model`: what is timed
+    ///
     /// ```rhai,no_run
     /// bench::steps(model("mini")).train_ms
     /// ```
@@ -75,8 +77,8 @@ mod natives {
 
     /// The same with options.
     ///
-    /// ```rhai,no_run
-    /// print(to_json(bench::steps(model("mini"), #{ batch: 8, seq: 16 })));
+    /// ```rhai
+    /// bench::steps(base, #{ batch: 2, seq: 8, repeat: 1 }).train_ms > 0.0    // true
     /// ```
     #[rhai_fn(name = "steps", return_raw)]
     pub fn steps_with(context: NativeCallContext, model: Model, options: Map) -> Fallible<Map> {
@@ -86,8 +88,11 @@ mod natives {
     /// How long one epoch of training on a dataset's train split takes, tokenizing included: a map
     /// with `seconds`, `rows`, `text_tokens` and the settings that counted.
     ///
-    /// ```rhai,no_run
-    /// bench::epoch(model("mini"), dataset("films")).seconds
+    /// - `model`: what is trained in
+    /// - `data`: what is trained on
+    ///
+    /// ```rhai
+    /// bench::epoch(base, films).rows    // 100
     /// ```
     #[rhai_fn(return_raw)]
     pub fn epoch(context: NativeCallContext, model: Model, data: Dataset) -> Fallible<Map> {

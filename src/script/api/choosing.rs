@@ -104,11 +104,18 @@ pub(super) fn register(engine: &mut Engine, _: &Session) {
 #[export_module]
 mod natives {
     /// A soup of the adapters that help: in the order of their own accuracy on the dataset's
-    /// validation split, each joins that makes the soup strictly better. `data` may be an array,
-    /// whose mean counts. The recipe's `chosen` tells every step.
+    /// validation split, each joins that makes the soup strictly better. The recipe's `chosen` tells
+    /// every step.
     ///
-    /// ```rhai,no_run
-    /// let g = greedy_soup(base, [a, b, c], films);
+    /// - `model`: what the soups act in
+    /// - `members`: the adapters to choose from
+    /// - `data`: a dataset, or an array of which the mean counts
+    ///
+    /// # Source
+    /// Wortsman et al. 2022, greedy soup.
+    ///
+    /// ```rhai
+    /// greedy_soup(base, [a, b, c], films).members.len >= 1    // true
     /// ```
     #[rhai_fn(return_raw)]
     pub fn greedy_soup(
@@ -123,8 +130,8 @@ mod natives {
     /// The same with options. By `sign_diff` it starts from the adapter trained on `data`, else
     /// the first, and adds the one with which the members' signs differ least; no model is run.
     ///
-    /// ```rhai,no_run
-    /// let g = greedy_soup(base, [a, b, c], films, #{ by: "sign_diff", budget: 2 });
+    /// ```rhai
+    /// greedy_soup(base, [a, b, c], films, #{ by: "sign_diff", budget: 2 }).members.len    // 2
     /// ```
     #[rhai_fn(name = "greedy_soup", return_raw)]
     pub fn greedy_soup_with(
@@ -138,11 +145,18 @@ mod natives {
     }
 
     /// A soup whose weights are searched for without gradients, for the least loss on the dataset's
-    /// validation split: a few rows will do. `data` may be an array, whose mean counts.
+    /// validation split: a few rows will do.
     ///
-    /// ```rhai,no_run
-    /// let l = learned_soup(base, [a, b, c], films.sample(64, #{ seed: 1 }));
-    /// l.recipe.weights;
+    /// - `model`: what the soups act in
+    /// - `members`: the adapters whose weights are searched for
+    /// - `data`: a dataset, or an array of which the mean counts
+    ///
+    /// # Source
+    /// Huang et al. 2024, LoraHub; Hansen 2016, CMA-ES.
+    ///
+    /// ```rhai
+    /// let few = films.sample(16, #{ seed: 1 });
+    /// learned_soup(base, [a, b], few, #{ evaluations: 10 }).recipe.weights.len    // 2
     /// ```
     #[rhai_fn(return_raw)]
     pub fn learned_soup(
@@ -156,8 +170,10 @@ mod natives {
 
     /// The same with options.
     ///
-    /// ```rhai,no_run
-    /// let l = learned_soup(base, [a, b, c], films, #{ by: "entropy", search: "coordinate" });
+    /// ```rhai
+    /// let few = films.sample(16, #{ seed: 1 });
+    /// let l = learned_soup(base, [a, b], few, #{ by: "entropy", search: "coordinate", evaluations: 6 });
+    /// l.members.len    // 2
     /// ```
     #[rhai_fn(name = "learned_soup", return_raw)]
     pub fn learned_soup_with(

@@ -41,12 +41,17 @@ pub(super) fn register(engine: &mut Engine, _: &Session) {
 #[allow(clippy::unwrap_used)]
 #[export_module]
 mod natives {
-    /// A dataset: one that the binary carries (see `datasets()`), a file (.jsonl, .csv, .tsv, each
-    /// also .gz, or .parquet) or a folder of splits, as the GLUE benchmark, the hub and the Ditto
-    /// library lay them out.
+    /// A dataset: one that the binary carries, one of the hub, a file or a folder of splits, as the
+    /// GLUE benchmark, the hub and the Ditto library lay them out.
+    ///
+    /// - `name`: a name that `datasets()` lists; "hub:owner/name"; a file (.jsonl, .csv, .tsv, each
+    ///   also .gz, or .parquet); a folder
+    ///
+    /// # Errors
+    /// A label in another split that the train split does not have; columns that hold no text.
     ///
     /// ```rhai
-    /// let films = dataset("films");
+    /// dataset("films")    // Dataset films: 1400 train, 200 validation, 400 test; 2 labels: negative, positive
     /// ```
     #[rhai_fn(return_raw)]
     pub fn dataset(context: NativeCallContext, name: &str) -> Fallible<Dataset> {
@@ -54,12 +59,20 @@ mod natives {
     }
 
     /// The same with options.
+    ///
+    /// ```rhai
+    /// write_text("mine.csv", "review,stars\nfine,1\npoor,0\ngood,1\nbad,0\n");
+    /// dataset("mine.csv", #{ columns: #{ text: "review", label: "stars" } }).len    // 4
+    /// ```
     #[rhai_fn(name = "dataset", return_raw)]
     pub fn dataset_with(context: NativeCallContext, name: &str, options: Map) -> Fallible<Dataset> {
         Ok(load(&context, name, &options)?)
     }
 
-    /// A dataset of maps with `text` (and `text_b`) and `label`.
+    /// A dataset of maps. All rows have every role, train, validation and test, unless `split` cuts them.
+    ///
+    /// - `rows`: maps with `text` (and `text_b` for pairs) and `label`: a text, or a number, which
+    ///   means regression where it is a fraction
     ///
     /// ```rhai
     /// dataset([#{ text: "fine", label: "good" }, #{ text: "poor", label: "bad" }]).labels    // ["bad", "good"]
@@ -81,15 +94,21 @@ mod natives {
     }
 
     /// The datasets that the binary carries, by name.
+    ///
+    /// ```rhai
+    /// datasets().contains("films")    // true
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn datasets() -> Fallible<Array> {
         Ok(bundled::names().map(Dynamic::from).collect())
     }
 
-    /// Several datasets at once.
+    /// Several datasets at once: what `dataset` gives for each name.
+    ///
+    /// - `names`: as `dataset` takes them
     ///
     /// ```rhai
-    /// let domains = datasets(["films", "news"]);
+    /// datasets(["films", "news"]).map(|d| d.name)    // ["films", "news"]
     /// ```
     #[rhai_fn(name = "datasets", return_raw)]
     pub fn datasets_of(context: NativeCallContext, names: Array) -> Fallible<Array> {
@@ -163,7 +182,8 @@ mod natives {
         data.rows().map(text_of).collect()
     }
 
-    /// One row: a map with `text` (and `text_b`) and `label`.
+    /// One row: a map with `text` (and `text_b`) and `label`. Rows of train come first, then
+    /// validation, then test; negative numbers count from the end.
     #[rhai_fn(index_get, pure, return_raw)]
     pub fn row(data: &mut Dataset, index: i64) -> Fallible<Map> {
         let at = if index < 0 {
@@ -177,13 +197,23 @@ mod natives {
         Ok(map_of_row(data, &row))
     }
 
-    /// `n` rows of each split (or all it has), drawn by the study's seed.
+    /// Rows drawn at random, without repetition, from every split.
+    ///
+    /// - `n`: how many of each split; all where it has fewer
+    ///
+    /// ```rhai
+    /// dataset("films").sample(50).train.len    // 50
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn sample(context: NativeCallContext, data: &mut Dataset, n: i64) -> Fallible<Dataset> {
         Ok(draw(&context, data, n, &Map::new())?)
     }
 
     /// The same with options.
+    ///
+    /// ```rhai
+    /// dataset("films").sample(50, #{ seed: 2 }).id != dataset("films").sample(50, #{ seed: 1 }).id    // true
+    /// ```
     #[rhai_fn(name = "sample", pure, return_raw)]
     pub fn sample_with(
         context: NativeCallContext,
@@ -196,8 +226,10 @@ mod natives {
 
     /// The rows of every split for which a closure says `true`.
     ///
+    /// - `keep`: a closure of a row, a map with `text` and `label`
+    ///
     /// ```rhai
-    /// dataset("films").filter(|r| r.text.len > 20);
+    /// dataset("films").filter(|r| r.label == "positive").labels    // ["positive"]
     /// ```
     #[rhai_fn(return_raw)]
     pub fn filter(context: NativeCallContext, data: Dataset, keep: FnPtr) -> Fallible<Dataset> {
@@ -244,8 +276,9 @@ mod natives {
             .collect()
     }
 
-    /// One row of a split.
-    #[rhai_fn(name = "row", index_get, pure, return_raw)]
+    /// One row of a split: a map with `text` (and `text_b`) and `label`. Negative numbers count from
+    /// the end.
+    #[rhai_fn(index_get, pure, return_raw)]
     pub fn part_row(part: &mut Part, index: i64) -> Fallible<Map> {
         let rows = part.dataset.split(part.split);
         let at = if index < 0 {
@@ -260,6 +293,10 @@ mod natives {
     }
 
     /// A split as a Table with columns text (text_b) and label.
+    ///
+    /// ```rhai
+    /// films.test.table().columns    // ["text", "label"]
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn table(part: &mut Part) -> Fallible<Table> {
         let rows = part.dataset.split(part.split);

@@ -78,10 +78,16 @@ pub(super) fn register(engine: &mut Engine, _: &Session) {
 mod natives {
     /// How well an adapter with its head for a dataset does on the dataset's test split.
     ///
-    /// ```rhai,no_run
-    /// let base = model("mini");
-    /// let films = dataset("films");
-    /// evaluate(base, train(base, films), films).accuracy;
+    /// - `model`: what the adapter acts in
+    /// - `adapter`: an adapter or a soup. A soup takes the head of that dataset, else its only one
+    /// - `data`: the dataset; its labels must be the head's
+    ///
+    /// # Errors
+    /// Several heads, none of them the dataset's: choose one with `with_head`. Labels that the head
+    /// does not have.
+    ///
+    /// ```rhai
+    /// evaluate(base, a, films).n    // 100
     /// ```
     #[rhai_fn(name = "evaluate", return_raw)]
     pub fn evaluate_plain(
@@ -94,6 +100,10 @@ mod natives {
     }
 
     /// The same with options.
+    ///
+    /// ```rhai
+    /// evaluate(base, a, films, #{ split: "validation" }).split    // validation
+    /// ```
     #[rhai_fn(name = "evaluate", return_raw)]
     pub fn evaluate_with(
         context: NativeCallContext,
@@ -107,7 +117,16 @@ mod natives {
 
     /// Every soup on every dataset that its members were trained on: a Table with columns soup,
     /// members, size, dataset, accuracy, alone (the member's own accuracy), drop (alone -
-    /// accuracy), sign_diff, both_nonzero and n.
+    /// accuracy; positive is a loss), sign_diff, both_nonzero and n. What the cells share (tokens, the
+    /// model below the first adapter, partial sums) is computed once; each cell equals a separate
+    /// `evaluate`.
+    ///
+    /// - `model`: what the soups act in
+    /// - `soups`: soups or adapters
+    ///
+    /// ```rhai
+    /// evaluate_all(base, soups(subsets([a, b, c], 2))).columns    // ["soup", "members", "size", "dataset", "accuracy", "alone", "drop", "sign_diff", "both_nonzero", "n"]
+    /// ```
     #[rhai_fn(name = "evaluate_all", return_raw)]
     pub fn evaluate_all_plain(
         context: NativeCallContext,
@@ -118,6 +137,10 @@ mod natives {
     }
 
     /// The same with options.
+    ///
+    /// ```rhai
+    /// evaluate_all(base, [soup([a, b])], #{ on: [films, products] }).column("dataset")    // ["films", "products"]
+    /// ```
     #[rhai_fn(name = "evaluate_all", return_raw)]
     pub fn evaluate_all_with(
         context: NativeCallContext,
@@ -183,9 +206,20 @@ mod natives {
         Ok(confusion_of(&scored.score)?)
     }
 
-    /// What changed against another score on the same rows: a map with `accuracy` (the
-    /// difference), `gained`, `lost` (rows right only here, only there) and `p` (McNemar's exact
-    /// test). Of other rows only the difference.
+    /// What changed against another score on the same rows: a map with `accuracy` and `loss` (this less
+    /// the other), `gained` and `lost` (rows right only here, only there) and `p` (McNemar's exact
+    /// test). Of other rows only the differences.
+    ///
+    /// - `other`: the score it is compared with
+    ///
+    /// # Source
+    /// McNemar 1947, the exact binomial form.
+    ///
+    /// ```rhai
+    /// let alone = evaluate(base, a, films);
+    /// let mixed = evaluate(base, soup([a, b]), films);
+    /// mixed.compare(alone).keys()    // ["accuracy", "gained", "loss", "lost", "p"]
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn compare(scored: &mut Scored, other: Scored) -> Fallible<Map> {
         Ok(changes(&scored.score, &other.score)?)

@@ -71,6 +71,9 @@ pub(super) fn register(engine: &mut Engine, _: &Session) {
 mod natives {
     /// Two columns against each other, a point a row.
     ///
+    /// - `x`: the column along the bottom
+    /// - `y`: the column along the side
+    ///
     /// ```rhai
     /// table([#{ x: 1, y: 2 }, #{ x: 2, y: 3 }]).scatter("x", "y");
     /// ```
@@ -80,6 +83,10 @@ mod natives {
     }
 
     /// The same with options.
+    ///
+    /// ```rhai
+    /// rows.scatter("sign_diff", "drop", #{ color: "dataset", trend: true });
+    /// ```
     #[rhai_fn(name = "scatter", pure, return_raw)]
     pub fn scatter_with(table: &mut Table, x: &str, y: &str, options: Map) -> Fallible<Figure> {
         let options = Options::read(&SCATTER, &options)?;
@@ -92,6 +99,13 @@ mod natives {
     }
 
     /// One column along another.
+    ///
+    /// - `x`: the column along the bottom
+    /// - `y`: the column along the side
+    ///
+    /// ```rhai
+    /// table([#{ x: 1, y: 2 }, #{ x: 2, y: 3 }]).line("x", "y");
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn line(table: &mut Table, x: &str, y: &str) -> Fallible<Figure> {
         Ok(table.line(x, y, &LineOptions::default())?)
@@ -99,6 +113,10 @@ mod natives {
 
     /// The same with options: a line for each `color`, the mean `over` repetitions, a `band`. A group
     /// with a single place, such as a baseline, is drawn as a level across the figure.
+    ///
+    /// ```rhai
+    /// rows.line("size", "accuracy", #{ color: "dataset", over: "soup", band: "sd" });
+    /// ```
     #[rhai_fn(name = "line", pure, return_raw)]
     pub fn line_with(table: &mut Table, x: &str, y: &str, options: Map) -> Fallible<Figure> {
         let options = Options::read(&LINE, &options)?;
@@ -112,12 +130,23 @@ mod natives {
     }
 
     /// The mean of a column for each category of another.
+    ///
+    /// - `category`: the column that names the bars
+    /// - `value`: the column whose means they show
+    ///
+    /// ```rhai
+    /// rows.bar("dataset", "drop");
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn bar(table: &mut Table, category: &str, value: &str) -> Fallible<Figure> {
         Ok(table.bar(category, value, &BarOptions::default())?)
     }
 
     /// The same with options.
+    ///
+    /// ```rhai
+    /// rows.bar("dataset", "drop", #{ color: "size" });
+    /// ```
     #[rhai_fn(name = "bar", pure, return_raw)]
     pub fn bar_with(
         table: &mut Table,
@@ -133,13 +162,28 @@ mod natives {
         Ok(table.bar(category, value, &settings)?)
     }
 
-    /// The spread of a column for each category of another.
+    /// The spread of a column for each category of another: median, quartiles, and the farthest values
+    /// within one and a half times their distance.
+    ///
+    /// - `category`: the column that names the boxes
+    /// - `value`: the column whose spread they show
+    ///
+    /// # Source
+    /// Tukey 1977.
+    ///
+    /// ```rhai
+    /// rows.box("dataset", "drop");
+    /// ```
     #[rhai_fn(name = "box", pure, return_raw)]
     pub fn box_plain(table: &mut Table, category: &str, value: &str) -> Fallible<Figure> {
         Ok(table.box_plot(category, value, &BoxOptions::default())?)
     }
 
     /// The same with options.
+    ///
+    /// ```rhai
+    /// rows.box("dataset", "drop", #{ title: "What soups lose" });
+    /// ```
     #[rhai_fn(name = "box", pure, return_raw)]
     pub fn box_with(
         table: &mut Table,
@@ -157,19 +201,35 @@ mod natives {
         )?)
     }
 
-    /// A Table whose first column names the rows and whose others are numbers, in colours.
+    /// A Table in colours: its first column names the rows, the others are numbers.
+    ///
+    /// ```rhai
+    /// evaluate(base, a, films).confusion.heatmap();
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn heatmap(table: &mut Table) -> Fallible<Figure> {
         Ok(table.heatmap(&HeatmapOptions::default())?)
     }
 
     /// The same with options.
+    ///
+    /// ```rhai
+    /// evaluate(base, a, films).confusion.heatmap(#{ annotate: true });
+    /// ```
     #[rhai_fn(name = "heatmap", pure, return_raw)]
     pub fn heatmap_with(table: &mut Table, options: Map) -> Fallible<Figure> {
         Ok(table.heatmap(&heatmap_options(&options)?)?)
     }
 
     /// A column's values in colours, by two others.
+    ///
+    /// - `rows`: the column that names the rows
+    /// - `columns`: the column that names the columns
+    /// - `values`: the column that gives the colours
+    ///
+    /// ```rhai
+    /// rows.heatmap("dataset", "soup", "drop");
+    /// ```
     #[rhai_fn(name = "heatmap", pure, return_raw)]
     pub fn heatmap_of(
         table: &mut Table,
@@ -181,6 +241,10 @@ mod natives {
     }
 
     /// The same with options.
+    ///
+    /// ```rhai
+    /// rows.heatmap("dataset", "soup", "drop", #{ title: "What soups lose" });
+    /// ```
     #[rhai_fn(name = "heatmap", pure, return_raw)]
     pub fn heatmap_of_with(
         table: &mut Table,
@@ -192,13 +256,23 @@ mod natives {
         Ok(table.heatmap_of(rows, columns, values, &heatmap_options(&options)?)?)
     }
 
-    /// Figures side by side, two in a row.
+    /// Figures side by side in one.
+    ///
+    /// - `figures`: the figures, row by row
+    ///
+    /// ```rhai
+    /// subplots([rows.bar("dataset", "drop"), rows.scatter("sign_diff", "drop")]);
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn subplots(figures: Array) -> Fallible<Figure> {
         Ok(Figure::subplots(&figures_of(&figures)?, 2)?)
     }
 
     /// The same with options.
+    ///
+    /// ```rhai
+    /// subplots([rows.bar("dataset", "drop"), rows.scatter("sign_diff", "drop")], #{ columns: 1 });
+    /// ```
     #[rhai_fn(name = "subplots", return_raw)]
     pub fn subplots_with(figures: Array, options: Map) -> Fallible<Figure> {
         let columns = Options::read(&SUBPLOTS, &options)?.count("columns")?;
@@ -206,6 +280,10 @@ mod natives {
     }
 
     /// Draws the figure in the terminal.
+    ///
+    /// ```rhai
+    /// table([#{ x: 1, y: 2 }, #{ x: 2, y: 3 }]).line("x", "y").show();
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn show(context: NativeCallContext, figure: &mut Figure) -> Fallible<()> {
         let session = Session::of(&context)?;
@@ -213,7 +291,14 @@ mod natives {
         Ok(())
     }
 
-    /// Saves the figure as .svg or .png, and its rows beside it as .csv.
+    /// Saves the figure, and its rows beside it as .csv.
+    ///
+    /// - `path`: a .svg or .png file under the folder of the run
+    ///
+    /// ```rhai
+    /// table([#{ x: 1, y: 2 }, #{ x: 2, y: 3 }]).line("x", "y").save("line.svg");
+    /// read_table("line.csv").len    // 2
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn save(context: NativeCallContext, figure: &mut Figure, path: &str) -> Fallible<()> {
         Ok(figure.save(&Session::of(&context)?.write_path(path)?)?)

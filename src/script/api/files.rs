@@ -22,10 +22,13 @@ pub(super) fn register(engine: &mut Engine, _: &Session) {
 
 #[export_module]
 mod natives {
-    /// The text of a file, relative to the script.
+    /// The text of a file.
     ///
-    /// ```rhai,no_run
-    /// let notes = read_text("notes.txt");
+    /// - `path`: the file, relative to the script
+    ///
+    /// ```rhai
+    /// write_text("notes.txt", "what was found");
+    /// read_text("notes.txt")    // what was found
     /// ```
     #[rhai_fn(return_raw)]
     pub fn read_text(context: NativeCallContext, path: &str) -> Fallible<String> {
@@ -38,10 +41,13 @@ mod natives {
         Ok(text.map_err(|error| Error::at_path(&file, error))?)
     }
 
-    /// Writes a text to a file under the run's folder, whole or not at all.
+    /// Writes a text to a file, whole or not at all.
     ///
-    /// ```rhai,no_run
-    /// write_text("notes.txt", "what was found");
+    /// - `path`: the file, under the folder of the run
+    /// - `text`: what it holds then
+    ///
+    /// ```rhai
+    /// write_text("found.txt", "what was found");
     /// ```
     #[rhai_fn(return_raw)]
     pub fn write_text(context: NativeCallContext, path: &str, text: &str) -> Fallible<()> {
@@ -51,6 +57,8 @@ mod natives {
 
     /// The value that a JSON text stands for: maps, lists, texts, numbers, `true`, `false`;
     /// `null` is `()`.
+    ///
+    /// - `text`: the JSON
     ///
     /// ```rhai
     /// parse_json("[1, 2.5]")    // [1, 2.5]
@@ -62,7 +70,9 @@ mod natives {
         Ok(from_json(value)?)
     }
 
-    /// A value as JSON text: maps, lists, texts, finite numbers, `true`, `false`, `()`.
+    /// A value as JSON text.
+    ///
+    /// - `value`: maps, lists, texts, finite numbers, `true`, `false`, `()`
     ///
     /// ```rhai
     /// to_json(#{ a: [1, 2] })    // {"a":[1,2]}
@@ -75,8 +85,11 @@ mod natives {
     /// The value of a parameter of the study: what `--set name=value` gave, read as the type of
     /// the default, else the default.
     ///
+    /// - `name`: the parameter
+    /// - `default`: its value where none is given
+    ///
     /// ```rhai
-    /// let epochs = param("epochs", 3);
+    /// param("epochs", 3)    // 3
     /// ```
     #[rhai_fn(return_raw)]
     pub fn param(context: NativeCallContext, name: &str, default: Dynamic) -> Fallible<Dynamic> {

@@ -107,6 +107,8 @@ mod natives {
 
     /// Calls a function with each value of a list, in order.
     ///
+    /// - `act`: a closure of a value
+    ///
     /// ```rhai
     /// [1, 2].for_each(|x| print(x));
     /// ```

@@ -13,73 +13,129 @@ use crate::{Result, bail};
 
 type Function = fn(f64) -> f64;
 
-const FUNCTIONS: &[(&str, Function, &str)] = &[
-    ("sqrt", libm::sqrt, "The square root."),
-    ("exp", libm::exp, "e to the power `x`."),
-    ("ln", libm::log, "The natural logarithm."),
+const FUNCTIONS: &[(&str, Function, &str, &str)] = &[
+    ("sqrt", libm::sqrt, "The square root.", "sqrt(4)    // 2.0"),
+    ("exp", libm::exp, "e to the power `x`.", "exp(0)    // 1.0"),
+    ("ln", libm::log, "The natural logarithm.", "ln(1)    // 0.0"),
     (
         "log",
         libm::log10,
-        "The logarithm to base 10; `log(x, base)` takes another base.",
+        "The logarithm to base 10.",
+        "log(100)    // 2.0",
     ),
-    ("sin", libm::sin, "The sine of an angle in radians."),
-    ("cos", libm::cos, "The cosine of an angle in radians."),
-    ("tan", libm::tan, "The tangent of an angle in radians."),
+    (
+        "sin",
+        libm::sin,
+        "The sine of an angle in radians.",
+        "sin(0)    // 0.0",
+    ),
+    (
+        "cos",
+        libm::cos,
+        "The cosine of an angle in radians.",
+        "cos(0)    // 1.0",
+    ),
+    (
+        "tan",
+        libm::tan,
+        "The tangent of an angle in radians.",
+        "tan(0)    // 0.0",
+    ),
     (
         "asin",
         libm::asin,
         "The angle, in radians, whose sine is `x`.",
+        "asin(0)    // 0.0",
     ),
     (
         "acos",
         libm::acos,
         "The angle, in radians, whose cosine is `x`.",
+        "acos(1)    // 0.0",
     ),
     (
         "atan",
         libm::atan,
         "The angle, in radians, whose tangent is `x`.",
+        "atan(0)    // 0.0",
     ),
-    ("sinh", libm::sinh, "The hyperbolic sine."),
-    ("cosh", libm::cosh, "The hyperbolic cosine."),
-    ("tanh", libm::tanh, "The hyperbolic tangent."),
-    ("asinh", libm::asinh, "The inverse hyperbolic sine."),
-    ("acosh", libm::acosh, "The inverse hyperbolic cosine."),
-    ("atanh", libm::atanh, "The inverse hyperbolic tangent."),
+    (
+        "sinh",
+        libm::sinh,
+        "The hyperbolic sine.",
+        "sinh(0)    // 0.0",
+    ),
+    (
+        "cosh",
+        libm::cosh,
+        "The hyperbolic cosine.",
+        "cosh(0)    // 1.0",
+    ),
+    (
+        "tanh",
+        libm::tanh,
+        "The hyperbolic tangent.",
+        "tanh(0)    // 0.0",
+    ),
+    (
+        "asinh",
+        libm::asinh,
+        "The inverse hyperbolic sine.",
+        "asinh(0)    // 0.0",
+    ),
+    (
+        "acosh",
+        libm::acosh,
+        "The inverse hyperbolic cosine.",
+        "acosh(1)    // 0.0",
+    ),
+    (
+        "atanh",
+        libm::atanh,
+        "The inverse hyperbolic tangent.",
+        "atanh(0)    // 0.0",
+    ),
     (
         "to_radians",
         f64::to_radians,
         "An angle in degrees as radians.",
+        "to_radians(180)    // 3.141592653589793",
     ),
     (
         "to_degrees",
         f64::to_degrees,
         "An angle in radians as degrees.",
+        "to_degrees(3.141592653589793)    // 180.0",
     ),
     (
         "floor",
         libm::floor,
         "The greatest whole number not above `x`, as a float.",
+        "floor(1.7)    // 1.0",
     ),
     (
         "ceiling",
         libm::ceil,
         "The least whole number not below `x`, as a float.",
+        "ceiling(1.2)    // 2.0",
     ),
     (
         "round",
         libm::round,
         "The nearest whole number, as a float; halves away from zero.",
+        "round(2.5)    // 3.0",
     ),
 ];
 
 /// Registers the topic.
 pub(super) fn register(engine: &mut Engine, _: &Session) {
-    for &(name, function, doc) in FUNCTIONS {
+    for &(name, function, doc, example) in FUNCTIONS {
         let registration = || {
             FuncRegistration::new(name)
-                .with_params_info(["x: number", "f64"])
-                .with_comments([format!("/// {doc}")])
+                .with_params_info(["x: number", "float"])
+                .with_comments([format!(
+                    "/// {doc}\n///\n/// ```rhai\n/// {example}\n/// ```"
+                )])
         };
         registration().register_into_engine(engine, move |x: f64| -> Fallible<f64> {
             Ok(checked(name, function, x)?)
@@ -108,7 +164,13 @@ mod natives {
         }
     }
 
-    /// The logarithm of `x` to `base`.
+    /// The same to another base.
+    ///
+    /// - `base`: the base
+    ///
+    /// ```rhai
+    /// log(8, 2)    // 3.0
+    /// ```
     #[rhai_fn(name = "log", return_raw)]
     pub fn log_base(x: Dynamic, base: Dynamic) -> Fallible<f64> {
         let (x, base) = (needed("log", &x)?, needed("log", &base)?);
@@ -116,12 +178,20 @@ mod natives {
     }
 
     /// The length of the hypotenuse of sides `x` and `y`.
+    ///
+    /// ```rhai
+    /// hypot(3, 4)    // 5.0
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn hypot(x: Dynamic, y: Dynamic) -> Fallible<f64> {
         Ok(libm::hypot(needed("hypot", &x)?, needed("hypot", &y)?))
     }
 
     /// The angle, in radians, of the point at `y` up and `x` to the right.
+    ///
+    /// ```rhai
+    /// atan(0, 1)    // 0.0
+    /// ```
     #[rhai_fn(name = "atan", return_raw)]
     pub fn atan2(y: Dynamic, x: Dynamic) -> Fallible<f64> {
         Ok(libm::atan2(needed("atan", &y)?, needed("atan", &x)?))

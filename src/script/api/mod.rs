@@ -28,6 +28,9 @@ pub mod study;
 mod tables;
 mod tensors;
 mod training;
+mod types;
+
+pub use types::{TYPES, TypeDoc};
 
 /// The natives of one topic.
 pub struct Topic {

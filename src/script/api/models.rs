@@ -66,13 +66,21 @@ pub(super) fn register(engine: &mut Engine, _: &Session) {
 #[allow(clippy::unwrap_used)]
 #[export_module]
 mod natives {
-    /// A frozen base model: one that the binary carries ("mini") or a folder with `config.json`,
-    /// `model.safetensors` or `pytorch_model.bin` (whole or in shards) and tokenizer files: BERT,
-    /// RoBERTa, XLM-RoBERTa, DistilBERT, ELECTRA or GPT-2. A name that is no folder is looked for
-    /// on the Hugging Face hub: "roberta-base", "org/name", "org/name@revision".
+    /// A frozen base model: BERT, RoBERTa, XLM-RoBERTa, DistilBERT, ELECTRA or GPT-2. Loaded once a
+    /// session. A name that is no folder is looked for on the Hugging Face hub.
+    ///
+    /// - `name`: one that the binary carries ("mini"); a folder with `config.json`,
+    ///   `model.safetensors` or `pytorch_model.bin` (whole or in shards) and tokenizer files; or a
+    ///   name on the hub: "roberta-base", "org/name", "org/name@revision"
+    ///
+    /// # Errors
+    /// An architecture that is not known; a tensor that is missing or has another shape.
+    ///
+    /// # Source
+    /// Hugging Face's `transformers`, whose numbers the hidden states equal within rounding.
     ///
     /// ```rhai
-    /// let base = model("mini");
+    /// model("mini").layers    // 3
     /// ```
     #[rhai_fn(return_raw)]
     pub fn model(context: NativeCallContext, name: &str) -> Fallible<Model> {
@@ -80,6 +88,10 @@ mod natives {
     }
 
     /// The same with options.
+    ///
+    /// ```rhai
+    /// model("mini", #{ precision: "f64" }).precision    // f64
+    /// ```
     #[rhai_fn(name = "model", return_raw)]
     pub fn model_with(context: NativeCallContext, name: &str, options: Map) -> Fallible<Model> {
         load(&context, name, &options)
@@ -139,12 +151,14 @@ mod natives {
         model.to_string()
     }
 
-    /// Token ids of texts or of pairs of texts: a map with `input_ids`, `attention_mask` and
-    /// `type_ids`, as Tensors padded to the longest text.
+    /// Token ids of texts: a map with `input_ids`, `attention_mask` and `type_ids`, as Tensors
+    /// [texts, tokens] padded to the longest text.
+    ///
+    /// - `texts`: texts, or pairs of texts `[first, second]`
     ///
     /// ```rhai
-    /// let base = model("mini");
     /// base.tokenize(["a text"]).input_ids.shape    // [1, 4]
+    /// base.tokenize([["first", "second"]]).type_ids.to_array()    // [[0, 0, 0, 1, 1]]
     /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn tokenize(model: &mut Model, texts: Array) -> Fallible<Map> {
@@ -152,6 +166,10 @@ mod natives {
     }
 
     /// The same with options; with `padding: false` the values are arrays of arrays.
+    ///
+    /// ```rhai
+    /// base.tokenize(["a text", "one"], #{ padding: false }).input_ids.map(|ids| ids.len)    // [4, 3]
+    /// ```
     #[rhai_fn(name = "tokenize", pure, return_raw)]
     pub fn tokenize_with(model: &mut Model, texts: Array, options: Map) -> Fallible<Map> {
         Ok(tokens(model, &texts, &options)?)
@@ -161,8 +179,12 @@ mod natives {
     /// folder says; where it says nothing, the mean over each text's last hidden states, normalised
     /// to length 1.
     ///
+    /// - `texts`: texts, or pairs of texts `[first, second]`
+    ///
+    /// # Source
+    /// `sentence-transformers`' pooling modules.
+    ///
     /// ```rhai
-    /// let base = model("mini");
     /// base.embed(["a text"]).shape    // [1, 384]
     /// ```
     #[rhai_fn(pure, return_raw)]
@@ -172,15 +194,29 @@ mod natives {
         Ok(model.embed(&texts)?)
     }
 
-    /// The last hidden state [batch, seq, hidden] of `#{ input_ids, attention_mask, type_ids }`;
-    /// the mask defaults to ones, the types to zeros.
+    /// The last hidden state, a Tensor [batch, tokens, hidden].
+    ///
+    /// - `inputs`: a map with `input_ids`, and where they are not all ones and all zeros,
+    ///   `attention_mask` and `type_ids`: Tensors or nested arrays [batch, tokens]
+    ///
+    /// ```rhai
+    /// base.forward(base.tokenize(["a text"])).shape    // [1, 4, 384]
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn forward(model: &mut Model, inputs: Map) -> Fallible<Tensor> {
         let inputs = read_inputs(model, &inputs, &[])?;
         Ok(model.forward(&inputs, &Frozen, &Noise::default())?)
     }
 
-    /// The same with an adapter acting in the model.
+    /// The last hidden state with an adapter acting in the model.
+    ///
+    /// - `adapter`: one that fits the model's shapes
+    /// - `inputs`: as without an adapter
+    ///
+    /// ```rhai
+    /// let inputs = base.tokenize(["a text"]);
+    /// base.forward(a, inputs).max_abs_diff(base.forward(inputs)) > 0.0    // true
+    /// ```
     #[rhai_fn(name = "forward", pure, return_raw)]
     pub fn forward_with(model: &mut Model, adapter: Adapter, inputs: Map) -> Fallible<Tensor> {
         let inputs = read_inputs(model, &inputs, &[])?;
@@ -193,14 +229,30 @@ mod natives {
         Ok(own_head(model)?)
     }
 
-    /// The logits [batch, classes] of a model that classifies, without an adapter.
+    /// The logits, a Tensor [batch, classes], of a model that classifies, without an adapter.
+    ///
+    /// - `inputs`: as for `forward`
+    ///
+    /// # Errors
+    /// A model without a classifier of its own.
+    ///
+    /// ```rhai
+    /// try { base.logits(base.tokenize(["a text"])) } catch { "mini has no classifier" }    // mini has no classifier
+    /// ```
     #[rhai_fn(name = "logits", pure, return_raw)]
     pub fn logits_of_model(model: &mut Model, inputs: Map) -> Fallible<Tensor> {
         let inputs = read_inputs(model, &inputs, &["labels"])?;
         Ok(own_head(model)?.logits(model, &inputs, &Frozen)?)
     }
 
-    /// The logits [batch, classes] of an adapter with its one head.
+    /// The logits, a Tensor [batch, classes], of an adapter with its one head.
+    ///
+    /// - `adapter`: one with a single head; see `with_head`
+    /// - `inputs`: as for `forward`; `labels` among them are ignored
+    ///
+    /// ```rhai
+    /// base.logits(a, base.tokenize(["a text", "another one"])).shape    // [2, 2]
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn logits(model: &mut Model, adapter: Adapter, inputs: Map) -> Fallible<Tensor> {
         let inputs = read_inputs(model, &inputs, &["labels"])?;
@@ -211,9 +263,20 @@ mod natives {
         Ok(head.logits(model, &inputs, sites.as_ref())?)
     }
 
-    /// The mean loss of an adapter with its one head on `#{ input_ids, attention_mask, labels }`
-    /// and its gradients: a map with `loss` and `grads` (Tensors by canonical name, the head's
-    /// too). No dropout.
+    /// The mean loss of an adapter with its one head and its gradients: a map with `loss` and `grads`
+    /// (Tensors by canonical name, the head's too). No dropout.
+    ///
+    /// - `adapter`: one with a single head; see `with_head`
+    /// - `inputs`: as for `forward`, with `labels`: one number a text, the place of its label in
+    ///   `head.labels`
+    ///
+    /// ```rhai
+    /// let inputs = base.tokenize(["a fine film", "a dull film"]);
+    /// inputs.labels = [1, 0];
+    /// let found = base.gradients(a, inputs);
+    /// found.loss > 0.0    // true
+    /// found.grads["encoder.layer.0.output.adapter_down.weight"].shape    // [24, 384]
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn gradients(model: &mut Model, adapter: Adapter, inputs: Map) -> Fallible<Map> {
         Ok(gradients_map(model, &adapter, &inputs)?)

@@ -70,16 +70,26 @@ mod natives {
     /// `parameters`, `density` (share of entries other than zero), where the members' tensors can
     /// be compared `sign_diff` and `both_nonzero`, and for LoRAs mixed factor by factor
     /// `cross_terms` (how far their change is from the weighted sum, as a share of it).
+    ///
+    /// ```rhai
+    /// soup([soup([a, b]), c]).explain().leaves.column("weight")    // [0.25, 0.25, 0.5]
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn explain(adapter: &mut Adapter) -> Fallible<Map> {
         Ok(explanation(adapter)?)
     }
 
-    /// The soup in a folder that `save` wrote, made once more of the same inputs; an error where
-    /// an input is not found or a byte of its tensors differs.
+    /// The soup that `save` wrote, made once more of the same inputs. They are looked for among the
+    /// option's members, those saved with it, the store, and where they were loaded from.
     ///
-    /// ```rhai,no_run
-    /// let s = replay("out/soup");
+    /// - `folder`: the folder that `save` wrote
+    ///
+    /// # Errors
+    /// An input that is not found; a byte of the tensors that differs.
+    ///
+    /// ```rhai
+    /// soup([a, b]).save("out/soup", #{ members: true });
+    /// replay("out/soup").members.len    // 2
     /// ```
     #[rhai_fn(return_raw)]
     pub fn replay(context: NativeCallContext, folder: &str) -> Fallible<Adapter> {
@@ -87,6 +97,11 @@ mod natives {
     }
 
     /// The same with options.
+    ///
+    /// ```rhai
+    /// soup([a, b]).save("out/other");
+    /// replay("out/other", #{ members: [a, b] }) == soup([a, b])    // true
+    /// ```
     #[rhai_fn(name = "replay", return_raw)]
     pub fn replay_with(
         context: NativeCallContext,
@@ -96,11 +111,18 @@ mod natives {
         Ok(again(&context, folder, &options)?)
     }
 
-    /// A mixture by a rule of your own: `rule` takes one Tensor of each adapter and gives the
-    /// mixture's, tensor by tensor. LoRAs are mixed factor by factor and must share rank and scale.
+    /// A mixture by a rule of your own, tensor by tensor. LoRAs are mixed factor by factor and must
+    /// share rank and scale.
     ///
-    /// ```rhai,no_run
-    /// let m = merge_with([a, b], |x, y| choose(abs(x) > abs(y), x, y), #{ name: "larger" });
+    /// - `members`: adapters of one kind and shape
+    /// - `rule`: a closure that takes one Tensor of each adapter and gives the mixture's
+    ///
+    /// # Errors
+    /// A rule that gives something other than a Tensor of the members' shape.
+    ///
+    /// ```rhai
+    /// let larger = merge_with([a, b], |x, y| choose(abs(x) > abs(y), x, y), #{ name: "larger" });
+    /// larger.recipe.rule    // larger
     /// ```
     #[rhai_fn(return_raw)]
     pub fn merge_with(

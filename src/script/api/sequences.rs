@@ -1,7 +1,7 @@
 //! Sequences of numbers without drift.
 
 use rhai::plugin::*;
-use rhai::{Array, Dynamic, Engine};
+use rhai::{Array, Dynamic, Engine, FuncRegistration};
 
 use crate::script::Session;
 use crate::script::compare::number;
@@ -12,14 +12,28 @@ use crate::{Error, Result, bail};
 /// More numbers than any grid has; a guard against a mistyped step.
 const MOST: i128 = 10_000_000;
 
+const RANGE: &str = "/// Whole numbers from `from` up to, not including, `to`, each `step` (or 1) further, for loops.
+/// Of fractions it would drift, and is refused: `steps` and `linspace` are exact.
+///
+/// ```rhai
+/// let all = [];
+/// for i in range(0, 6, 2) { all.push(i); }
+/// all    // [0, 2, 4]
+/// ```";
+
 /// Registers the topic.
 pub(super) fn register(engine: &mut Engine, _: &Session) {
     // The engine's own adds the step again and again: it drifts, and overshoots the end.
-    engine.register_fn("range", |a: f64, b: f64, step: f64| -> Fallible<()> {
+    let refused = || {
+        FuncRegistration::new("range")
+            .with_params_info(["from: number", "to: number", "step: number", "()"])
+            .with_comments([RANGE])
+    };
+    refused().register_into_engine(engine, |a: f64, b: f64, step: f64| -> Fallible<()> {
         Err(drifts(&a.into(), &b.into(), &step.into()).into())
     });
-    engine.register_fn(
-        "range",
+    refused().register_into_engine(
+        engine,
         |a: Dynamic, b: Dynamic, step: Dynamic| -> Fallible<()> {
             Err(drifts(&a, &b, &step).into())
         },
@@ -29,8 +43,11 @@ pub(super) fn register(engine: &mut Engine, _: &Session) {
 
 #[export_module]
 mod natives {
-    /// The numbers from `from` to `to` (included where a step meets it), exact in decimals.
-    /// Whole numbers where all three are.
+    /// Numbers at equal distances, exact in decimals; whole numbers where all three are.
+    ///
+    /// - `from`: the first number
+    /// - `to`: the last, included where a step meets it
+    /// - `step`: the distance, which may be negative
     ///
     /// ```rhai
     /// steps(0.1, 0.5, 0.1)    // [0.1, 0.2, 0.3, 0.4, 0.5]
@@ -40,7 +57,11 @@ mod natives {
         Ok(decimals(&from, &to, &step)?)
     }
 
-    /// `count` numbers at equal distances, the first `from`, the last `to`.
+    /// A count of numbers at equal distances.
+    ///
+    /// - `from`: the first
+    /// - `to`: the last
+    /// - `count`: how many, at least 2
     ///
     /// ```rhai
     /// linspace(0, 1, 5)    // [0.0, 0.25, 0.5, 0.75, 1.0]

@@ -80,11 +80,26 @@ pub(super) fn register(engine: &mut Engine, _: &Session) {
 #[allow(clippy::unwrap_used)]
 #[export_module]
 mod natives {
-    /// The uniform soup: the mean of the adapters' tensors. Its weights are made when needed; it
-    /// keeps every member's head.
+    /// The uniform soup: the mean of the adapters' tensors. Its weights are made when they are first
+    /// needed; it keeps every member's head.
     ///
-    /// ```rhai,no_run
-    /// let s = soup([a, b, c]);
+    /// - `members`: adapters of one kind and one shape; soups too
+    ///
+    /// With options every method of the literature; `explain` says what came of it. See the guide's page
+    /// "mixing".
+    ///
+    /// # Errors
+    /// Members of another kind, base, rank or shape; weights that are all zero; a setting that the
+    /// method does not have.
+    ///
+    /// # Source
+    /// Wortsman et al. 2022 (soups), Chronopoulou et al. 2023 (of adapters); the methods: Yadav et al.
+    /// 2023 (ties), Yu et al. 2024 (dare), Deep et al. 2024 (della), Davari and Belilovsky 2023
+    /// (breadcrumbs), Ilharco et al. 2023 (task arithmetic), Matena and Raffel 2022 (fisher), Jin et
+    /// al. 2023 (regmean); mergekit and PEFT where `rule` names them.
+    ///
+    /// ```rhai
+    /// soup([a, b]) == 0.5 * a + 0.5 * b    // true
     /// ```
     #[rhai_fn(return_raw)]
     pub fn soup(context: NativeCallContext, members: Array) -> Fallible<Adapter> {
@@ -93,8 +108,9 @@ mod natives {
 
     /// The same with options.
     ///
-    /// ```rhai,no_run
-    /// let s = soup([a, b, c], #{ weights: [0.5, 0.3, 0.2] });
+    /// ```rhai
+    /// soup([a, b, c], #{ weights: [0.5, 0.3, 0.2] }).explain().members.column("weight")    // [0.5, 0.3, 0.2]
+    /// soup([a, b], #{ method: "ties", density: 0.2 }).recipe.method    // ties
     /// ```
     #[rhai_fn(name = "soup", return_raw)]
     pub fn soup_with(
@@ -106,18 +122,31 @@ mod natives {
     }
 
     /// A soup of each array of adapters.
+    ///
+    /// - `sets`: arrays of adapters, as `subsets` gives them
+    ///
+    /// ```rhai
+    /// soups(subsets([a, b, c], 2..=3)).len    // 4
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn soups(context: NativeCallContext, sets: Array) -> Fallible<Array> {
         Ok(mix_all(&sets, &Map::new(), &Session::of(&context)?)?)
     }
 
     /// The same with options.
+    ///
+    /// ```rhai
+    /// soups([[a, b], [a, c]], #{ method: "slerp" }).map(|s| s.members.len)    // [2, 2]
+    /// ```
     #[rhai_fn(name = "soups", return_raw)]
     pub fn soups_with(context: NativeCallContext, sets: Array, options: Map) -> Fallible<Array> {
         Ok(mix_all(&sets, &options, &Session::of(&context)?)?)
     }
 
-    /// All subsets of an array with a size in the range, smaller ones first.
+    /// All subsets of an array with a size in the range, smaller ones first, each in the array's order.
+    ///
+    /// - `items`: values of any type
+    /// - `sizes`: a range of sizes: `2..=4`, or `2..5`, which leaves out its end
     ///
     /// ```rhai
     /// subsets([1, 2, 3], 2..=3)    // [[1, 2], [1, 3], [2, 3], [1, 2, 3]]
@@ -133,14 +162,30 @@ mod natives {
         Ok(all_subsets(&items, sizes.start, sizes.end - 1)?)
     }
 
-    /// All subsets of one size.
+    /// The same for one size.
+    ///
+    /// - `size`: how many values each has
+    ///
+    /// ```rhai
+    /// subsets(["x", "y", "z"], 2).len    // 3
+    /// ```
     #[rhai_fn(name = "subsets", return_raw)]
     pub fn subsets_of(items: Array, size: i64) -> Fallible<Array> {
         Ok(all_subsets(&items, size, size)?)
     }
 
-    /// What training changed, for sums: `a + 0.5 * b.delta()`. The tensors less their
-    /// initialisation, which the adapter must record; a LoRA's change is itself.
+    /// What training changed, for sums: `a + 0.5 * b.delta()`. The tensors less their initialisation,
+    /// which the adapter must record; a LoRA's change is itself.
+    ///
+    /// # Errors
+    /// A loaded adapter, of which the initialisation is not known.
+    ///
+    /// # Source
+    /// Ilharco et al. 2023, task vectors.
+    ///
+    /// ```rhai
+    /// a + 0.5 * b.delta() - 0.2 * c.delta();
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn delta(adapter: &mut Adapter) -> Fallible<Adapter> {
         Ok(soup::delta(adapter)?)

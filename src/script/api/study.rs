@@ -73,8 +73,10 @@ mod natives {
         Ok(())
     }
 
-    /// Keeps a result in the run's record under a name: a number, text, list, map, Table or
-    /// correlation. It is what `diff` compares.
+    /// Keeps a result in the run's record, where `diff` compares it.
+    ///
+    /// - `name`: what it is called; each name once
+    /// - `value`: a number, text, list, map, Table or correlation
     ///
     /// ```rhai
     /// record("answer", 42);

@@ -84,6 +84,8 @@ pub(super) fn register(engine: &mut Engine, _: &Session) {
 mod natives {
     /// A Table of maps, its columns in alphabetical order.
     ///
+    /// - `rows`: maps of one row each, all with the same keys; `()` is an empty cell
+    ///
     /// ```rhai
     /// table([#{ size: 2, loss: 0.1 }]).columns    // ["loss", "size"]
     /// ```
@@ -92,7 +94,9 @@ mod natives {
         Ok(of_maps(&rows, None)?)
     }
 
-    /// The same with the columns in this order.
+    /// The same with the columns in an order of your own, which also names those of no rows.
+    ///
+    /// - `columns`: the keys in the order of the columns
     ///
     /// ```rhai
     /// table([#{ size: 2, loss: 0.1 }], ["size", "loss"]).columns    // ["size", "loss"]
@@ -103,13 +107,27 @@ mod natives {
         Ok(of_maps(&rows, Some(order))?)
     }
 
-    /// A Table from a file: .csv, .tsv or .jsonl.
+    /// A Table from a file.
+    ///
+    /// - `path`: a .csv, .tsv or .jsonl file, relative to the script
+    ///
+    /// ```rhai
+    /// table([#{ x: 1 }, #{ x: 2 }]).save("numbers.csv");
+    /// read_table("numbers.csv").column("x")    // [1, 2]
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn read_table(context: NativeCallContext, path: &str) -> Fallible<Table> {
         Ok(Table::read(&Session::of(&context)?.read_path(path)?)?)
     }
 
-    /// Tables with the same columns, one below another.
+    /// Tables one below another.
+    ///
+    /// - `tables`: Tables with the same columns
+    ///
+    /// ```rhai
+    /// let t = table([#{ x: 1 }]);
+    /// concat([t, t]).len    // 2
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn concat(tables: Array) -> Fallible<Table> {
         let tables = tables
@@ -123,13 +141,24 @@ mod natives {
         Ok(Table::concat(&tables)?)
     }
 
-    /// Writes a Table: .csv, .tsv, .jsonl, .md or .tex.
+    /// Writes a Table to a file, whole or not at all.
+    ///
+    /// - `path`: a .csv, .tsv, .jsonl, .md or .tex file under the folder of the run
+    ///
+    /// ```rhai
+    /// table([#{ x: 1 }]).save("x.md");
+    /// read_text("x.md").split("\n").len > 2    // true
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn save(context: NativeCallContext, table: &mut Table, path: &str) -> Fallible<()> {
         Ok(table.save(&Session::of(&context)?.write_path(path)?)?)
     }
 
     /// The number of rows.
+    ///
+    /// ```rhai
+    /// table([#{ x: 1 }]).len()    // 1
+    /// ```
     #[rhai_fn(get = "len", name = "len", pure)]
     pub fn length(table: &mut Table) -> i64 {
         table.len() as i64
@@ -151,7 +180,13 @@ mod natives {
         table.id()
     }
 
-    /// These columns alone, in this order.
+    /// Some of the columns, in an order of your own.
+    ///
+    /// - `columns`: their names
+    ///
+    /// ```rhai
+    /// rows.columns(["size", "drop"]).columns    // ["size", "drop"]
+    /// ```
     #[rhai_fn(name = "columns", pure, return_raw)]
     pub fn select(table: &mut Table, columns: Array) -> Fallible<Table> {
         let columns = texts(&columns, "columns")?;
@@ -159,12 +194,18 @@ mod natives {
     }
 
     /// One column as an array.
+    ///
+    /// - `name`: the column's name
+    ///
+    /// ```rhai
+    /// rows.column("size").unique()    // [2, 3]
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn column(table: &mut Table, name: &str) -> Fallible<Array> {
         Ok(table.column(name)?.iter().map(to_dynamic).collect())
     }
 
-    /// One row as a map.
+    /// One row as a map; negative numbers count from the end.
     #[rhai_fn(index_get, pure, return_raw)]
     pub fn row(table: &mut Table, index: i64) -> Fallible<Map> {
         let at = if index < 0 {
@@ -187,6 +228,12 @@ mod natives {
     }
 
     /// The first rows.
+    ///
+    /// - `n`: how many; all where there are fewer
+    ///
+    /// ```rhai
+    /// rows.first(2).len    // 2
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn first(table: &mut Table, n: i64) -> Fallible<Table> {
         match usize::try_from(n) {
@@ -195,7 +242,9 @@ mod natives {
         }
     }
 
-    /// The rows whose cells are as a map says: a value, an array of values or a range of numbers.
+    /// The rows whose cells are as a map says.
+    ///
+    /// - `conditions`: for each column a value, an array of values or a range of numbers
     ///
     /// ```rhai
     /// table([#{ size: 2 }, #{ size: 5 }]).where(#{ size: 2..=4 }).len    // 1
@@ -209,7 +258,9 @@ mod natives {
         Ok(table.where_(&conditions)?)
     }
 
-    /// The rows for which a closure says `true`; it gets each row as a map.
+    /// The rows for which a closure says `true`.
+    ///
+    /// - `keep`: a closure of a row, which it gets as a map
     ///
     /// ```rhai
     /// table([#{ x: 1 }, #{ x: 3 }]).filter(|r| r.x > 2).len    // 1
@@ -223,7 +274,10 @@ mod natives {
         Ok(table.filter(&kept)?)
     }
 
-    /// A further column, computed by a closure from each row.
+    /// A further column, computed row by row.
+    ///
+    /// - `name`: the new column's name
+    /// - `compute`: a closure of a row, which it gets as a map; or an array with one value a row
     ///
     /// ```rhai
     /// table([#{ x: 1 }]).add("y", |r| 2 * r.x).column("y")    // [2]
@@ -243,14 +297,26 @@ mod natives {
         Ok(table.with_column(name, cells)?)
     }
 
-    /// A further column of these values, one a row.
+    /// The same with values that are there already.
+    ///
+    /// - `values`: one a row
+    ///
+    /// ```rhai
+    /// table([#{ x: 1 }]).add("y", [5]).column("y")    // [5]
+    /// ```
     #[rhai_fn(name = "add", return_raw)]
     pub fn add_values(table: Table, name: &str, values: Array) -> Fallible<Table> {
         let cells = values.iter().map(to_value).collect::<Result<Vec<_>>>()?;
         Ok(table.with_column(name, cells)?)
     }
 
-    /// New names for columns: `#{ old: "new" }`.
+    /// New names for columns.
+    ///
+    /// - `names`: a map of old names to new ones
+    ///
+    /// ```rhai
+    /// table([#{ drop: 0.1 }]).rename(#{ drop: "fall" }).columns    // ["fall"]
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn rename(table: &mut Table, names: Map) -> Fallible<Table> {
         let mut pairs = Vec::new();
@@ -267,13 +333,23 @@ mod natives {
         Ok(table.rename(&pairs)?)
     }
 
-    /// Sorted by a column, the least first; rows that are equal keep their order.
+    /// The rows sorted by a column, the least first; rows that are equal keep their order.
+    ///
+    /// - `by`: a column, or an array of columns, the first of which decides first
+    ///
+    /// ```rhai
+    /// table([#{ x: 2 }, #{ x: 1 }]).sort("x").column("x")    // [1, 2]
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn sort(table: &mut Table, by: &str) -> Fallible<Table> {
         Ok(table.sort(&[(by, Order::default())])?)
     }
 
     /// The same with options.
+    ///
+    /// ```rhai
+    /// table([#{ x: 1 }, #{ x: 2 }]).sort("x", #{ descending: true }).column("x")    // [2, 1]
+    /// ```
     #[rhai_fn(name = "sort", pure, return_raw)]
     pub fn sort_with(table: &mut Table, by: &str, options: Map) -> Fallible<Table> {
         let options = Options::read(&SORT, &options)?;
@@ -285,7 +361,11 @@ mod natives {
         Ok(table.sort(&[(by, order)])?)
     }
 
-    /// Sorted by several columns, the first one first.
+    /// The same by several columns.
+    ///
+    /// ```rhai
+    /// rows.sort(["size", "drop"])[0].size    // 2
+    /// ```
     #[rhai_fn(name = "sort", pure, return_raw)]
     pub fn sort_by(table: &mut Table, by: Array) -> Fallible<Table> {
         let by = texts(&by, "sort")?;
@@ -294,12 +374,30 @@ mod natives {
     }
 
     /// The different values of a column, in the order they come.
+    ///
+    /// - `column`: the column's name
+    ///
+    /// ```rhai
+    /// rows.unique("size")    // [2, 3]
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn unique(table: &mut Table, column: &str) -> Fallible<Array> {
         Ok(table.unique(column)?.iter().map(to_dynamic).collect())
     }
 
-    /// Rows that agree in these columns, put side by side.
+    /// Rows of two Tables that agree in some columns, put side by side.
+    ///
+    /// - `other`: the Table whose columns come after
+    /// - `keys`: the columns that must agree
+    ///
+    /// # Errors
+    /// A column other than the keys that both have.
+    ///
+    /// ```rhai
+    /// let sizes = table([#{ k: "a", x: 1 }, #{ k: "b", x: 2 }]);
+    /// let colours = table([#{ k: "a", y: 3 }]);
+    /// sizes.join(colours, ["k"]).len    // 1
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn join(table: &mut Table, other: Table, keys: Array) -> Fallible<Table> {
         let keys = texts(&keys, "join")?;
@@ -307,6 +405,12 @@ mod natives {
     }
 
     /// The same with options.
+    ///
+    /// ```rhai
+    /// let sizes = table([#{ k: "a", x: 1 }, #{ k: "b", x: 2 }]);
+    /// let colours = table([#{ k: "a", y: 3 }]);
+    /// sizes.join(colours, ["k"], #{ how: "left" }).column("y")    // [3, ()]
+    /// ```
     #[rhai_fn(name = "join", pure, return_raw)]
     pub fn join_with(
         table: &mut Table,
@@ -323,15 +427,24 @@ mod natives {
         Ok(table.join(&other, &borrowed(&keys), how)?)
     }
 
-    /// Rows in groups that agree in these columns; `.agg(...)` sums them up.
+    /// Rows in groups that agree in some columns; `agg` sums them up.
+    ///
+    /// - `keys`: the columns
+    ///
+    /// ```rhai
+    /// rows.group(["size"]).agg(#{ drop: "mean" }).columns    // ["size", "drop_mean"]
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn group(table: &mut Table, keys: Array) -> Fallible<Grouped> {
         let keys = texts(&keys, "group")?;
         Ok(table.group(&borrowed(&keys))?)
     }
 
-    /// One row a group: `#{ accuracy: ["mean", "sd"] }` gives columns accuracy_mean and
-    /// accuracy_sd. Known: mean, sd, n, ci95, median, min, max, sum.
+    /// One row a group, with summaries of columns: `#{ accuracy: ["mean", "sd"] }` gives the columns
+    /// accuracy_mean and accuracy_sd.
+    ///
+    /// - `summaries`: for each column one or several of mean, sd (n - 1), n, ci95 (half the width of the
+    ///   95 % interval of the mean, by Student's t), median, min, max, sum
     ///
     /// ```rhai
     /// table([#{ k: "a", x: 1 }, #{ k: "a", x: 3 }]).group(["k"]).agg(#{ x: ["mean"] }).column("x_mean")    // [2.0]
@@ -359,13 +472,38 @@ mod natives {
         Ok(groups.agg(&wanted)?)
     }
 
-    /// One row a value of `rows`, one column a value of `columns`, filled from `values`.
+    /// A wide Table: one row a value of one column, one column a value of another.
+    ///
+    /// - `rows`: the column whose values name the rows
+    /// - `columns`: the column whose values become columns
+    /// - `values`: the column that fills the cells
+    ///
+    /// # Errors
+    /// Two values for one cell.
+    ///
+    /// ```rhai
+    /// let long = table([#{ a: "x", b: "p", v: 1 }, #{ a: "x", b: "q", v: 2 }]);
+    /// long.pivot("a", "b", "v").columns    // ["a", "p", "q"]
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn pivot(table: &mut Table, rows: &str, columns: &str, values: &str) -> Fallible<Table> {
         Ok(table.pivot(rows, columns, values)?)
     }
 
     /// The correlation of two columns: `.r .p .n`, and with `ci` also `.lo .hi`.
+    ///
+    /// - `x`: a column of numbers
+    /// - `y`: another
+    ///
+    /// # Source
+    /// The p value by Student's t with n - 2 less the number of `given` columns degrees of freedom for
+    /// Pearson's and Spearman's, the normal approximation for Kendall's tau-b; the interval by the
+    /// percentile bootstrap (Efron 1979).
+    ///
+    /// ```rhai
+    /// let t = table([#{ x: 1, y: 2 }, #{ x: 2, y: 3 }, #{ x: 3, y: 5 }, #{ x: 4, y: 4 }]);
+    /// t.correlate("x", "y").r    // 0.8
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn correlate(
         context: NativeCallContext,
@@ -377,6 +515,10 @@ mod natives {
     }
 
     /// The same with options.
+    ///
+    /// ```rhai
+    /// rows.correlate("sign_diff", "drop", #{ method: "spearman", given: ["size"] }).n    // 9
+    /// ```
     #[rhai_fn(name = "correlate", pure, return_raw)]
     pub fn correlate_with(
         context: NativeCallContext,
@@ -388,8 +530,26 @@ mod natives {
         Ok(correlation(&context, table, x, y, &options)?)
     }
 
-    /// How a value differs between the levels of a column and the one it is compared against,
-    /// pair by pair: a Table with the level, diff, lo, hi, p and n.
+    /// How a value differs between the levels of a column and the one it is compared against, pair by
+    /// pair: a Table with the level, diff (the mean of the differences), lo, hi (its 95 % interval), p
+    /// and n.
+    ///
+    /// - `column`: the column with the levels
+    /// - `value`: the column that is compared
+    ///
+    /// # Errors
+    /// A row without a partner, or with two.
+    ///
+    /// # Source
+    /// Wilcoxon 1945, the signed-rank test; Student's paired t test.
+    ///
+    /// ```rhai
+    /// let runs = table([
+    ///     #{ kind: "lora", seed: 1, score: 0.7 }, #{ kind: "pfeiffer", seed: 1, score: 0.8 },
+    ///     #{ kind: "lora", seed: 2, score: 0.6 }, #{ kind: "pfeiffer", seed: 2, score: 0.8 },
+    /// ]);
+    /// runs.compare("kind", "score", #{ against: "lora", pair: ["seed"], test: "t" }).column("n")    // [2]
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn compare(table: &mut Table, column: &str, value: &str, options: Map) -> Fallible<Table> {
         let options = Options::read(&COMPARE, &options)?;

@@ -37,7 +37,9 @@ pub(super) fn register(engine: &mut Engine, _: &Session) {
 #[allow(clippy::unwrap_used)]
 #[export_module]
 mod natives {
-    /// A Tensor of numbers nested in arrays, f32.
+    /// A Tensor of numbers, f32.
+    ///
+    /// - `values`: numbers nested in arrays, rows of one length
     ///
     /// ```rhai
     /// tensor([[1.0, 2.0]]).shape    // [1, 2]
@@ -50,6 +52,13 @@ mod natives {
     }
 
     /// The tensors of a safetensors file: a map of Tensors by name.
+    ///
+    /// - `path`: the file, relative to the script
+    ///
+    /// ```rhai
+    /// save_tensors("x.safetensors", #{ h: tensor([1.0, 2.0]) });
+    /// load_tensors("x.safetensors").h.to_array()    // [1.0, 2.0]
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn load_tensors(context: NativeCallContext, path: &str) -> Fallible<Map> {
         let file = Session::of(&context)?.read_path(path)?;
@@ -60,7 +69,14 @@ mod natives {
             .collect())
     }
 
-    /// Saves a map of Tensors as a safetensors file, as f32.
+    /// Saves Tensors as a safetensors file, as f32.
+    ///
+    /// - `path`: the file, under the folder of the run
+    /// - `tensors`: a map of Tensors, or of numbers nested in arrays, by name
+    ///
+    /// ```rhai
+    /// save_tensors("y.safetensors", #{ weight: tensor([[1.0, 2.0]]) });
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn save_tensors(context: NativeCallContext, path: &str, tensors: Map) -> Fallible<()> {
         let file = Session::of(&context)?.write_path(path)?;
@@ -91,6 +107,10 @@ mod natives {
     }
 
     /// The length of the first dimension.
+    ///
+    /// ```rhai
+    /// tensor([1.0, 2.0, 3.0]).len()    // 3
+    /// ```
     #[rhai_fn(get = "len", name = "len", pure)]
     pub fn length(t: &mut Tensor) -> i64 {
         t.dims().first().map_or(1, |d| *d as i64)
@@ -102,12 +122,22 @@ mod natives {
     }
 
     /// The largest absolute difference between two Tensors of one shape.
+    ///
+    /// - `other`: the Tensor it is compared with
+    ///
+    /// ```rhai
+    /// tensor([1.0, 2.0]).max_abs_diff(tensor([1.0, 2.5]))    // 0.5
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn max_abs_diff(t: &mut Tensor, other: Tensor) -> Fallible<f64> {
         Ok(largest_difference(t, &other, None)?)
     }
 
     /// The same with options.
+    ///
+    /// ```rhai
+    /// tensor([1.0, 2.0]).max_abs_diff(tensor([1.0, 2.5]), #{ mask: [1, 0] })    // 0.0
+    /// ```
     #[rhai_fn(name = "max_abs_diff", pure, return_raw)]
     pub fn max_abs_diff_with(t: &mut Tensor, other: Tensor, options: Map) -> Fallible<f64> {
         let options = Options::read(&MAX_ABS_DIFF, &options)?;
@@ -115,7 +145,14 @@ mod natives {
         Ok(largest_difference(t, &other, mask.as_ref())?)
     }
 
-    /// Rows `from` up to, not including, `to` of the first dimension.
+    /// Rows of the first dimension.
+    ///
+    /// - `from`: the first row, from 0
+    /// - `to`: the row before which it ends
+    ///
+    /// ```rhai
+    /// tensor([1.0, 2.0, 3.0]).rows(0, 2).to_array()    // [1.0, 2.0]
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn rows(t: &mut Tensor, from: i64, to: i64) -> Fallible<Tensor> {
         let n = t.dims().first().copied().unwrap_or(0) as i64;
@@ -125,7 +162,7 @@ mod natives {
         Ok(done(t.narrow(0, from as usize, (to - from) as usize))?)
     }
 
-    /// One row of the first dimension.
+    /// One row of the first dimension; negative numbers count from the end.
     #[rhai_fn(index_get, pure, return_raw)]
     pub fn row(t: &mut Tensor, index: i64) -> Fallible<Tensor> {
         let n = t.dims().first().copied().unwrap_or(0) as i64;
@@ -136,7 +173,11 @@ mod natives {
         Ok(done(t.get(at as usize))?)
     }
 
-    /// The one entry of a Tensor with a single one.
+    /// The one entry of a Tensor with a single one, as a number.
+    ///
+    /// ```rhai
+    /// tensor([[4.0]]).item()    // 4.0
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn item(t: &mut Tensor) -> Fallible<f64> {
         match values(t)?[..] {
@@ -146,12 +187,22 @@ mod natives {
     }
 
     /// The entries as arrays of numbers, nested as the shape is.
+    ///
+    /// ```rhai
+    /// tensor([[1.0], [2.0]]).to_array()    // [[1.0], [2.0]]
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn to_array(t: &mut Tensor) -> Fallible<Dynamic> {
         Ok(nested(&values(t)?, t.dims(), t.dtype().is_int()))
     }
 
-    /// The mean of all entries.
+    /// The mean: of all entries a number, along a dimension a Tensor.
+    ///
+    /// - `dim`: the dimension that goes, from 0; negative numbers count from the last
+    ///
+    /// ```rhai
+    /// tensor([[1.0, 3.0]]).mean()    // 2.0
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn mean(t: &mut Tensor) -> Fallible<f64> {
         let values = values(t)?;
@@ -161,20 +212,34 @@ mod natives {
         Ok(values.iter().sum::<f64>() / values.len() as f64)
     }
 
-    /// The sum of all entries.
+    /// The sum: of all entries a number, along a dimension a Tensor.
+    ///
+    /// - `dim`: the dimension that goes, from 0; negative numbers count from the last
+    ///
+    /// ```rhai
+    /// tensor([[1.0, 3.0]]).sum()    // 4.0
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn sum(t: &mut Tensor) -> Fallible<f64> {
         Ok(values(t)?.iter().sum())
     }
 
-    /// The sum along a dimension.
+    /// The same along a dimension.
+    ///
+    /// ```rhai
+    /// tensor([[1.0, 3.0], [5.0, 7.0]]).sum(-1).to_array()    // [4.0, 12.0]
+    /// ```
     #[rhai_fn(name = "sum", pure, return_raw)]
     pub fn sum_along(t: &mut Tensor, dim: i64) -> Fallible<Tensor> {
         let dim = dimension(t, dim)?;
         Ok(done(t.sum(dim))?)
     }
 
-    /// The mean along a dimension.
+    /// The same along a dimension.
+    ///
+    /// ```rhai
+    /// tensor([[1.0, 3.0], [5.0, 7.0]]).mean(0).to_array()    // [3.0, 5.0]
+    /// ```
     #[rhai_fn(name = "mean", pure, return_raw)]
     pub fn mean_along(t: &mut Tensor, dim: i64) -> Fallible<Tensor> {
         let dim = dimension(t, dim)?;
@@ -182,25 +247,43 @@ mod natives {
     }
 
     /// The largest entry.
+    ///
+    /// ```rhai
+    /// tensor([1.0, 3.0]).max()    // 3.0
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn max(t: &mut Tensor) -> Fallible<f64> {
         extreme(t, f64::max)
     }
 
     /// The smallest entry.
+    ///
+    /// ```rhai
+    /// tensor([1.0, 3.0]).min()    // 1.0
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn min(t: &mut Tensor) -> Fallible<f64> {
         extreme(t, f64::min)
     }
 
     /// The Euclidean norm of all entries.
+    ///
+    /// ```rhai
+    /// tensor([3.0, 4.0]).norm()    // 5.0
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn norm(t: &mut Tensor) -> Fallible<f64> {
         Ok(values(t)?.iter().map(|v| v * v).sum::<f64>().sqrt())
     }
 
-    /// The `k` largest entries, largest first: a map with `values` and `indices` into the
-    /// flattened Tensor. Of equals the first comes first.
+    /// The largest entries, largest first: a map with `values` and `indices` into the flattened Tensor.
+    /// Of equals the first comes first.
+    ///
+    /// - `k`: how many
+    ///
+    /// ```rhai
+    /// tensor([1.0, 5.0, 3.0]).topk(2).indices    // [1, 2]
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn topk(t: &mut Tensor, k: i64) -> Fallible<Map> {
         let values = values(t)?;
@@ -219,12 +302,20 @@ mod natives {
     }
 
     /// Absolute values, entry by entry.
+    ///
+    /// ```rhai
+    /// abs(tensor([-1.0, 2.0])).to_array()    // [1.0, 2.0]
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn abs(t: &mut Tensor) -> Fallible<Tensor> {
         Ok(done(t.abs())?)
     }
 
     /// Signs, entry by entry: -1, 0 or 1.
+    ///
+    /// ```rhai
+    /// sign(tensor([-3.0, 0.0, 2.0])).to_array()    // [-1.0, 0.0, 1.0]
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn sign(t: &mut Tensor) -> Fallible<Tensor> {
         Ok(done(t.sign())?)
@@ -235,8 +326,16 @@ mod natives {
         Ok(done(t.neg())?)
     }
 
-    /// Entry by entry `x` where the condition is not zero, else `y`. Numbers stand for Tensors
-    /// filled with them.
+    /// Entry by entry one of two, as a condition says.
+    ///
+    /// - `condition`: a Tensor, such as `t > 0`
+    /// - `x`: what is taken where the condition is not zero; a number stands for a Tensor filled with it
+    /// - `y`: what is taken elsewhere; a number likewise
+    ///
+    /// ```rhai
+    /// let t = tensor([-1.0, 2.0]);
+    /// choose(t > 0, t, 0).to_array()    // [0.0, 2.0]
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn choose(condition: Tensor, x: Dynamic, y: Dynamic) -> Fallible<Tensor> {
         let (x, y) = (like(&condition, &x)?, like(&condition, &y)?);
