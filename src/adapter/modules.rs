@@ -10,8 +10,6 @@ use super::tensors::Name;
 use crate::model::{Config, LinearSite};
 use crate::{Error, Result, bail};
 
-use super::tensors::Name;
-
 /// Which linear maps of a model an adapter changes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Modules {
