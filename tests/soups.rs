@@ -7,9 +7,12 @@ use candle_core::{DType, Device, Tensor};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tureen::Context;
-use tureen::adapter::{Adapter, Base, Kind, Name, Parts, Tensors, deltas, kind};
+use tureen::adapter::{Adapter, Base, Gram, Kind, Name, Parts, Tensors, deltas, kind};
 use tureen::model::{Inputs, Noise};
-use tureen::soup::{Asked, LoraMixing, METHODS, On, Options, Setting, Spec, combine, dense, soup};
+use tureen::soup::{
+    Asked, Heads, LoraMixing, METHODS, On, Options, Setting, Spec, combine, dense, fisher, regmean,
+    soup,
+};
 use tureen::study::Id;
 
 /// Numbers between -2 and 2, some of them zero, from a seed.
@@ -673,6 +676,48 @@ fn the_formulas_of_mergekit_by_hand() {
         few,
         &[0., 0., 0., 0., 0., 6., 7., 8., 9., 10.],
     );
+}
+
+#[test]
+fn fisher_and_regmean_by_hand() {
+    let pair = vectors(&[&[1.0, 2.0], &[3.0, 6.0]]);
+    let name = pair[0].shapes().unwrap().into_keys().next().unwrap();
+    let information = |values: [f32; 2]| -> Tensors {
+        let tensor = Tensor::from_slice(&values, (2, 1), &Device::Cpu).unwrap();
+        [(name.clone(), tensor)].into()
+    };
+    // (2 1 1 + 1 3 3) / (2 1 + 3); where nothing is known, the mean by weights.
+    let all = [information([1.0, 0.0]), information([3.0, 0.0])];
+    let mixed = fisher(&pair, &[2.0, 1.0], &all, &json!({}), Heads::Keep).unwrap();
+    let found: Vec<f32> = effect(&mixed).into_values().flatten().collect();
+    for (x, y) in found.iter().zip([11.0 / 5.0, 10.0 / 3.0]) {
+        assert!((x - y).abs() < 1e-5, "{found:?}");
+    }
+    // G of the one [2 1; 1 2], off the diagonal 0.9, of the other the identity: the sum times w is
+    // [2 .9] + [0 1].
+    let name = Name::new("encoder.layer.0.output.adapter_down.weight");
+    let map = |values: [f32; 2]| {
+        let tensor = Tensor::from_slice(&values, (1, 2), &Device::Cpu).unwrap();
+        adapter(
+            "map",
+            config("bottleneck", 0, 0.0),
+            [(name.clone(), tensor)].into(),
+        )
+    };
+    let gram = |values: [f64; 4]| {
+        let gram = Gram {
+            width: 2,
+            values: values.to_vec(),
+        };
+        BTreeMap::from([(name.clone(), gram)])
+    };
+    let inputs = [gram([2.0, 1.0, 1.0, 2.0]), gram([1.0, 0.0, 0.0, 1.0])];
+    let members = [map([1.0, 0.0]), map([0.0, 1.0])];
+    let mixed = regmean(&members, &inputs, &json!({}), Heads::Keep).unwrap();
+    let found: Vec<f32> = effect(&mixed).into_values().flatten().collect();
+    for (x, y) in found.iter().zip([4.29 / 8.19, 3.9 / 8.19]) {
+        assert!((x - y).abs() < 1e-5, "{found:?}");
+    }
 }
 
 #[test]

@@ -35,8 +35,8 @@ static SOUP: NativeSpec = NativeSpec {
         OptionSpec::int("rank", 1, 65536, "the rank that lora: \"svd\" keeps").otherwise("the largest of the members' ranks"),
         OptionSpec::choice("heads", &["keep", "average", "drop"], "what becomes of the members' heads").or("keep"),
         OptionSpec::value("base", "\"initial\", \"zero\" or an adapter", "what changes are measured from").otherwise("the members' initialisation where it is recorded, else zero; a LoRA's change from zero"),
-        OptionSpec::value("density", NUMBER, "the share of each member's entries that stays, from 0 to 1").otherwise("1"),
-        OptionSpec::value("lambda", NUMBER, "the factor on the mixed change, from -100 to 100").otherwise("1"),
+        OptionSpec::value("density", NUMBER, "ties, dare, della, breadcrumbs, magnitude: the share of each member's entries that stays, from 0 to 1; sce: of the entries that vary").otherwise("1"),
+        OptionSpec::value("lambda", NUMBER, "task_arithmetic, ties, dare, della, breadcrumbs, magnitude: the factor on the mixed change, from -100 to 100").otherwise("1"),
         OptionSpec::choice("rule", &["paper", "peft", "peft_frequency", "mergekit"], "ties and dare_ties: whose trimming, election and mean").otherwise("paper"),
         OptionSpec::bool("normalize", "divide by the sum of the weights that counted; ties and dare_ties take it with rule: \"mergekit\"").otherwise("false; true for ties by mergekit's rule and della"),
         OptionSpec::choice("rescale", &["probability", "l1", "none"], "dare and della: what becomes of entries that stay").otherwise("probability; l1 for della"),
@@ -545,7 +545,17 @@ mod tests {
     #[test]
     fn every_setting_of_every_method_has_its_row() {
         let row = |name: &str| SOUP.options.iter().find(|o| o.name == name);
+        // della_linear and its like are kin of della.
+        let told = |method: &str, setting: &str| {
+            let kin = method.split('_').next().unwrap_or_default();
+            let doc = row(setting).map_or("", |o| o.doc);
+            doc.contains(method) || doc.contains(kin)
+        };
         for method in METHODS {
+            for name in ["density", "lambda", "epsilon", "gamma", "t", "max_iter"] {
+                let takes = method.numbers.iter().any(|n| n.name == name);
+                assert!(!takes || told(method.name, name), "{}: {name}", method.name);
+            }
             for number in method.numbers {
                 assert!(
                     row(number.name).is_some(),
