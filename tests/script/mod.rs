@@ -1,8 +1,10 @@
 //! The language, by small scripts with the value or the line they give.
 
 mod examples;
+mod language;
 mod traps;
 mod values;
+mod wrong;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
