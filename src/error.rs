@@ -11,6 +11,16 @@ pub struct Error {
     kind: Kind,
     message: String,
     hint: Option<String>,
+    about: Option<About>,
+}
+
+/// The part of a call that an error is about, for the caret under it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum About {
+    /// The key of this option.
+    Key(String),
+    /// The value of this option.
+    Value(String),
 }
 
 /// Why an operation ended; the command line turns it into an exit code.
@@ -32,6 +42,7 @@ impl Error {
             kind: Kind::Invalid,
             message: one_line(&message.into()),
             hint: None,
+            about: None,
         }
     }
 
@@ -41,6 +52,7 @@ impl Error {
             kind: Kind::Interrupted,
             message: "interrupted".into(),
             hint: None,
+            about: None,
         }
     }
 
@@ -70,9 +82,26 @@ impl Error {
         self.kind
     }
 
+    /// The same error, known to be about one part of the call.
+    #[must_use]
+    pub fn about(mut self, part: About) -> Self {
+        self.about = Some(part);
+        self
+    }
+
+    /// The part of the call that the error is about, where that is known.
+    pub fn subject(&self) -> Option<&About> {
+        self.about.as_ref()
+    }
+
     /// The message without its hint.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// What to do, where that is known.
+    pub fn advice(&self) -> Option<&str> {
+        self.hint.as_deref()
     }
 }
 

@@ -28,4 +28,4 @@ pub mod tensorfile;
 pub mod train;
 
 pub use context::Context;
-pub use error::{Error, Kind, Result, nearest};
+pub use error::{About, Error, Kind, Result, nearest};

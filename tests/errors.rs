@@ -52,24 +52,38 @@ impl Bench {
     }
 
     fn run(&self, script: &str) -> Output {
+        self.command(script, &["run", "s.rhai", "--out", "out"])
+    }
+
+    fn command(&self, script: &str, arguments: &[&str]) -> Output {
         std::fs::write(self.path().join("s.rhai"), script).unwrap();
         Command::new(env!("CARGO_BIN_EXE_tureen"))
-            .args(["run", "s.rhai", "--out", "out"])
+            .args(arguments)
             .current_dir(self.path())
             .env("TUREEN_STORE", self.path().join("store"))
             .output()
             .unwrap()
     }
 
-    /// The one line that a failing script leaves on standard error, notices aside.
+    /// What a failing script leaves on standard error, notices aside: where, what, and the hint,
+    /// as one line.
     fn error(&self, script: &str) -> String {
         let output = self.run(script);
         let text = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{script}: {text}");
         assert!(!text.contains("panicked"), "{text}");
-        let lines: Vec<&str> = text.lines().filter(|l| !l.starts_with("note: ")).collect();
-        assert_eq!(lines.len(), 1, "{script}: {text}");
-        lines[0].to_string()
+        let mut lines = text.lines().filter(|l| !l.starts_with("note: "));
+        let first = lines.next().unwrap().to_string();
+        let rest: Vec<&str> = lines.collect();
+        assert!(rest[2].trim_end().ends_with('^'), "{text}");
+        assert!(rest.len() <= 4, "{script}: {text}");
+        match rest.get(3) {
+            Some(hint) => format!(
+                "{first}; {}",
+                hint.trim_start().trim_start_matches("= hint: ")
+            ),
+            None => first,
+        }
     }
 }
 
@@ -249,6 +263,101 @@ fn nan_in_a_file_is_named_and_nothing_is_left_behind() {
     assert!(!bench.path().join("out/again").exists());
     let left: Vec<_> = walk(bench.path());
     assert!(left.iter().all(|f| !f.starts_with(".tmp")), "{left:?}");
+}
+
+#[test]
+fn check_tells_all_mistakes_and_runs_nothing() {
+    let bench = Bench::new();
+    let script = format!(
+        "{TRAINED}print(undefined_thing);\na.prune(90);\ntrain(base, two, #{{ epochz: 3 }});\na.save(\"saved\");"
+    );
+    let output = bench.command(&script, &["check", "s.rhai", "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stderr.is_empty());
+    let told: Vec<serde_json::Value> = String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let places: Vec<_> = told
+        .iter()
+        .map(|t| {
+            (
+                t["line"].as_u64(),
+                t["column"].as_u64(),
+                t["end_column"].as_u64(),
+            )
+        })
+        .collect();
+    let place = |line, from, to| (Some(line), Some(from), Some(to));
+    assert_eq!(places, [place(3, 7, 22), place(4, 9, 11), place(5, 21, 27)]);
+    assert_eq!(
+        told[2],
+        serde_json::json!({
+            "file": "s.rhai",
+            "line": 5,
+            "column": 21,
+            "end_column": 27,
+            "severity": "error",
+            "message": "train: unknown option epochz",
+            "hint": "did you mean epochs?",
+            "stack": [],
+        })
+    );
+    let output = bench.command(
+        &format!("{TRAINED}a.save(\"saved\");"),
+        &["check", "s.rhai"],
+    );
+    assert!(output.status.success());
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(told, "s.rhai: nothing wrong found\n");
+    assert!(
+        !bench.path().join("store").exists(),
+        "something was trained"
+    );
+}
+
+#[test]
+fn a_run_is_refused_before_it_spends_time_only_where_it_must_fail() {
+    let bench = Bench::new();
+    let output = bench.run("print(\"here\");\nlet x = sqrtt(2);\nlet y = 1 / 3;");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty() && !bench.path().join("out").exists());
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        told.contains("s.rhai:2:9: error: unknown function sqrtt(int)"),
+        "{told}"
+    );
+    assert!(
+        told.contains("s.rhai:3:11: error: 1 / 3 is not a whole number"),
+        "{told}"
+    );
+    let output = bench.run("print(\"here\");\nif param(\"odd\", false) { sqrtt(2); }");
+    assert!(output.status.success());
+    assert_eq!(output.stdout, b"here\n");
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        told.starts_with(
+            "note: where it comes there, s.rhai:2:27: error: unknown function sqrtt(int)"
+        ),
+        "{told}"
+    );
+}
+
+#[test]
+fn errors_of_a_run_and_of_code_are_told_as_json() {
+    let bench = Bench::new();
+    let script = "fn half(n) {\n    n / 2\n}\nprint(half(param(\"n\", 3)));";
+    let output = bench.command(script, &["run", "s.rhai", "--json"]);
+    let told = String::from_utf8(output.stderr).unwrap();
+    let told = told.lines().find(|l| l.starts_with('{')).unwrap();
+    let told: serde_json::Value = serde_json::from_str(told).unwrap();
+    assert_eq!((&told["line"], &told["column"]), (&2.into(), &7.into()));
+    assert_eq!(told["stack"][0]["function"], "half");
+    assert_eq!(told["stack"][0]["line"], 4);
+    let output = bench.command("", &["-e", "1 / 3", "--json"]);
+    let told: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert_eq!((&told["file"], &told["line"]), (&"-e".into(), &1.into()));
 }
 
 fn walk(folder: &Path) -> Vec<String> {

@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 
 use crate::script::Diagnostic;
 
+mod check;
 mod convert;
 mod doc;
 mod eval;
@@ -50,6 +51,8 @@ struct Cli {
 enum Command {
     /// Run a study.
     Run(run::Run),
+    /// Look for mistakes in a study without running it.
+    Check(check::Check),
     /// Write an adapter's folder in another library's layout.
     Convert(convert::Convert),
     /// Mix adapters into one.
@@ -68,6 +71,10 @@ enum Command {
 enum Failure {
     /// A script failed.
     Script(Diagnostic),
+    /// A script has these mistakes.
+    Mistakes(Vec<Diagnostic>),
+    /// What failed was told already.
+    Told,
     /// The command line was wrong.
     Command(crate::Error),
     /// What it asked for failed.
@@ -90,8 +97,15 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { WRONG_COMMAND } else { 0 });
         }
     };
+    let json = match &cli.command {
+        Some(Command::Run(command)) => command.json(),
+        Some(Command::Check(command)) => command.json(),
+        Some(_) => false,
+        None => cli.surroundings.json(),
+    };
     let result = match (cli.command, cli.code) {
         (Some(Command::Run(command)), _) => command.main(),
+        (Some(Command::Check(command)), _) => command.main(),
         (Some(Command::Convert(command)), _) => command.main(),
         (Some(Command::Soup(command)), _) => command.main(),
         (Some(Command::Signs(command)), _) => command.main(),
@@ -104,9 +118,16 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Script(diagnostic)) => {
-            eprintln!("{diagnostic}");
+            tell(&diagnostic, json);
             ExitCode::from(diagnostic.exit_code())
         }
+        Err(Failure::Mistakes(diagnostics)) => {
+            for diagnostic in &diagnostics {
+                tell(diagnostic, json);
+            }
+            ExitCode::FAILURE
+        }
+        Err(Failure::Told) => ExitCode::FAILURE,
         Err(Failure::Failed(error)) => {
             eprintln!("tureen: error: {error}");
             ExitCode::FAILURE
@@ -115,5 +136,13 @@ pub fn main() -> ExitCode {
             eprintln!("tureen: error: {error}");
             ExitCode::from(WRONG_COMMAND)
         }
+    }
+}
+
+/// Says on standard error what is wrong with a script.
+fn tell(diagnostic: &Diagnostic, json: bool) {
+    match json {
+        true => eprintln!("{}", diagnostic.json()),
+        false => eprintln!("{diagnostic:#}"),
     }
 }

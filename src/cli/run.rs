@@ -7,7 +7,7 @@ use clap::Args;
 use super::{Failure, Surroundings};
 use crate::Error;
 use crate::script::api::study::Study;
-use crate::script::{Diagnostic, Interpreter, Mode, Session};
+use crate::script::{Diagnostic, Interpreter, Mode, Session, Severity, check};
 use crate::study::Record;
 
 /// Run a study.
@@ -23,6 +23,10 @@ pub(super) struct Run {
 }
 
 impl Run {
+    pub(super) fn json(&self) -> bool {
+        self.surroundings.json()
+    }
+
     pub(super) fn main(self) -> Result<(), Failure> {
         let source = self.script.display().to_string();
         let text = std::fs::read_to_string(&self.script)
@@ -35,6 +39,7 @@ impl Run {
             .session(mode, PathBuf::new())
             .map_err(Failure::Command)?;
         known_parameters(&text, &session).map_err(Failure::Command)?;
+        checked(&session, &source, &text)?;
         let mut record = Record::begin(&self.script, &text, session.setup().params.clone());
         let folder = self.out.unwrap_or_else(|| record.folder());
         session.set_write_folder(&folder);
@@ -47,6 +52,22 @@ impl Run {
         session.notice(format!("the run is in {}", folder.display()));
         Ok(outcome?)
     }
+}
+
+/// Refuses a script that no run can come through, before it spends time; what a run may not come
+/// to is only told.
+fn checked(session: &Session, source: &str, text: &str) -> Result<(), Failure> {
+    let found = check(session, source, text);
+    if found.iter().any(|finding| finding.certain) {
+        let all = found.into_iter().map(|finding| finding.diagnostic);
+        return Err(Failure::Mistakes(all.collect()));
+    }
+    for finding in found {
+        if finding.diagnostic.severity == Severity::Error {
+            session.notice(format!("where it comes there, {}", finding.diagnostic));
+        }
+    }
+    Ok(())
 }
 
 /// Runs the text of the script at `source` in `session`.

@@ -211,10 +211,7 @@ impl Shell {
         match self.0.run("tureen", &format!("{NAMED}{code}")) {
             Ok(_) => Ok(()),
             // The code is ours: a place in it would tell the user nothing.
-            Err(mut diagnostic) => {
-                diagnostic.place = None;
-                Err(diagnostic.into())
-            }
+            Err(diagnostic) => Err(diagnostic.without_place().into()),
         }
     }
 }

@@ -26,6 +26,9 @@ pub struct Surroundings {
     /// Neither take results from the store nor keep them there.
     #[arg(long)]
     no_store: bool,
+    /// Tell what is wrong with a script as JSON, one object a line.
+    #[arg(long)]
+    json: bool,
     /// A further file or folder that computed paths may read.
     #[arg(long, value_name = "PATH")]
     allow_read: Vec<PathBuf>,
@@ -43,6 +46,11 @@ impl Surroundings {
             allow_write: out.into_iter().collect(),
             ..Self::default()
         }
+    }
+
+    /// Whether mistakes are told as JSON.
+    pub(super) fn json(&self) -> bool {
+        self.json
     }
 
     /// A session in `mode` that writes under `write_folder`, with the terminal's bars and Ctrl-C.

@@ -159,7 +159,8 @@ pub fn scores(
     Ok(in_parallel(targets, score)?.into_iter().collect())
 }
 
-fn check_sparsity(sparsity: f64) -> Result<()> {
+/// An error unless `sparsity` is a share, from 0 to 1.
+pub fn check_sparsity(sparsity: f64) -> Result<()> {
     if (0.0..=1.0).contains(&sparsity) {
         return Ok(());
     }

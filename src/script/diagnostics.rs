@@ -1,21 +1,56 @@
-//! A failure as one line: `study.rhai:3:14: error: message; hint`.
+//! What is wrong with a script, and where: `study.rhai:3:14: error: message; hint`, and below it
+//! the code with a caret, the hint and the calls that led there.
 
 use std::fmt;
 
-use rhai::{Engine, EvalAltResult, Position, Scope};
+use rhai::{Engine, EvalAltResult, Scope};
+use serde_json::{Value, json};
 
+use super::excerpt::Excerpt;
+use super::parsing::place;
 use super::reword::{Known, reword};
+use super::sources::Sources;
+use super::trace::{Frame, Trace, trace};
+use super::{Session, spot};
 use crate::{Error, Kind};
 
-/// What went wrong, and where in the script.
+/// The most calls that are shown.
+const CALLS: usize = 6;
+
+/// What went wrong, and where in the script. `{}` is one line; `{:#}` has the code, the hint and
+/// the calls below it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
     /// The script, module or input.
     pub source: String,
     /// Line and column, both from 1, in characters.
     pub place: Option<(usize, usize)>,
+    /// The code at that place.
+    pub excerpt: Option<Excerpt>,
+    /// Whether the script can run all the same.
+    pub severity: Severity,
     /// What went wrong.
     pub error: Error,
+    /// The calls of the script's functions that led there, the innermost first.
+    pub stack: Vec<Frame>,
+}
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The script fails there, if it comes there.
+    Error,
+    /// The script runs, though perhaps not as meant.
+    Warning,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        })
+    }
 }
 
 impl Diagnostic {
@@ -24,8 +59,26 @@ impl Diagnostic {
         Self {
             source: source.into(),
             place: None,
+            excerpt: None,
+            severity: Severity::Error,
             error,
+            stack: Vec::new(),
         }
+    }
+
+    /// A failure at a place of `text`.
+    pub(super) fn at(source: &str, text: &str, place: (usize, usize), error: Error) -> Self {
+        Self {
+            place: Some(place),
+            excerpt: Excerpt::of(text, place),
+            ..Self::of(source, error)
+        }
+    }
+
+    /// The same without its place, for code that is not the user's.
+    #[must_use]
+    pub fn without_place(self) -> Self {
+        Self::of(self.source, self.error)
     }
 
     /// The exit code of the program: 130 where the user stopped it, else 1.
@@ -35,6 +88,52 @@ impl Diagnostic {
             Kind::Invalid => 1,
         }
     }
+
+    /// The same for a program to read: `file`, `line`, `column` and `end_column` (all from 1, the
+    /// end not included), `severity`, `message`, `hint`, `stack`.
+    pub fn json(&self) -> Value {
+        let end = self.excerpt.as_ref().map(|code| code.column + code.width);
+        let stack: Vec<Value> = self
+            .stack
+            .iter()
+            .map(|frame| {
+                json!({
+                    "function": frame.function,
+                    "file": frame.source,
+                    "line": frame.place.0,
+                    "column": frame.place.1,
+                })
+            })
+            .collect();
+        json!({
+            "file": self.source,
+            "line": self.place.map(|(line, _)| line),
+            "column": self.place.map(|(_, column)| column),
+            "end_column": end,
+            "severity": self.severity.to_string(),
+            "message": self.error.message(),
+            "hint": self.error.advice(),
+            "stack": stack,
+        })
+    }
+
+    /// The calls, one a line.
+    fn calls(&self) -> Vec<String> {
+        let line = self.place.map(|(line, _)| line);
+        let told: Vec<String> = self
+            .stack
+            .iter()
+            // A closure called in the line that it stands in needs no telling.
+            .filter(|frame| !frame.function.is_empty() || Some(frame.place.0) != line)
+            .map(Frame::to_string)
+            .collect();
+        let more = told.len().saturating_sub(CALLS);
+        let mut shown: Vec<String> = told.into_iter().take(CALLS).collect();
+        if more > 0 {
+            shown.push(format!("and {more} calls more"));
+        }
+        shown
+    }
 }
 
 impl fmt::Display for Diagnostic {
@@ -43,10 +142,22 @@ impl fmt::Display for Diagnostic {
         if let Some((line, column)) = self.place {
             write!(f, ":{line}:{column}")?;
         }
-        match self.error.kind() {
-            Kind::Interrupted => write!(f, ": {}", self.error),
-            Kind::Invalid => write!(f, ": error: {}", self.error),
+        if self.error.kind() == Kind::Interrupted {
+            return write!(f, ": {}", self.error);
         }
+        let Some(excerpt) = self.excerpt.as_ref().filter(|_| f.alternate()) else {
+            return write!(f, ": {}: {}", self.severity, self.error);
+        };
+        let gutter = " ".repeat(excerpt.number.to_string().len());
+        write!(f, ": {}: {}", self.severity, self.error.message())?;
+        write!(f, "\n{excerpt}")?;
+        if let Some(hint) = self.error.advice() {
+            write!(f, "\n{gutter} = hint: {hint}")?;
+        }
+        for call in self.calls() {
+            write!(f, "\n{gutter} = {call}")?;
+        }
+        Ok(())
     }
 }
 
@@ -54,45 +165,41 @@ impl std::error::Error for Diagnostic {}
 
 /// The diagnostic of `error`, raised by `text`, which messages call `source`.
 pub(super) fn diagnose(
+    session: &Session,
     engine: &Engine,
     scope: &Scope,
-    source: &str,
-    text: &str,
+    (source, text): (&str, &str),
     error: &EvalAltResult,
 ) -> Diagnostic {
-    let (source, position) = place(error, source, Position::NONE);
+    let Trace {
+        source: file,
+        function,
+        position,
+        stack,
+    } = trace(error, source);
+    let code = session
+        .extension::<Sources>()
+        .text(&file, function.as_deref())
+        .or_else(|| (file == source).then(|| text.into()));
     let known = Known {
         engine,
         scope,
-        text,
+        text: code.as_deref().unwrap_or_default(),
         position,
     };
+    let raised = super::innermost(error);
+    let error = reword(&known, raised);
+    let exact = error
+        .subject()
+        .and_then(|part| spot::find(known.text, position, part));
+    let position = exact.unwrap_or_else(|| place(known.text, raised, position));
+    let place = position
+        .line()
+        .map(|line| (line, position.position().unwrap_or(1).max(1)));
     Diagnostic {
-        source: source.to_string(),
-        place: position
-            .line()
-            .map(|line| (line, position.position().unwrap_or(1).max(1))),
-        error: reword(&known, super::innermost(error)),
+        excerpt: place.and_then(|place| Excerpt::of(known.text, place)),
+        place,
+        stack,
+        ..Diagnostic::of(file, error)
     }
-}
-
-/// The innermost place that is known, and the file it is in.
-fn place<'a>(error: &'a EvalAltResult, source: &'a str, outer: Position) -> (&'a str, Position) {
-    let own = error.position();
-    let here = if own.is_none() { outer } else { own };
-    let inner = match error {
-        EvalAltResult::ErrorInFunctionCall(_, file, inner, _) => {
-            let file = if file.is_empty() { source } else { file };
-            // Without a place of its own the inner error is where the call is.
-            let (file, position) = place(inner, file, Position::NONE);
-            (!position.is_none()).then_some((file, position))
-        }
-        EvalAltResult::ErrorInModule(file, inner, _) => {
-            let file = if file.is_empty() { source } else { file };
-            let (file, position) = place(inner, file, Position::NONE);
-            (!position.is_none()).then_some((file, position))
-        }
-        _ => None,
-    };
-    inner.unwrap_or((source, here))
 }

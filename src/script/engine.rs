@@ -6,6 +6,7 @@ use rhai::{AST, ASTNode, Dynamic, Engine, Expr, FnPtr, OptimizationLevel, ParseE
 
 use super::error::Fallible;
 use super::modules::Modules;
+use super::sources::Sources;
 use super::{Session, api, arithmetic, compare};
 use crate::Error;
 
@@ -112,8 +113,11 @@ pub fn compile(
     {
         known.push_constant(name.to_string(), ());
     }
+    let sources = session.extension::<Sources>();
+    sources.keep(source, text);
     let mut tree = engine.compile_with_scope(&known, text)?;
     tree.set_source(source);
+    sources.define(source, tree.iter_functions().map(|function| function.name));
     for function in tree.iter_functions() {
         if natives
             .binary_search_by(|name| name.as_str().cmp(function.name))
@@ -129,7 +133,7 @@ pub fn compile(
     Ok(tree)
 }
 
-fn literals(tree: &AST) -> Vec<String> {
+pub(super) fn literals(tree: &AST) -> Vec<String> {
     let mut found = Vec::new();
     tree.walk(&mut |path: &[ASTNode]| {
         if let Some(ASTNode::Expr(Expr::StringConstant(text, _))) = path.last() {

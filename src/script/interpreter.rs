@@ -3,9 +3,8 @@
 use rhai::{AST, Dynamic, Engine, EvalAltResult, Expr, Scope, Stmt};
 
 use super::engine::{caught, compile, engine};
-use super::race::{Race, race};
+use super::race::races;
 use super::{Diagnostic, Session, diagnostics, innermost};
-use crate::Error;
 
 /// At most this many values of a list are shown, one a line.
 const SHOWN: usize = 20;
@@ -32,8 +31,10 @@ impl Interpreter {
     /// Runs `text` and gives the value of its last expression, `()` if it has none. `source` names
     /// the code in messages; for a script it is the path, which its imports are relative to.
     pub fn run(&mut self, source: &str, text: &str) -> Result<Dynamic, Diagnostic> {
-        self.evaluate(source, text)
-            .map_err(|error| diagnostics::diagnose(&self.engine, &self.scope, source, text, &error))
+        self.evaluate(source, text).map_err(|error| {
+            let (session, engine, scope) = (&self.session, &self.engine, &self.scope);
+            diagnostics::diagnose(session, engine, scope, (source, text), &error)
+        })
     }
 
     fn evaluate(&mut self, source: &str, text: &str) -> Result<Dynamic, Box<EvalAltResult>> {
@@ -142,26 +143,11 @@ fn placed(error: Box<EvalAltResult>, tree: &AST) -> Box<EvalAltResult> {
     if !matches!(innermost(&error), EvalAltResult::ErrorDataRace(..)) {
         return error;
     }
-    let Some(Race {
-        variable,
-        method,
-        position,
-    }) = race(tree)
-    else {
+    let Some(race) = races(tree).into_iter().next() else {
         return error;
     };
-    let copy = format!("let it use a copy: let copy = {variable};");
-    let hint = match method {
-        Some(method) => {
-            format!("write {method}({variable}, ...) for {variable}.{method}(...), or {copy}")
-        }
-        None => copy,
-    };
-    let error = Error::new(format!(
-        "the closure uses {variable}, which the call works on"
-    ));
-    let mut placed: Box<EvalAltResult> = error.hint(hint).into();
-    placed.set_position(position);
+    let mut placed: Box<EvalAltResult> = race.error().into();
+    placed.set_position(race.position);
     placed
 }
 

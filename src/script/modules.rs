@@ -37,7 +37,7 @@ impl Modules {
     }
 
     /// The file and text of `path` as imported by `source`.
-    fn find(&self, source: Option<&str>, path: &str) -> Result<(PathBuf, String)> {
+    pub(super) fn find(&self, source: Option<&str>, path: &str) -> Result<(PathBuf, String)> {
         if let Some((name, text)) = STDLIB.iter().find(|(name, _)| *name == path) {
             let name = name.trim_start_matches("std/");
             let file = PathBuf::from(format!("stdlib/{name}.rhai"));

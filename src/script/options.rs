@@ -7,7 +7,7 @@ use rhai::{Array, Dynamic, FnPtr, Map};
 
 use super::spec::{Absent, NativeSpec};
 use super::values::{describe, type_name};
-use crate::{Error, Result, bail};
+use crate::{About, Error, Result};
 
 /// The options of one call: names, types and ranges are right, defaults filled in.
 #[derive(Debug)]
@@ -37,12 +37,7 @@ impl Options {
                     given.insert(option.name.into(), value.clone());
                     Some(value)
                 }
-                None if option.default == Absent::Required => bail!(
-                    "{}: option {} is required: {}",
-                    spec.name,
-                    option.name,
-                    option.expected()
-                ),
+                None if option.default == Absent::Required => return Err(spec.missing(option)),
                 None => option.default_value()?,
             };
             if let Some(value) = checked {
@@ -136,6 +131,7 @@ impl Options {
     /// An error about this option: `train: option epochs: message`.
     pub fn error(&self, name: &str, message: impl std::fmt::Display) -> Error {
         Error::new(format!("{}: option {name}: {message}", self.spec.name))
+            .about(About::Value(name.into()))
     }
 
     fn needed<T>(&self, name: &str, value: Option<T>) -> Result<T> {

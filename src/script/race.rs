@@ -5,26 +5,46 @@
 
 use rhai::{AST, ASTNode, Expr, Position, Stmt};
 
-/// The first such call.
+use crate::Error;
+
+/// Such a call.
 pub(super) struct Race {
     /// What the closure captures and the call holds.
-    pub(super) variable: String,
+    variable: String,
     /// The method, where it is called on the variable itself and not on a part of it.
-    pub(super) method: Option<String>,
+    method: Option<String>,
     /// Where the method is called.
     pub(super) position: Position,
 }
 
-/// The first such call of `tree`.
-pub(super) fn race(tree: &AST) -> Option<Race> {
-    let mut found = None;
+impl Race {
+    /// What to tell the user.
+    pub(super) fn error(&self) -> Error {
+        let variable = &self.variable;
+        let copy = format!("let it use a copy: let copy = {variable};");
+        let hint = match &self.method {
+            Some(method) => {
+                format!("write {method}({variable}, ...) for {variable}.{method}(...), or {copy}")
+            }
+            None => copy,
+        };
+        Error::new(format!(
+            "the closure uses {variable}, which the call works on"
+        ))
+        .hint(hint)
+    }
+}
+
+/// All such calls of `tree`, as they stand in it.
+pub(super) fn races(tree: &AST) -> Vec<Race> {
+    let mut found = Vec::new();
     tree.walk(&mut |path: &[ASTNode]| {
         if let Some(ASTNode::Expr(Expr::Dot(chain, ..))) = path.last()
             && let Expr::Variable(variable, ..) = &chain.lhs
         {
-            found = in_chain(&variable.1, &chain.rhs, true);
+            found.extend(in_chain(&variable.1, &chain.rhs, true));
         }
-        found.is_none()
+        true
     });
     found
 }

@@ -1,11 +1,12 @@
 //! The engine's errors in the users' words, with what to do.
 
-use rhai::{Dynamic, Engine, EvalAltResult, LexError, ParseErrorType, Position, Scope};
+use rhai::{Dynamic, Engine, EvalAltResult, Position, Scope};
 
+use super::parsing::parsing;
 use super::session::listed;
 use super::signatures::{has_method, properties, signatures};
 use super::values::{a, describe, type_name};
-use super::{engine, raised};
+use super::{engine, foreign, raised};
 use crate::{Error, nearest};
 
 /// At most this many signatures, properties or names in a hint.
@@ -18,60 +19,6 @@ pub(super) struct Known<'a> {
     pub(super) text: &'a str,
     pub(super) position: Position,
 }
-
-/// Words that the language keeps for itself.
-const RESERVED: &[&str] = &[
-    "as",
-    "async",
-    "await",
-    "break",
-    "case",
-    "catch",
-    "const",
-    "continue",
-    "default",
-    "do",
-    "else",
-    "export",
-    "fn",
-    "for",
-    "global",
-    "go",
-    "goto",
-    "if",
-    "import",
-    "in",
-    "is",
-    "let",
-    "loop",
-    "match",
-    "module",
-    "new",
-    "nil",
-    "null",
-    "package",
-    "private",
-    "protected",
-    "public",
-    "return",
-    "shared",
-    "spawn",
-    "static",
-    "super",
-    "switch",
-    "sync",
-    "this",
-    "thread",
-    "throw",
-    "try",
-    "until",
-    "use",
-    "var",
-    "void",
-    "while",
-    "with",
-    "yield",
-];
 
 /// The innermost error of a script, reworded.
 pub(super) fn reword(known: &Known, error: &EvalAltResult) -> Error {
@@ -136,8 +83,11 @@ pub(super) fn reword(known: &Known, error: &EvalAltResult) -> Error {
 }
 
 impl Known<'_> {
-    fn variable(&self, name: &str) -> Error {
+    pub(super) fn variable(&self, name: &str) -> Error {
         let error = Error::new(format!("unknown variable {name}"));
+        if let Some(here) = foreign::here(name) {
+            return error.hint(format!("here it is {here}"));
+        }
         if declared(self.text, name) {
             return error.hint(
                 "a fn sees only its parameters: pass it as one; elsewhere, declare it before its use",
@@ -209,18 +159,6 @@ impl Known<'_> {
         }
     }
 
-    /// The word at the place of the error.
-    fn word(&self) -> Option<&str> {
-        let line = self.text.lines().nth(self.position.line()? - 1)?;
-        let start = line
-            .char_indices()
-            .nth(self.position.position()?.checked_sub(1)?)?
-            .0;
-        line[start..]
-            .split(|c: char| !(c.is_alphanumeric() || c == '_'))
-            .next()
-    }
-
     fn property(&self, message: &str) -> Error {
         let quoted: Vec<&str> = message.split('\'').skip(1).step_by(2).collect();
         let [name, rust, ..] = quoted.as_slice() else {
@@ -245,52 +183,6 @@ impl Known<'_> {
             )),
         }
     }
-}
-
-fn parsing(known: &Known, kind: &ParseErrorType) -> Error {
-    match kind {
-        ParseErrorType::VariableUndefined(name) => known.variable(name),
-        ParseErrorType::ModuleUndefined(name) => Error::new(format!("unknown module {name}"))
-            .hint(format!("import it first: import \"{name}\" as {name};")),
-        ParseErrorType::UnexpectedEOF => Error::new("the code ends too early"),
-        ParseErrorType::MissingToken(token, why) if token == ";" => {
-            Error::new(format!("missing `;` {why}"))
-        }
-        ParseErrorType::MissingToken(..)
-        | ParseErrorType::PropertyExpected
-        | ParseErrorType::VariableExpected
-        | ParseErrorType::ExprExpected(_)
-            if known.word().is_some_and(|word| RESERVED.contains(&word)) =>
-        {
-            reserved(known.word().unwrap_or_default())
-        }
-        ParseErrorType::MissingToken(token, why) => Error::new(format!("expected `{token}` {why}")),
-        ParseErrorType::Reserved(word) => reserved(word),
-        ParseErrorType::BadInput(LexError::ImproperSymbol(word, _))
-            if word.chars().all(char::is_alphabetic) =>
-        {
-            reserved(word)
-        }
-        ParseErrorType::BadInput(LexError::UnterminatedString) => {
-            Error::new("the text has no closing quote")
-                .hint("texts of several lines go in back-ticks")
-        }
-        ParseErrorType::PropertyExpected => Error::new("expected the name of a property")
-            .hint("a key that is a reserved word goes in quotes: #{ \"in\": 1 }, x[\"in\"]"),
-        ParseErrorType::VariableExpected => {
-            Error::new("expected the name of a variable").hint("a name has a letter in it")
-        }
-        other => Error::new(lower(&other.to_string())),
-    }
-}
-
-fn reserved(word: &str) -> Error {
-    if word == "eval" {
-        return Error::new("eval is not available").hint("a script runs no code made of texts");
-    }
-    Error::new(format!("{word} is a reserved word")).hint(format!(
-        "as a key it goes in quotes: #{{ \"{word}\": 1 }}, x[\"{word}\"]"
-    ))
 }
 
 fn thrown(value: &Dynamic) -> String {
@@ -340,7 +232,7 @@ fn without_place(error: &EvalAltResult) -> String {
     }
 }
 
-fn lower(message: &str) -> String {
+pub(super) fn lower(message: &str) -> String {
     let mut letters = message.chars();
     match letters.next() {
         Some(first) => first.to_lowercase().chain(letters).collect(),

@@ -3,7 +3,7 @@
 use rhai::Dynamic;
 
 use super::values::describe;
-use crate::{Error, Result, bail, nearest};
+use crate::{About, Error, Result, bail, nearest};
 
 /// The options of one native.
 #[derive(Debug, Clone, Copy)]
@@ -181,6 +181,7 @@ impl OptionSpec {
                 self.expected(),
                 describe(&value)
             ))
+            .about(About::Value(self.name.into()))
         };
         let fits = match self.kind {
             Kind::Int { min, max } => {
@@ -268,9 +269,19 @@ impl NativeSpec {
         self.options.iter().find(|option| option.name == name)
     }
 
+    pub(super) fn missing(&self, option: &OptionSpec) -> Error {
+        Error::new(format!(
+            "{}: option {} is required: {}",
+            self.name,
+            option.name,
+            option.expected()
+        ))
+    }
+
     pub(super) fn unknown(&self, name: &str) -> Error {
         let known = || self.options.iter().map(|option| option.name);
-        let error = Error::new(format!("{}: unknown option {name}", self.name));
+        let error = Error::new(format!("{}: unknown option {name}", self.name))
+            .about(About::Key(name.into()));
         match nearest(name, known()) {
             Some(near) => error.hint(format!("did you mean {near}?")),
             None => error.hint(format!("it takes {}", super::session::listed(known()))),

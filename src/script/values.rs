@@ -20,6 +20,13 @@ pub fn type_name(rust: &str) -> String {
         "map" | "Map" => "map".into(),
         "Fn" | "FnPtr" => "function".into(),
         "Dynamic" | "?" | "_" => "any".into(),
+        // The names these types are registered under.
+        "Scored" => "Score".into(),
+        "Part" => "Split".into(),
+        "Grouped" => "Groups".into(),
+        path if path.starts_with("Arc<") && path.ends_with('>') => {
+            type_name(&path["Arc<".len()..path.len() - 1])
+        }
         path if path.contains("::ImmutableString") => "text".into(),
         path if path.contains("Vec<rhai") => "list".into(),
         path if path.contains("BTreeMap<") => "map".into(),

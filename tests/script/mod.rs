@@ -2,9 +2,11 @@
 
 mod examples;
 mod imports;
+mod language;
 mod reference;
 mod traps;
 mod values;
+mod wrong;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -100,7 +100,8 @@ mod natives {
     }
 }
 
-fn read_as(name: &str, text: &str, like: &Dynamic) -> Result<Dynamic> {
+/// What `--set name=text` gives for a parameter whose default is `like`.
+pub(in crate::script) fn read_as(name: &str, text: &str, like: &Dynamic) -> Result<Dynamic> {
     let read = if like.is_string() {
         Some(text.into())
     } else if like.is_int() {

@@ -67,6 +67,17 @@ pub(super) fn load(context: &NativeCallContext, name: &str, options: &Map) -> Re
     from_hub(&session, repository, options)
 }
 
+/// Why `dataset(name)` finds nothing, where that can be told without the hub.
+pub(in crate::script) fn missing_dataset(session: &Session, name: &str) -> Option<Error> {
+    if name.starts_with("hub:") || bundled::names().any(|known| known == name) {
+        return None;
+    }
+    match session.read_path(name) {
+        Ok(path) => (!path.exists()).then(|| missing(name)),
+        Err(error) => Some(error),
+    }
+}
+
 fn missing(name: &str) -> Error {
     let error = Error::new(format!("no dataset {name:?}: no such file or folder"));
     let names: Vec<&str> = bundled::names().collect();

@@ -32,6 +32,10 @@ mod types;
 
 pub use types::{TYPES, TypeDoc};
 
+pub(super) use files::read_as;
+pub(super) use loading::missing_dataset;
+pub(super) use models::missing_model;
+
 /// The natives of one topic.
 pub struct Topic {
     /// The title of its chapter in the reference.

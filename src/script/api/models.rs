@@ -10,14 +10,14 @@ use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 use super::tensors::{integers, map_of, to_tensor};
 use crate::adapter::formats::peft::classifier_of;
 use crate::adapter::{Adapter, Head, Labels};
-use crate::hub::Kind;
+use crate::hub::{Kind, Repo};
 use crate::model::{BUNDLED, Encoding, Frozen, Inputs, Model, Noise, tokenize::Text};
 use crate::script::Fallible;
 use crate::script::Session;
 use crate::script::describe;
 use crate::script::{NativeSpec, OptionSpec, Options};
 use crate::train::{Gradients, Targets, gradients_of, targets};
-use crate::{Result, bail, nearest};
+use crate::{Error, Result, bail, nearest};
 
 /// The options of the natives here.
 pub(super) static OPTIONS: &[NativeSpec] = &[MODEL, TOKENIZE];
@@ -283,6 +283,27 @@ mod natives {
     }
 }
 
+/// Why `model(name)` finds nothing, where that can be told without the hub.
+pub(in crate::script) fn missing_model(session: &Session, name: &str) -> Option<Error> {
+    let here = session.read_path(name).is_ok_and(|path| path.exists());
+    if here || name.starts_with("hub:") || BUNDLED.contains(&name) {
+        return None;
+    }
+    // A slip in a carried name is no name on the hub.
+    if let Some(near) = nearest(name, BUNDLED.iter().copied()) {
+        let error = Error::new(format!("no model {name:?}"));
+        return Some(error.hint(format!("did you mean \"{near}\"?")));
+    }
+    Repo::parse(Kind::Model, name).err().map(|_| unknown(name))
+}
+
+fn unknown(name: &str) -> Error {
+    Error::new(format!("no model {name:?}")).hint(format!(
+        "expected a folder with config.json, a name on the hub, or one the binary carries: {}",
+        BUNDLED.join(", ")
+    ))
+}
+
 fn load(context: &NativeCallContext, name: &str, options: &Map) -> Fallible<Model> {
     let session = Session::of(context)?;
     let options = Options::read(&MODEL, options)?;
@@ -301,19 +322,10 @@ fn load(context: &NativeCallContext, name: &str, options: &Map) -> Fallible<Mode
     let model = match name {
         "mini" => Model::mini(dtype, device)?,
         _ => {
-            let missing = || {
-                crate::Error::new(format!("no model {name:?}")).hint(format!(
-                    "expected a folder with config.json, a name on the hub, or one the binary carries: {}",
-                    BUNDLED.join(", ")
-                ))
-            };
-            // A slip in a carried name is no name on the hub.
-            if let Some(near) = nearest(name, BUNDLED.iter().copied())
-                && !session.read_path(name).is_ok_and(|path| path.exists())
-            {
-                let error = crate::Error::new(format!("no model {name:?}"));
-                return Err(error.hint(format!("did you mean \"{near}\"?")).into());
+            if let Some(error) = missing_model(&session, name) {
+                return Err(error.into());
             }
+            let missing = || unknown(name);
             let choose = &crate::model::needed;
             let folder = session.path_or_repository(Kind::Model, name, choose, missing)?;
             Model::from_folder(name, &folder, dtype, device)?

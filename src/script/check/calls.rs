@@ -1,0 +1,257 @@
+//! Calls: is there such a function, with so many arguments, of these types?
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use rhai::{EvalAltResult, Expr, FnAccess, FnCallExpr, Ident, Position};
+
+use super::natives::Type;
+use super::walk::Walk;
+use crate::script::modules::Modules;
+use crate::script::signatures::signatures;
+use crate::{Error, nearest};
+
+/// What the engine calls itself.
+const KEYWORDS: &[&str] = &[
+    "print",
+    "debug",
+    "type_of",
+    "eval",
+    "Fn",
+    "call",
+    "curry",
+    "is_shared",
+    "is_def_var",
+    "is_def_fn",
+    "exit",
+];
+
+/// At most this many signatures in a hint.
+const LISTED: usize = 4;
+
+/// The functions of a module, with the counts of their parameters.
+pub(super) type Exports = BTreeMap<String, BTreeSet<usize>>;
+
+impl<'w> Walk<'w, '_> {
+    /// A call `name(arguments)`, or an operator's.
+    pub(super) fn call(&mut self, call: &'w FnCallExpr, at: Position) -> Type {
+        let types = self.arguments(call);
+        self.may_leave(call);
+        if let Some(module) = call.namespace.path.first() {
+            let qualified = format!("{}::{}", module.name, call.name);
+            if self.checker.natives.forms(&qualified).is_empty() {
+                self.module_member(&module.name, &call.name, Some(types.len()), at);
+                return None;
+            }
+            self.options(&qualified, call, types.len());
+            return self.native(&qualified, &types, false, at);
+        }
+        if call.is_operator_call() {
+            return self.operator(call, &types, at);
+        }
+        let name = call.name.as_str();
+        if KEYWORDS.contains(&name) || self.stands_in(name) {
+            return (name == "type_of").then(|| "text".to_string());
+        }
+        if let Some(counts) = self.functions.get(name) {
+            if !counts.contains(&types.len()) && self.checker.natives.forms(name).is_empty() {
+                self.unknown_call(name, &types, at);
+            }
+            return None;
+        }
+        self.inputs(call, at);
+        self.options(name, call, types.len());
+        let given = self.native(name, &types, false, at);
+        self.literals(call, at);
+        given
+    }
+
+    /// A call `receiver.name(arguments)`.
+    pub(super) fn method(&mut self, receiver: Type, call: &'w FnCallExpr, at: Position) -> Type {
+        let mut types = vec![receiver];
+        types.extend(self.arguments(call));
+        self.may_leave(call);
+        let name = call.name.as_str();
+        let own = self.functions.contains_key(name);
+        if KEYWORDS.contains(&name) || self.stands_in(name) || own {
+            return None;
+        }
+        // A closure that a map holds is called like a method.
+        let maybe_map = types[0].as_deref().is_none_or(|t| t == "map");
+        if maybe_map && self.keys.contains(name) {
+            return None;
+        }
+        self.options(name, call, types.len());
+        let given = self.native(name, &types, true, at);
+        self.method_literals(call);
+        given
+    }
+
+    fn arguments(&mut self, call: &'w FnCallExpr) -> Vec<Type> {
+        call.args.iter().map(|a| self.expression(a)).collect()
+    }
+
+    /// What the native gives for these values; reports where it does not take them.
+    fn native(&mut self, name: &str, types: &[Type], method: bool, at: Position) -> Type {
+        let natives = self.checker.natives;
+        let forms = natives.forms(name);
+        if natives.taking(name, types).next().is_some() {
+            return natives.result(name, types);
+        }
+        if forms.is_empty() {
+            if self.knows_all_functions(name) {
+                self.unknown_call(name, types, at);
+            }
+        } else if forms.iter().any(|form| form.takes.len() == types.len()) {
+            self.unknown_call(name, types, at);
+        } else {
+            let count = types.len() - usize::from(method);
+            let takes = signatures(self.checker.engine, name);
+            let more = if takes.len() > LISTED { ", ..." } else { "" };
+            let takes: Vec<&str> = takes.iter().take(LISTED).map(String::as_str).collect();
+            let plural = if count == 1 { "" } else { "s" };
+            let error = Error::new(format!("{name} does not take {count} argument{plural}"))
+                .hint(format!("it takes {}{more}", takes.join(", ")));
+            self.report(at, error);
+        }
+        None
+    }
+
+    fn unknown_call(&mut self, name: &str, types: &[Type], at: Position) {
+        let types: Vec<&str> = types.iter().map(|t| t.as_deref().unwrap_or("?")).collect();
+        let call = format!("{name} ({})", types.join(", "));
+        self.report_engine(&EvalAltResult::ErrorFunctionNotFound(call, at));
+    }
+
+    fn operator(&mut self, call: &'w FnCallExpr, types: &[Type], at: Position) -> Type {
+        self.literals(call, at);
+        let name = call.name.as_str();
+        if matches!(name, "==" | "!=" | "<" | "<=" | ">" | ">=" | "!" | "in") {
+            return Some("bool".into());
+        }
+        let known: Option<Vec<&str>> = types.iter().map(Option::as_deref).collect();
+        let known = known?;
+        let plain = match known.as_slice() {
+            ["int", "int"] if !name.contains("..") => Some("int"),
+            ["float", "int" | "float"] | ["int", "float"] => Some("float"),
+            ["int"] if name == "-" => Some("int"),
+            ["float"] if name == "-" => Some("float"),
+            ["text", _] | [_, "text"] if name == "+" => Some("text"),
+            _ => None,
+        };
+        match plain {
+            Some(plain) => Some(plain.to_string()),
+            None => {
+                let custom = known
+                    .iter()
+                    .any(|t| t.starts_with(|c: char| c.is_ascii_uppercase()));
+                let natives = self.checker.natives;
+                if custom && natives.taking(name, types).next().is_none() {
+                    self.unknown_call(name, types, at);
+                }
+                natives.result(name, types)
+            }
+        }
+    }
+
+    /// `import "path" as alias`: the module is checked like the script, and its functions known.
+    pub(super) fn import(&mut self, path: &'w Expr, alias: &'w Ident) {
+        self.expression(path);
+        let mut exports = None;
+        if let Expr::StringConstant(name, _) = path {
+            let modules = Modules::new(self.checker.session.clone());
+            match modules.find(Some(self.source), name) {
+                Ok((file, text)) => exports = Some(self.module(&file, &text)),
+                Err(error) => self.report(path.start_position(), error),
+            }
+        } else {
+            self.checker.asked.elsewhere();
+        }
+        if !alias.name.is_empty() {
+            self.modules.insert(alias.name.to_string(), exports);
+        }
+    }
+
+    fn module(&mut self, file: &Path, text: &str) -> Exports {
+        let name = file.display().to_string();
+        let mut exports = Exports::new();
+        if let Ok(tree) = self.checker.engine.compile(text) {
+            for function in tree
+                .iter_functions()
+                .filter(|f| f.access == FnAccess::Public)
+            {
+                exports
+                    .entry(function.name.to_string())
+                    .or_default()
+                    .insert(function.params.len());
+            }
+        }
+        if !self.checker.checked.contains(&name) {
+            self.checker.checked.push(name.clone());
+            self.checker.file(&name, text, true);
+        }
+        exports
+    }
+
+    /// Something of a module: a function of so many parameters, or a constant.
+    pub(super) fn module_member(
+        &mut self,
+        module: &str,
+        name: &str,
+        count: Option<usize>,
+        at: Position,
+    ) {
+        if module == "global" {
+            return;
+        }
+        let Some(known) = self.modules.get(module) else {
+            let inside = format!("{module}::");
+            let native = self.checker.names.iter().any(|n| n.starts_with(&inside));
+            match (native, count) {
+                (true, Some(_)) => self.unknown_native(&format!("{module}::{name}"), at),
+                (true, None) => {}
+                _ => {
+                    let module = module.to_string();
+                    self.report_engine(&EvalAltResult::ErrorModuleNotFound(module, at));
+                }
+            }
+            return;
+        };
+        let (Some(exports), Some(count)) = (known, count) else {
+            return;
+        };
+        let error = match exports.get(name) {
+            Some(counts) if counts.contains(&count) => return,
+            Some(counts) => {
+                let counts: Vec<String> = counts.iter().map(ToString::to_string).collect();
+                Error::new(format!(
+                    "{module}::{name} takes {} arguments, got {count}",
+                    counts.join(" or ")
+                ))
+            }
+            None => {
+                let error = Error::new(format!("module {module} has no function {name}"));
+                let names: Vec<&str> = exports
+                    .keys()
+                    .map(String::as_str)
+                    .filter(|name| !name.starts_with("anon$"))
+                    .collect();
+                match nearest(name, names.iter().copied()) {
+                    Some(near) => error.hint(format!("did you mean {module}::{near}?")),
+                    None => error.hint(format!("it has {}", names.join(", "))),
+                }
+            }
+        };
+        self.report(at, error);
+    }
+
+    fn unknown_native(&mut self, name: &str, at: Position) {
+        let error = Error::new(format!("unknown function {name}"));
+        let near = nearest(name, self.checker.names.iter().map(String::as_str));
+        let error = match near {
+            Some(near) => error.hint(format!("did you mean {near}?")),
+            None => error,
+        };
+        self.report(at, error);
+    }
+}
