@@ -10,6 +10,7 @@ mod gradients;
 mod hostile;
 mod merging;
 mod oracle;
+mod pruning;
 mod published;
 mod script;
 mod soups;

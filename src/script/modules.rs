@@ -12,7 +12,10 @@ use super::session::Import;
 use crate::{Error, Result};
 
 /// The modules that the binary carries: name and text.
-const STDLIB: &[(&str, &str)] = &[("stats", include_str!("../../stdlib/stats.rhai"))];
+const STDLIB: &[(&str, &str)] = &[
+    ("pruning", include_str!("../../stdlib/pruning.rhai")),
+    ("stats", include_str!("../../stdlib/stats.rhai")),
+];
 
 /// Resolves imports of a session and records them, with the hash of each text.
 pub(super) struct Modules {
