@@ -11,6 +11,7 @@ mod hostile;
 mod merges;
 mod merging;
 mod oracle;
+mod pruning;
 mod published;
 mod script;
 mod soups;

@@ -11,7 +11,7 @@ use tureen::adapter::{Adapter, Bottleneck, Kind, Lora, Selection};
 use tureen::data::{Dataset, bundled};
 use tureen::evaluate::{EvaluateOptions, GridOptions, evaluate, evaluate_all};
 use tureen::model::{LinearSite, Model};
-use tureen::prune::{Inputs, Mask, Scope, criterion, prune};
+use tureen::prune::{Inputs, Mask, Plan, criterion, prune};
 use tureen::soup::{Options, Setting, combine, soup};
 use tureen::study::Store;
 use tureen::train::{TrainOptions, train};
@@ -148,14 +148,7 @@ fn a_mask_stays_exact_through_training() {
         let start = trained(&model, &data, kind.clone());
         let tensors = start.tensors().unwrap();
         let by = criterion("magnitude").unwrap();
-        let mask = prune(
-            &tensors,
-            by,
-            &Inputs::default(),
-            0.9,
-            Scope::Layerwise,
-            &Selection::Matrices,
-        );
+        let mask = prune(&tensors, by, &Inputs::default(), &Plan::of(0.9));
         let mask = mask.unwrap();
         let mut parts = start.parts().clone();
         parts.mask = Some(Arc::new(mask.clone()));

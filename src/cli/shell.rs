@@ -26,6 +26,9 @@ struct Saved {
     /// Whose layout (default: the one the adapter came from, else adapterhub).
     #[arg(long, value_parser = ["adapterhub", "peft"])]
     format: Option<String>,
+    /// dense, or sparse: masks as bits and the kept weights alone (default: dense).
+    #[arg(long, value_parser = ["dense", "sparse"])]
+    layout: Option<String>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -80,9 +83,6 @@ pub(super) struct Signs {
 pub(super) struct Prune {
     /// The adapter's folder, or a name on the hub.
     adapter: String,
-    /// The share of entries that goes, from 0 to 1.
-    #[arg(long, value_name = "SHARE")]
-    sparsity: f64,
     #[command(flatten)]
     saved: Saved,
     #[command(flatten)]
@@ -132,12 +132,11 @@ impl Signs {
 impl Prune {
     pub(super) fn main(self) -> Result<(), Failure> {
         let code = "
-            let pruned = load_adapter(adapters[0]).prune(sparsity, options);
+            let pruned = load_adapter(adapters[0]).prune(options);
             pruned.save(out, saving);
             print(pruned);";
         let mut shell = Shell::new(self.common, Some(&self.saved.out))?;
         shell.adapters(vec![self.adapter]);
-        shell.set("sparsity", self.sparsity);
         shell.options(self.options.map);
         shell.saving(self.saved);
         shell.run(code)
@@ -159,6 +158,11 @@ const NAMED: &str = "
         } else {
             dataset(options.data)
         };
+    }
+    if \"start\" in options { options.start = load_adapter(options.start); }
+    if \"among\" in options {
+        let others = if options.among.type_of() == \"array\" { options.among } else { [options.among] };
+        options.among = others.map(load_adapter);
     }
     if \"base\" in options && !(options.base in [\"initial\", \"zero\"]) {
         options.base = load_adapter(options.base);
@@ -202,6 +206,9 @@ impl Shell {
         let mut options = Map::new();
         if let Some(format) = saved.format {
             options.insert("format".into(), format.into());
+        }
+        if let Some(layout) = saved.layout {
+            options.insert("layout".into(), layout.into());
         }
         self.set("saving", options);
         self.set("out", saved.out.display().to_string());

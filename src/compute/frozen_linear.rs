@@ -4,7 +4,7 @@ use super::kernel::{self, by_dtype, slice, values};
 use super::matrix::{Mat, MatMut, Threads, multiply_add, product};
 use super::real::Real;
 use crate::{Error, Result, bail};
-use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
 use std::sync::Arc;
 
 /// `y = x W^T + b` with frozen weights.
@@ -57,6 +57,11 @@ impl FrozenLinear {
             })
             .collect::<candle_core::Result<Vec<_>>>()?;
         Self::new(weight, Some(Tensor::cat(&biases, 0)?))
+    }
+
+    /// The same layer, of this type.
+    pub fn to_dtype(&self, dtype: DType) -> Result<Self> {
+        Self::new(self.weight().to_dtype(dtype)?, self.bias().cloned())
     }
 
     /// The weight, `[out, in]`.

@@ -142,6 +142,27 @@ impl Encoder for Gpt2 {
         })
     }
 
+    fn to_dtype(&self, dtype: DType) -> Result<Box<dyn Encoder>> {
+        let layer = |layer: &Layer| -> Result<Layer> {
+            Ok(Layer {
+                attention_norm: layer.attention_norm.to_dtype(dtype)?,
+                qkv: layer.qkv.to_dtype(dtype)?,
+                attention_output: layer.attention_output.to_dtype(dtype)?,
+                norm: layer.norm.to_dtype(dtype)?,
+                intermediate: layer.intermediate.to_dtype(dtype)?,
+                activation: layer.activation,
+                output: layer.output.to_dtype(dtype)?,
+            })
+        };
+        Ok(Box::new(Self {
+            words: self.words.to_dtype(dtype)?,
+            positions: self.positions.to_dtype(dtype)?,
+            layers: self.layers.iter().map(layer).collect::<Result<_>>()?,
+            norm: self.norm.to_dtype(dtype)?,
+            heads: self.heads,
+        }))
+    }
+
     fn dtype(&self) -> DType {
         self.words.dtype()
     }

@@ -91,6 +91,9 @@ pub trait Encoder: Send + Sync {
         Ok(None)
     }
 
+    /// The same encoder with weights and states of this type.
+    fn to_dtype(&self, dtype: DType) -> Result<Box<dyn Encoder>>;
+
     /// How exactly the frozen maps multiply.
     fn precision(&self) -> Precision {
         Precision::F32
@@ -172,7 +175,17 @@ impl Model {
                 self.0.name
             );
         };
-        Ok(Self(Arc::new(Inner {
+        Ok(self.with_encoder(encoder))
+    }
+
+    /// The same model, its weights and all that is computed with them in f64: a second copy of the
+    /// weights, twice as large. For differences of gradients, in which f32 leaves too little.
+    pub fn in_f64(&self) -> Result<Self> {
+        Ok(self.with_encoder(self.0.encoder.to_dtype(DType::F64)?))
+    }
+
+    fn with_encoder(&self, encoder: Box<dyn Encoder>) -> Self {
+        Self(Arc::new(Inner {
             name: self.0.name.clone(),
             id: self.0.id.clone(),
             config: self.0.config.clone(),
@@ -182,7 +195,7 @@ impl Model {
             pooling: self.0.pooling.clone(),
             encoder,
             device: self.0.device.clone(),
-        })))
+        }))
     }
 
     /// The default longest text in tokens: the model's positions, the tokenizer's own limit and

@@ -1,6 +1,6 @@
 //! A frozen layer norm.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use crate::Result;
 use crate::compute;
@@ -17,6 +17,12 @@ impl Norm {
     /// From weight and bias `[width]`.
     pub fn new(weight: Tensor, bias: Tensor, eps: f64) -> Self {
         Self { weight, bias, eps }
+    }
+
+    /// The same norm, of this type.
+    pub fn to_dtype(&self, dtype: DType) -> Result<Self> {
+        let (weight, bias) = (self.weight.to_dtype(dtype)?, self.bias.to_dtype(dtype)?);
+        Ok(Self::new(weight, bias, self.eps))
     }
 
     /// Weight, bias and epsilon.

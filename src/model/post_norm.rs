@@ -231,6 +231,38 @@ impl Encoder for PostNorm {
         Ok(known.then(|| Box::new(other) as Box<dyn Encoder>))
     }
 
+    fn to_dtype(&self, dtype: DType) -> Result<Box<dyn Encoder>> {
+        let e = &self.embedding;
+        let cast = |map: &Option<FrozenLinear>| map.as_ref().map(|m| m.to_dtype(dtype)).transpose();
+        let embedding = Embedding {
+            words: e.words.to_dtype(dtype)?,
+            positions: e.positions.to_dtype(dtype)?,
+            types: e.types.to_dtype(dtype)?,
+            norm: e.norm.to_dtype(dtype)?,
+            order: e.order,
+            projection: cast(&e.projection)?,
+        };
+        let layer = |layer: &Layer| -> Result<Layer> {
+            Ok(Layer {
+                qkv: layer.qkv.to_dtype(dtype)?,
+                attention_output: layer.attention_output.to_dtype(dtype)?,
+                attention_norm: layer.attention_norm.to_dtype(dtype)?,
+                intermediate: layer.intermediate.to_dtype(dtype)?,
+                activation: layer.activation,
+                output: layer.output.to_dtype(dtype)?,
+                output_norm: layer.output_norm.to_dtype(dtype)?,
+            })
+        };
+        Ok(Box::new(Self {
+            embedding,
+            layers: self.layers.iter().map(layer).collect::<Result<_>>()?,
+            pooler: cast(&self.pooler)?,
+            heads: self.heads,
+            stack: OnceLock::new(),
+            precision: Precision::F32,
+        }))
+    }
+
     fn precision(&self) -> Precision {
         self.precision
     }

@@ -1,11 +1,24 @@
 //! What scores an adapter's entries: the list of criteria.
 
-use super::{fisher::Fisher, magnitude::Magnitude, random::Random, snip::Snip};
+use super::{
+    Scope, conflict::Conflict, erdos_renyi::ErdosRenyi, fisher::Fisher, grasp::Grasp,
+    magnitude::Magnitude, movement::Movement, random::Random, snip::Snip, synflow::SynFlow,
+};
 use crate::adapter::Name;
 use crate::{Error, Result, nearest};
 
 /// Every criterion that has a name.
-pub const CRITERIA: &[&dyn Criterion] = &[&Magnitude, &Random, &Snip, &Fisher];
+pub const CRITERIA: &[&dyn Criterion] = &[
+    &Magnitude,
+    &Random,
+    &Snip,
+    &Grasp,
+    &Fisher,
+    &SynFlow,
+    &ErdosRenyi,
+    &Conflict,
+    &Movement,
+];
 
 /// What a criterion may look at to score a tensor.
 #[derive(Debug, Clone, Copy)]
@@ -14,10 +27,42 @@ pub struct Target<'a> {
     pub name: &'a Name,
     /// Its entries, in row-major order.
     pub weights: &'a [f32],
-    /// The loss's gradient by each entry; empty unless the criterion needs gradients.
-    pub gradients: &'a [f32],
+    /// What the criterion needs beside them, one number an entry; empty where it is [`Need::Nothing`].
+    pub evidence: &'a [f32],
     /// The seed of random criteria.
     pub seed: u64,
+}
+
+/// What a criterion needs beside the weights: one number an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing.
+    Nothing,
+    /// The loss's gradient g, summed over the batches.
+    Gradient,
+    /// The loss's Hessian times its gradient, H g.
+    Curvature,
+    /// The gradient of the flow R through the adapter's absolute weights ([`super::flow`]), which
+    /// pruning makes itself.
+    Flow,
+    /// 1 where a set of adapters is in sign conflict, else 0 ([`super::conflicts`]).
+    Conflict,
+    /// The weights that training began from.
+    Start,
+}
+
+impl Need {
+    /// What it is called in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Gradient => "gradient",
+            Self::Curvature => "product of Hessian and gradient",
+            Self::Flow => "flow",
+            Self::Conflict => "sign conflict",
+            Self::Start => "start",
+        }
+    }
 }
 
 /// Scores entries: the higher, the longer an entry is kept.
@@ -25,15 +70,19 @@ pub trait Criterion: Sync {
     /// The name it is chosen by.
     fn name(&self) -> &'static str;
 
-    /// Whether the scores need the loss's gradients.
-    fn needs_gradients(&self) -> bool {
-        false
+    /// What the scores need beside the weights.
+    fn needs(&self) -> Need {
+        Need::Nothing
     }
 
-    /// Whether a weight of zero scores zero whatever else holds, so that weights which start at
-    /// zero cannot be told apart before training.
-    fn vanishes_with_weight(&self) -> bool {
-        false
+    /// In how many rounds it prunes, each scored with what the rounds before left.
+    fn rounds(&self) -> usize {
+        1
+    }
+
+    /// The scope that is part of it; none where any goes.
+    fn scope(&self) -> Option<Scope> {
+        None
     }
 
     /// One score an entry.
@@ -60,11 +109,11 @@ pub fn criterion(name: &str) -> Result<&'static dyn Criterion> {
 mod tests {
     use super::*;
 
-    fn scores(name: &str, weights: &[f32], gradients: &[f32]) -> Vec<f32> {
+    fn scores(name: &str, weights: &[f32], evidence: &[f32]) -> Vec<f32> {
         criterion(name).unwrap().scores(&Target {
             name: &Name::new("w"),
             weights,
-            gradients,
+            evidence,
             seed: 1,
         })
     }
@@ -74,7 +123,22 @@ mod tests {
         let (w, g) = ([-2.0, 0.0, 3.0], [0.5, 4.0, -1.0]);
         assert_eq!(scores("magnitude", &w, &[]), [2.0, 0.0, 3.0]);
         assert_eq!(scores("snip", &w, &g), [1.0, 0.0, 3.0]);
+        assert_eq!(scores("grasp", &w, &g), [-1.0, 0.0, -3.0]);
         assert_eq!(scores("fisher", &w, &g), [0.25, 16.0, 1.0]);
+        assert_eq!(scores("synflow", &w, &g), [1.0, 0.0, 3.0]);
+        assert_eq!(scores("movement", &w, &g), [5.0, 0.0, 12.0]);
+        assert_eq!(scores("er", &w, &[]), scores("random", &w, &[]));
+    }
+
+    #[test]
+    fn conflicts_go_before_all_else_and_the_smallest_of_them_first() {
+        let w = [3.0, -1e-45, 2.0, 0.0, -0.5, -2.5, f32::MAX, 1e30];
+        let conflict = [1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0];
+        let scores = scores("conflict", &w, &conflict);
+        let mut order: Vec<usize> = (0..w.len()).collect();
+        order.sort_by(|a, b| scores[*a].total_cmp(&scores[*b]));
+        // Nothing is lost by losing a zero.
+        assert_eq!(order, [3, 1, 2, 0, 6, 4, 5, 7]);
     }
 
     #[test]
@@ -83,7 +147,7 @@ mod tests {
             Random.scores(&Target {
                 name: &Name::new(name),
                 weights,
-                gradients: &[],
+                evidence: &[],
                 seed,
             })
         };
@@ -97,8 +161,8 @@ mod tests {
         let error = criterion("magnitud").err().unwrap().to_string();
         assert_eq!(
             error,
-            "unknown pruning criterion `magnitud`: expected one of magnitude, random, snip, fisher; \
-             did you mean `magnitude`?"
+            "unknown pruning criterion `magnitud`: expected one of magnitude, random, snip, grasp, fisher, \
+             synflow, er, conflict, movement; did you mean `magnitude`?"
         );
     }
 }

@@ -1,6 +1,6 @@
 //! Fisher: the squared gradient, as SparseAdapter has it (arXiv 2210.04284).
 
-use super::{Criterion, Target};
+use super::{Criterion, Need, Target};
 
 /// Keeps the entries that the loss depends on most: the score is g^2.
 #[derive(Debug, Clone, Copy)]
@@ -11,11 +11,11 @@ impl Criterion for Fisher {
         "fisher"
     }
 
-    fn needs_gradients(&self) -> bool {
-        true
+    fn needs(&self) -> Need {
+        Need::Gradient
     }
 
     fn scores(&self, target: &Target<'_>) -> Vec<f32> {
-        target.gradients.iter().map(|g| g * g).collect()
+        target.evidence.iter().map(|g| g * g).collect()
     }
 }

@@ -11,10 +11,6 @@ impl Criterion for Magnitude {
         "magnitude"
     }
 
-    fn vanishes_with_weight(&self) -> bool {
-        true
-    }
-
     fn scores(&self, target: &Target<'_>) -> Vec<f32> {
         target.weights.iter().map(|w| w.abs()).collect()
     }

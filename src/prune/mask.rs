@@ -102,6 +102,24 @@ impl Mask {
         Self(bits.into_iter().collect())
     }
 
+    /// The mask of tensors whose kept entries are such bits as [`Self::words`] gives, with their
+    /// shapes. An error where the bits are not as many as the entries.
+    pub fn of_words(tensors: Vec<(Name, Vec<usize>, Vec<u64>)>) -> Result<Self> {
+        let mut all = BTreeMap::new();
+        for (name, dims, words) in tensors {
+            let entries: usize = dims.iter().product();
+            let used = entries % 64;
+            let past = words.last().is_some_and(|w| used != 0 && w >> used != 0);
+            if words.len() != entries.div_ceil(64) || past {
+                return Err(Error::new(format!(
+                    "`{name}` of shape {dims:?} has other bits than entries"
+                )));
+            }
+            all.insert(name, Bits { dims, words });
+        }
+        Ok(Self(all))
+    }
+
     pub(super) fn bits(&self) -> &BTreeMap<Name, Bits> {
         &self.0
     }
@@ -124,6 +142,12 @@ impl Mask {
     /// The masked tensors' names and shapes, in name order.
     pub fn shapes(&self) -> impl Iterator<Item = (&Name, &[usize])> {
         self.0.iter().map(|(name, bits)| (name, bits.dims()))
+    }
+
+    /// The kept entries of a tensor as bits in row-major order, the first in the lowest bit; none
+    /// where it is not under the mask.
+    pub fn words(&self, name: &Name) -> Option<&[u64]> {
+        self.0.get(name).map(|bits| &bits.words[..])
     }
 
     /// Whether this tensor is under the mask.
@@ -176,6 +200,28 @@ impl Mask {
     /// Keeps what exactly one of the two keeps.
     pub fn xor(&self, other: &Self) -> Result<Self> {
         self.zip_with(other, |a, b| a ^ b)
+    }
+
+    /// Both masks at once: a tensor that both name keeps what both keep, one that only one of them
+    /// names keeps what that one keeps. A tensor of two shapes is an error.
+    pub fn joined(&self, other: &Self) -> Result<Self> {
+        let mut all = self.0.clone();
+        for (name, bits) in &other.0 {
+            match all.get_mut(name) {
+                Some(own) if own.dims() == bits.dims() => *own = own.zip_with(bits, |a, b| a & b),
+                Some(own) => {
+                    return Err(Error::new(format!(
+                        "`{name}` is {:?} in one mask and {:?} in the other",
+                        own.dims(),
+                        bits.dims()
+                    )));
+                }
+                None => {
+                    all.insert(name.clone(), bits.clone());
+                }
+            }
+        }
+        Ok(Self(all))
     }
 
     /// Keeps what this mask prunes.

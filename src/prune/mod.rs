@@ -2,53 +2,84 @@
 //!
 //! A criterion is one file here and one line in [`CRITERIA`].
 
+mod amount;
+mod conflict;
 mod criterion;
 mod cut;
+mod erdos_renyi;
 mod file;
 mod fisher;
+mod grasp;
 mod magnitude;
 mod mask;
+mod movement;
 mod random;
 mod snip;
+mod synflow;
 #[cfg(test)]
 mod tests;
+mod units;
 
-use std::str::FromStr;
+use std::borrow::Cow;
 
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
 use crate::adapter::{Name, Selection, Tensors, with_values};
-use crate::{Error, Result, bail};
+use crate::{Result, bail};
 
-pub use criterion::{CRITERIA, Criterion, Target, criterion};
+pub use amount::{Amount, Scope};
+pub use conflict::{Conflict, conflicts};
+pub use criterion::{CRITERIA, Criterion, Need, Target, criterion};
+pub use erdos_renyi::ErdosRenyi;
 pub use fisher::Fisher;
+pub use grasp::Grasp;
 pub use magnitude::Magnitude;
 pub use mask::{Mask, MaskRow};
+pub use movement::Movement;
 pub use random::Random;
 pub use snip::Snip;
+pub use synflow::{SynFlow, flow};
 
+use amount::Quota;
 use cut::{Cut, ranks};
 use mask::Bits;
 
-/// What is ranked together.
+/// What is set to zero together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Scope {
-    /// Each tensor by itself: all come to the same sparsity.
+pub enum Grain {
+    /// Single entries.
     #[default]
-    Layerwise,
-    /// All tensors together: each comes to a sparsity of its own.
-    Global,
+    Entries,
+    /// Whole units of bottlenecks and ranks of LoRAs: their weights in both matrices and the bias
+    /// between. A unit's score is the sum of its weights' scores.
+    Units,
 }
 
-impl FromStr for Scope {
-    type Err = Error;
+/// How much to prune, and where.
+#[derive(Debug, Clone)]
+pub struct Plan<'a> {
+    /// How much.
+    pub amount: Amount,
+    /// What is ranked together.
+    pub scope: Scope,
+    /// What goes together.
+    pub grain: Grain,
+    /// The tensors that are pruned.
+    pub include: Selection,
+    /// What was pruned before: it goes first.
+    pub before: Option<&'a Mask>,
+}
 
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "layerwise" => Ok(Self::Layerwise),
-            "global" => Ok(Self::Global),
-            _ => bail!("unknown scope `{text}`: expected `layerwise` or `global`"),
+impl Plan<'_> {
+    /// Prunes this share of each weight matrix.
+    pub fn of(sparsity: f64) -> Self {
+        Self {
+            amount: Amount::Sparsity(sparsity),
+            scope: Scope::default(),
+            grain: Grain::default(),
+            include: Selection::default(),
+            before: None,
         }
     }
 }
@@ -56,62 +87,105 @@ impl FromStr for Scope {
 /// What scoring may need beside the weights.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Inputs<'a> {
-    /// The loss's gradients by tensor name, in the weights' shapes; criteria such as SNIP need them.
-    pub gradients: Option<&'a Tensors>,
+    /// What the criterion [`Criterion::needs`], by tensor name, in the weights' shapes.
+    pub evidence: Option<&'a Tensors>,
     /// The seed of random criteria; 0 by default.
     pub seed: u64,
 }
 
-/// The mask that prunes the share `sparsity` (0 to 1) of the lowest scored entries.
+/// The mask that prunes the lowest scored entries.
 ///
-/// The number pruned is `sparsity` times the number of entries (of each tensor, or of all in
-/// [`Scope::Global`]), rounded half to even as torch.nn.utils.prune does. Among equal scores the
-/// lowest index goes first; across tensors, the first in name order. Only tensors in `include`
-/// are under the mask.
+/// The number pruned is the plan's share of the entries (of each tensor, or of all in
+/// [`Scope::Global`]), rounded half to even as torch.nn.utils.prune does, or its count, shared out
+/// by size. Among equal scores the lowest index goes first; across tensors, the first in name
+/// order. Only tensors in `include` are under the mask, and in [`Grain::Units`] the biases between
+/// them.
 pub fn prune(
     tensors: &Tensors,
     criterion: &dyn Criterion,
     inputs: &Inputs<'_>,
-    sparsity: f64,
-    scope: Scope,
-    include: &Selection,
+    plan: &Plan<'_>,
 ) -> Result<Mask> {
-    check_sparsity(sparsity)?;
-    prune_by_scores(
-        &scores(tensors, criterion, inputs, include)?,
-        sparsity,
-        scope,
-    )
+    let sizes = plan.include.pick(tensors)?;
+    let entries: usize = sizes.iter().map(|(_, t)| t.elem_count()).sum();
+    plan.amount.check(entries)?;
+    let total = match plan.grain {
+        Grain::Entries => entries,
+        Grain::Units => units::total(tensors)?,
+    };
+    let rounds = criterion.rounds();
+    let scope = criterion.scope().unwrap_or(plan.scope);
+    // Only what nobody has pruned yet can be as it was before training.
+    let mut found = match plan.before {
+        Some(before) => {
+            unchecked_scores(&before.apply(tensors)?, criterion, inputs, &plan.include)?
+        }
+        None => scores(tensors, criterion, inputs, &plan.include)?,
+    };
+    let mut mask = plan.before.map(Cow::Borrowed);
+    for round in 1..=rounds {
+        let part = Plan {
+            amount: plan.amount.at_round(round, rounds, total),
+            scope,
+            before: mask.as_deref(),
+            ..plan.clone()
+        };
+        let left = cut(tensors, &found, &part)?;
+        if round < rounds {
+            let tensors = left.apply(tensors)?;
+            found = unchecked_scores(&tensors, criterion, inputs, &plan.include)?;
+        }
+        mask = Some(Cow::Owned(left));
+    }
+    Ok(mask
+        .map(Cow::into_owned)
+        .unwrap_or_else(|| Mask::from_bits([])))
 }
 
-/// [`prune`] by scores made elsewhere: all their tensors are under the mask, in their shapes.
-pub fn prune_by_scores(scores: &Tensors, sparsity: f64, scope: Scope) -> Result<Mask> {
-    check_sparsity(sparsity)?;
+fn cut(tensors: &Tensors, scores: &Tensors, plan: &Plan<'_>) -> Result<Mask> {
+    match plan.grain {
+        Grain::Entries => prune_by_scores(scores, plan.amount, plan.scope, plan.before),
+        Grain::Units => units::cut_units(tensors, scores, plan.amount, plan.scope, plan.before),
+    }
+}
+
+/// [`prune`] by scores made elsewhere: all their tensors are under the mask, in their shapes. What
+/// `before` does not keep goes first.
+pub fn prune_by_scores(
+    scores: &Tensors,
+    amount: Amount,
+    scope: Scope,
+    before: Option<&Mask>,
+) -> Result<Mask> {
+    amount.check(scores.values().map(Tensor::elem_count).sum())?;
     let ranked: Vec<(&Name, &Tensor, Vec<u32>)> =
         in_parallel(scores.iter().collect(), |(name, scores)| {
-            Ok((
-                name,
-                scores,
-                with_values(scores, |scores| ranks(name, scores))??,
-            ))
+            let mut ranked = with_values(scores, |scores| ranks(name, scores))??;
+            if let Some(bits) = before.and_then(|m| m.bits().get(name)) {
+                let pruned = ranked.iter_mut().zip(bits.iter()).filter(|(_, kept)| !kept);
+                pruned.for_each(|(rank, _)| *rank = 0);
+            }
+            Ok((name, scores, ranked))
         })?;
-    let count = |entries: usize| (sparsity * entries as f64).round_ties_even() as usize;
     let bits = |tensor: &Tensor, ranks: &[u32], cut: &mut Cut| {
         Bits::new(tensor.dims(), ranks, |rank| cut.keeps(rank))
     };
-    Ok(match scope {
-        Scope::Layerwise => Mask::from_bits(in_parallel(ranked, |(name, tensor, ranks)| {
-            let mut cut = Cut::new(&mut ranks.clone(), count(ranks.len()));
-            Ok((name.clone(), bits(tensor, &ranks, &mut cut)))
-        })?),
-        Scope::Global => {
+    let shapes: Vec<&[usize]> = ranked.iter().map(|(_, t, _)| t.dims()).collect();
+    Ok(match amount.quota(scope, &shapes) {
+        Quota::Each(each) => {
+            let work = ranked.into_iter().zip(each).collect();
+            Mask::from_bits(in_parallel(work, |((name, tensor, ranks), count)| {
+                let mut cut = Cut::new(&mut ranks.clone(), count);
+                Ok((name.clone(), bits(tensor, &ranks, &mut cut)))
+            })?)
+        }
+        Quota::All(count) => {
             let mut all: Vec<u32> = ranked
                 .iter()
                 .flat_map(|(_, _, ranks)| ranks)
                 .copied()
                 .collect();
-            let entries = all.len();
-            let mut cut = Cut::new(&mut all, count(entries));
+            let mut cut = Cut::new(&mut all, count);
             Mask::from_bits(
                 ranked
                     .iter()
@@ -123,33 +197,56 @@ pub fn prune_by_scores(scores: &Tensors, sparsity: f64, scope: Scope) -> Result<
 
 /// The criterion's score of every entry of the tensors in `include`, in the tensors' shapes.
 ///
-/// Matrices that start at zero (LoRA's B, a bottleneck's up-projection) and are all zero still are
-/// an error where the criterion could not tell their entries apart.
+/// Matrices whose entries the criterion cannot tell apart because their pair is as it was before
+/// training (LoRA's B and the up-projection of some bottlenecks start at zero) are an error with
+/// the reason. So are vectors that lie near 1 (those of IA3, DoRA's lengths): a zero there takes a
+/// whole channel away.
 pub fn scores(
     tensors: &Tensors,
     criterion: &dyn Criterion,
     inputs: &Inputs<'_>,
     include: &Selection,
 ) -> Result<Tensors> {
+    let found = unchecked_scores(tensors, criterion, inputs, include)?;
+    check_ranked(criterion, tensors, &found)?;
+    Ok(found)
+}
+
+fn unchecked_scores(
+    tensors: &Tensors,
+    criterion: &dyn Criterion,
+    inputs: &Inputs<'_>,
+    include: &Selection,
+) -> Result<Tensors> {
     let targets = include.pick(tensors)?;
-    if criterion.vanishes_with_weight() {
-        check_trained(criterion, &targets)?;
+    if let Some((name, _)) = targets.iter().find(|(name, _)| is_near_one(name)) {
+        bail!(
+            "`{name}` lies near 1, not near 0: a zero there removes a whole channel, so it is not pruned";
+            hint: "leave it out: tensors: \"weights\" takes matrices alone"
+        );
     }
+    let flow = match criterion.needs() {
+        Need::Flow => Some(flow(tensors)?),
+        _ => None,
+    };
+    let inputs = Inputs {
+        evidence: flow.as_ref().or(inputs.evidence),
+        ..*inputs
+    };
     let score = |(name, weights): (&Name, &Tensor)| -> Result<(Name, Tensor)> {
-        let values = |gradients: &[f32]| {
+        let values = |evidence: &[f32]| {
             with_values(weights, |weights| {
                 criterion.scores(&Target {
                     name,
                     weights,
-                    gradients,
+                    evidence,
                     seed: inputs.seed,
                 })
             })
         };
-        let values = if criterion.needs_gradients() {
-            with_values(gradient(criterion, inputs, name, weights)?, values)??
-        } else {
-            values(&[])?
+        let values = match criterion.needs() {
+            Need::Nothing => values(&[])?,
+            _ => with_values(evidence(criterion, &inputs, name, weights)?, values)??,
         };
         Ok((
             name.clone(),
@@ -167,50 +264,90 @@ pub fn check_sparsity(sparsity: f64) -> Result<()> {
     bail!("sparsity is the share of weights set to zero, from 0 to 1, got {sparsity}"; hint: "0.9 means 90 %")
 }
 
-fn gradient<'a>(
+/// Whether a tensor scales what is there, rather than adding to it.
+fn is_near_one(name: &Name) -> bool {
+    let own = name.as_str().rsplit('.').next().unwrap_or_default();
+    own.starts_with("ia3_")
+        || own == "lora_magnitude_vector"
+        || name.as_str().ends_with(".m.weight")
+}
+
+fn evidence<'a>(
     criterion: &dyn Criterion,
     inputs: &Inputs<'a>,
     name: &Name,
     weights: &Tensor,
 ) -> Result<&'a Tensor> {
-    let by = criterion.name();
-    let Some(gradients) = inputs.gradients else {
-        bail!("pruning by {by} needs gradients"; hint: "give the model and the data to take them on");
+    let (by, what) = (criterion.name(), criterion.needs());
+    let Some(evidence) = inputs.evidence else {
+        let hint = match what {
+            Need::Conflict => "give the adapters that the conflict is with",
+            Need::Start => "give the weights that training began from",
+            _ => "give the model and the data to take them on",
+        };
+        bail!("pruning by {by} needs the {} of every tensor", what.name(); hint: "{hint}");
     };
-    let Some(gradient) = gradients.get(name) else {
-        bail!("pruning by {by} needs the gradient of `{name}`, and there is none");
-    };
-    if gradient.dims() != weights.dims() {
+    let Some(found) = evidence.get(name) else {
         bail!(
-            "the gradient of `{name}` is {:?}, the tensor {:?}",
-            gradient.dims(),
+            "pruning by {by} needs the {} of `{name}`, and there is none",
+            what.name()
+        );
+    };
+    if found.dims() != weights.dims() {
+        bail!(
+            "the {} of `{name}` is {:?}, the tensor {:?}",
+            what.name(),
+            found.dims(),
             weights.dims()
         );
     }
-    Ok(gradient)
+    Ok(found)
 }
 
-/// An error if the second matrices of an adapter are all zero, as they are before training.
-fn check_trained(criterion: &dyn Criterion, targets: &[(&Name, &Tensor)]) -> Result<()> {
-    let second: Vec<_> = targets
-        .iter()
-        .filter(|(name, _)| {
-            let name = name.as_str();
-            name.ends_with("lora_B") || name.ends_with("adapter_up.weight")
-        })
-        .collect();
-    let Some((first, _)) = second.first() else {
-        return Ok(());
+/// An error if all first or all second matrices of an adapter score the same because of how they
+/// are before training.
+fn check_ranked(criterion: &dyn Criterion, tensors: &Tensors, scores: &Tensors) -> Result<()> {
+    let named = |ends: [&str; 2]| -> Vec<&Name> {
+        let ends = |name: &&Name| ends.iter().any(|end| name.as_str().ends_with(end));
+        scores.keys().filter(ends).collect()
     };
-    for (_, tensor) in &second {
-        if with_values(tensor, |values| values.iter().any(|value| *value != 0.0))? {
-            return Ok(());
+    let (first, second) = (
+        named(["lora_A", "adapter_down.weight"]),
+        named(["lora_B", "adapter_up.weight"]),
+    );
+    let by = criterion.name();
+    let hint = "take the scores after some steps of training (warmup), or prune by random or er";
+    if let Some(name) = second.first()
+        && every(&second, tensors, |v| v.iter().all(|v| *v == 0.0))?
+        && every(&second, scores, |v| v.windows(2).all(|w| w[0] == w[1]))?
+    {
+        bail!(
+            "`{name}` and all like it are zero, as before training: {by} cannot rank their entries";
+            hint: "{hint}"
+        );
+    }
+    if let Some(name) = first.first()
+        && every(&first, scores, |v| v.iter().all(|v| *v == 0.0))?
+        && !every(&first, tensors, |v| v.iter().all(|v| *v == 0.0))?
+    {
+        bail!(
+            "`{name}` and all like it score zero, as they do before training, while the matrix behind each is zero: {by} cannot rank their entries";
+            hint: "{hint}"
+        );
+    }
+    Ok(())
+}
+
+/// Whether something holds of the values of every one of these tensors.
+fn every(names: &[&Name], of: &Tensors, holds: impl Fn(&[f32]) -> bool) -> Result<bool> {
+    for name in names {
+        if let Some(tensor) = of.get(*name)
+            && !with_values(tensor, &holds)?
+        {
+            return Ok(false);
         }
     }
-    bail!(
-        "`{first}` and all like it are zero, as before training: {} cannot rank their entries", criterion.name();
-        hint: "train a few steps first, or prune by random or fisher"
-    )
+    Ok(true)
 }
 
 /// `f` of each item, in their order; of several errors the first.

@@ -1,6 +1,6 @@
 //! SNIP: |w dL/dw| (Lee, Ajanthan & Torr, arXiv 1810.02340).
 
-use super::{Criterion, Target};
+use super::{Criterion, Need, Target};
 
 /// Keeps the entries whose removal changes the loss most, to first order: the score is |w g|.
 ///
@@ -13,16 +13,12 @@ impl Criterion for Snip {
         "snip"
     }
 
-    fn needs_gradients(&self) -> bool {
-        true
-    }
-
-    fn vanishes_with_weight(&self) -> bool {
-        true
+    fn needs(&self) -> Need {
+        Need::Gradient
     }
 
     fn scores(&self, target: &Target<'_>) -> Vec<f32> {
-        let entries = target.weights.iter().zip(target.gradients);
+        let entries = target.weights.iter().zip(target.evidence);
         entries.map(|(w, g)| (w * g).abs()).collect()
     }
 }

@@ -14,15 +14,11 @@ fn set(tensors: &[(&str, &[f32])]) -> Tensors {
 }
 
 fn by_magnitude(tensors: &Tensors, sparsity: f64, scope: Scope) -> Result<Mask> {
-    let include = Selection::default();
-    prune(
-        tensors,
-        &Magnitude,
-        &Inputs::default(),
-        sparsity,
+    let plan = Plan {
         scope,
-        &include,
-    )
+        ..Plan::of(sparsity)
+    };
+    prune(tensors, &Magnitude, &Inputs::default(), &plan)
 }
 
 fn kept(mask: &Mask, name: &str) -> Vec<u8> {
@@ -120,14 +116,11 @@ fn ties_fall_in_name_order_then_index() {
 fn biases_are_pruned_only_when_asked() {
     let tensors = set(&[("a.weight", &[1.0, 2.0]), ("a.bias", &[0.1, 0.2])]);
     let names = |include: &Selection| -> Vec<String> {
-        let mask = prune(
-            &tensors,
-            &Magnitude,
-            &Inputs::default(),
-            0.5,
-            Scope::Layerwise,
-            include,
-        );
+        let plan = Plan {
+            include: include.clone(),
+            ..Plan::of(0.5)
+        };
+        let mask = prune(&tensors, &Magnitude, &Inputs::default(), &plan);
         mask.unwrap()
             .shapes()
             .map(|(name, _)| name.to_string())
@@ -168,15 +161,11 @@ fn gradients_are_asked_for_and_used() {
     let tensors = set(&[("a.weight", &[1.0, 2.0, 3.0, 4.0])]);
     let gradients = set(&[("a.weight", &[-9.0, 1.0, 2.0, 0.5])]);
     let by = |criterion: &dyn Criterion, gradients: Option<&Tensors>| {
-        let inputs = Inputs { gradients, seed: 0 };
-        prune(
-            &tensors,
-            criterion,
-            &inputs,
-            0.5,
-            Scope::Layerwise,
-            &Selection::Matrices,
-        )
+        let inputs = Inputs {
+            evidence: gradients,
+            seed: 0,
+        };
+        prune(&tensors, criterion, &inputs, &Plan::of(0.5))
     };
     assert_eq!(
         kept(&by(&Snip, Some(&gradients)).unwrap(), "a.weight"),
@@ -187,7 +176,7 @@ fn gradients_are_asked_for_and_used() {
         [1, 0, 1, 0]
     );
     let message = |gradients: Option<&Tensors>| by(&Snip, gradients).unwrap_err().to_string();
-    assert!(message(None).starts_with("pruning by snip needs gradients;"));
+    assert!(message(None).starts_with("pruning by snip needs the gradient of every tensor;"));
     assert_eq!(
         message(Some(&set(&[("b.weight", &[1.0])]))),
         "pruning by snip needs the gradient of `a.weight`, and there is none"
@@ -211,16 +200,13 @@ fn an_untrained_second_matrix_is_refused_where_it_cannot_be_ranked() {
     assert_eq!(
         error,
         "`q.lora_B` and all like it are zero, as before training: magnitude cannot rank their entries; \
-         train a few steps first, or prune by random or fisher"
+         take the scores after some steps of training (warmup), or prune by random or er"
     );
-    let random = prune(
-        &tensors,
-        &Random,
-        &Inputs::default(),
-        0.5,
-        Scope::Global,
-        &Selection::Matrices,
-    );
+    let global = Plan {
+        scope: Scope::Global,
+        ..Plan::of(0.5)
+    };
+    let random = prune(&tensors, &Random, &Inputs::default(), &global);
     assert_eq!(random.unwrap().kept(), 3);
     let trained = set(&[("q.lora_B", &[0.0, 1.0]), ("v.lora_B", &[0.0, 0.0])]);
     assert!(by_magnitude(&trained, 0.5, Scope::Global).is_ok());

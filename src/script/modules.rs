@@ -18,6 +18,7 @@ pub(super) const STDLIB: &[(&str, &str)] = &[
         "std/arithmetic",
         include_str!("../../stdlib/arithmetic.rhai"),
     ),
+    ("std/pruning", include_str!("../../stdlib/pruning.rhai")),
     ("std/soups", include_str!("../../stdlib/soups.rhai")),
     ("std/stats", include_str!("../../stdlib/stats.rhai")),
 ];

@@ -14,4 +14,4 @@ mod write;
 pub use number::Number;
 pub use read::{TensorFile, read, read_bytes};
 pub use sharded::{open_folder, read_folder};
-pub use write::{Part, Planned, Streamed, encode, write, write_streamed};
+pub use write::{Part, Planned, Streamed, encode, size, write, write_streamed};

@@ -122,12 +122,40 @@ fn write_to(
     metadata: Option<(&str, String)>,
 ) -> Result<()> {
     tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    let head = head(&tensors, metadata)?;
+    out.write_all(&(head.len() as u64).to_le_bytes())
+        .and_then(|()| out.write_all(&head))
+        .map_err(|e| unwritten(&e))?;
+    // While some parts are written the next are made.
+    let parts: Vec<&Part<'_>> = tensors.iter().flat_map(|t| &t.parts).collect();
+    let mut made: Vec<Vec<u8>> = Vec::new();
+    for window in windows(&parts) {
+        let (written, next) = rayon::join(|| put(&mut out, &made), || make(window));
+        written?;
+        made = next?;
+    }
+    put(&mut out, &made)
+}
+
+/// How many bytes the file of these tensors has, in any order of theirs.
+pub fn size(tensors: &[Streamed<'_>], metadata: Option<(&str, String)>) -> Result<usize> {
+    let mut sorted: Vec<&Streamed<'_>> = tensors.iter().collect();
+    sorted.sort_by(|a, b| a.name.cmp(&b.name));
+    let numbers: usize = sorted.iter().flat_map(|t| &t.parts).map(|p| p.size).sum();
+    Ok(8 + head(sorted, metadata)?.len() + numbers)
+}
+
+/// What stands before the numbers, behind its own length.
+fn head<'a, 'b: 'a>(
+    tensors: impl IntoIterator<Item = &'a Streamed<'b>>,
+    metadata: Option<(&str, String)>,
+) -> Result<Vec<u8>> {
     let mut head = Map::new();
     if let Some((key, value)) = metadata {
         head.insert("__metadata__".into(), json!({key: value}));
     }
     let mut at = 0;
-    for tensor in &tensors {
+    for tensor in tensors {
         let size: usize = tensor.parts.iter().map(|p| p.size).sum();
         let entry = json!({
             "dtype": tensor.number.name(),
@@ -142,18 +170,7 @@ fn write_to(
     let mut head = Value::Object(head).to_string().into_bytes();
     // The format asks for numbers at multiples of eight.
     head.resize(head.len().next_multiple_of(8), b' ');
-    out.write_all(&(head.len() as u64).to_le_bytes())
-        .and_then(|()| out.write_all(&head))
-        .map_err(|e| unwritten(&e))?;
-    // While some parts are written the next are made.
-    let parts: Vec<&Part<'_>> = tensors.iter().flat_map(|t| &t.parts).collect();
-    let mut made: Vec<Vec<u8>> = Vec::new();
-    for window in windows(&parts) {
-        let (written, next) = rayon::join(|| put(&mut out, &made), || make(window));
-        written?;
-        made = next?;
-    }
-    put(&mut out, &made)
+    Ok(head)
 }
 
 fn put(out: &mut (dyn Write + Send), made: &[Vec<u8>]) -> Result<()> {

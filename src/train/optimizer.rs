@@ -6,6 +6,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{DType, Tensor, Var};
 
 use crate::adapter::{Name, Tensors};
+use crate::prune::Mask;
 use crate::{Result, bail};
 
 /// The settings of AdamW; the defaults are torch's.
@@ -49,6 +50,8 @@ struct Slot {
     square: Vec<f64>,
     /// Which entries may be other than zero; none means all.
     kept: Option<Vec<bool>>,
+    /// The sum of -w dL/dw over the steps, where it is asked for.
+    moved: Option<Vec<f64>>,
 }
 
 impl AdamW {
@@ -81,6 +84,7 @@ impl AdamW {
                 mean: vec![0.0; n],
                 square: vec![0.0; n],
                 kept: mask,
+                moved: None,
             };
             slot.publish()?;
             slots.insert(name.clone(), slot);
@@ -90,6 +94,60 @@ impl AdamW {
             slots,
             step: 0,
         })
+    }
+
+    /// From now on sums -w dL/dw of every entry ([`Self::movement`]).
+    pub fn follow_movement(&mut self) {
+        for slot in self.slots.values_mut() {
+            slot.moved = Some(vec![0.0; slot.values.len()]);
+        }
+    }
+
+    /// The present values of a variable, f32; none where it has no such variable.
+    pub fn values(&self, name: &Name) -> Result<Option<Tensor>> {
+        self.tensor(name, |slot| Some(&slot.values))
+    }
+
+    /// The sum of -w dL/dw since [`Self::follow_movement`], f32; none where it is not followed.
+    pub fn movement(&self, name: &Name) -> Result<Option<Tensor>> {
+        self.tensor(name, |slot| slot.moved.as_ref())
+    }
+
+    fn tensor(
+        &self,
+        name: &Name,
+        of: impl Fn(&Slot) -> Option<&Vec<f64>>,
+    ) -> Result<Option<Tensor>> {
+        let Some((slot, values)) = self.slots.get(name).and_then(|s| Some((s, of(s)?))) else {
+            return Ok(None);
+        };
+        let values: Vec<f32> = values.iter().map(|v| *v as f32).collect();
+        let shape = slot.var.as_tensor().shape();
+        Ok(Some(Tensor::from_vec(
+            values,
+            shape,
+            &candle_core::Device::Cpu,
+        )?))
+    }
+
+    /// Sets what the mask does not keep to zero, and keeps it there.
+    pub fn restrict(&mut self, mask: &Mask) -> Result<()> {
+        for (name, slot) in &mut self.slots {
+            let Some(words) = mask.words(name) else {
+                continue;
+            };
+            let kept = slot
+                .kept
+                .get_or_insert_with(|| vec![true; slot.values.len()]);
+            for (i, value) in slot.values.iter_mut().enumerate() {
+                kept[i] &= words[i / 64] >> (i % 64) & 1 == 1;
+                if !kept[i] {
+                    *value = 0.0;
+                }
+            }
+            slot.publish()?;
+        }
+        Ok(())
     }
 
     /// One step with this learning rate. Returns the norm of all gradients before the bound. An
@@ -125,6 +183,9 @@ impl AdamW {
             for (i, g) in gradient.iter().enumerate() {
                 if slot.kept.as_ref().is_some_and(|kept| !kept[i]) {
                     continue;
+                }
+                if let Some(moved) = &mut slot.moved {
+                    moved[i] -= slot.values[i] * g;
                 }
                 let g = g * scale;
                 let m = o.beta1 * slot.mean[i] + (1.0 - o.beta1) * g;

@@ -15,9 +15,11 @@ use crate::data::batch::training_batches;
 use crate::data::{Dataset, Split};
 use crate::evaluate::{Encoded, Score, evaluate_rows, labels_of};
 use crate::model::Model;
+use crate::prune::Mask;
 use crate::study::Id;
 use crate::{Context, Error, Result, bail};
 
+use super::gradual::{Gradual, GradualBy};
 use super::learner::Learner;
 use super::schedule::linear_warmup;
 
@@ -50,6 +52,8 @@ pub struct TrainOptions {
     pub init_seed: u64,
     /// Start from this adapter's tensors, mask and (for the same labels) head.
     pub from: Option<Adapter>,
+    /// Grow sparse on the way.
+    pub gradual: Option<Gradual>,
     /// The most tokens computed at once; a larger batch is split and its gradients added.
     pub token_budget: usize,
 }
@@ -77,6 +81,7 @@ impl TrainOptions {
             seed,
             init_seed: seed,
             from: None,
+            gradual: None,
             token_budget: 16_384,
         }
     }
@@ -84,7 +89,7 @@ impl TrainOptions {
     /// Everything that decides the result, for the id and the record. The token budget is not
     /// among it by intent but is by rounding.
     fn describe(&self, model: &Model, max_length: usize) -> Value {
-        json!({
+        let mut all = json!({
             "kind": self.kind.name(),
             "config": self.kind.config(),
             "epochs": self.epochs,
@@ -102,7 +107,11 @@ impl TrainOptions {
             "token_budget": self.token_budget,
             "precision": model.precision(),
             "streams": Stream::VERSION,
-        })
+        });
+        if let Some(gradual) = &self.gradual {
+            all["gradual"] = gradual.describe();
+        }
+        all
     }
 }
 
@@ -141,6 +150,9 @@ pub fn train(
         ));
         return Ok(adapter);
     }
+    if let Some(gradual) = &options.gradual {
+        gradual.check()?;
+    }
     if let Some(what) = options.kind.unapplied() {
         context.notice(format!(
             "{}: {what} are not applied in training",
@@ -151,12 +163,7 @@ pub fn train(
     let parts = Parts {
         name: data.name().to_string(),
         kind: options.kind.clone(),
-        base: Base {
-            name: model.name().to_string(),
-            id: Some(model.id().to_string()),
-            model_type: model.config().model_type.clone(),
-            hidden_size: model.config().hidden_size,
-        },
+        base: base_of(model),
         id: id.clone(),
         heads: vec![Arc::new(Head {
             name: data.name().to_string(),
@@ -165,7 +172,7 @@ pub fn train(
             form: trained.form,
             tensors: trained.head,
         })],
-        mask: options.from.as_ref().and_then(|a| a.mask().cloned()),
+        mask: trained.mask,
         training: Some(Training {
             dataset: data.name().to_string(),
             dataset_id: data.id().to_string(),
@@ -199,6 +206,53 @@ pub(super) fn draw(parameters: Vec<Parameter>, seed: u64, model: &Model) -> Resu
     parameters.into_iter().map(one).collect()
 }
 
+/// An adapter of a kind with its head as [`train`] begins with them.
+pub fn untrained(
+    model: &Model,
+    data: &Dataset,
+    kind: Arc<dyn Kind>,
+    init_seed: u64,
+) -> Result<Adapter> {
+    let labels = labels_of(data);
+    let recipe = json!({
+        "base": model.id(),
+        "data": data.id(),
+        "config": kind.config(),
+        "init_seed": init_seed,
+        "streams": Stream::VERSION,
+    });
+    let tensors = initial(kind.as_ref(), model, init_seed)?;
+    let parameters = Head::parameters(model.config().hidden_size, &labels)?;
+    let head = Head {
+        name: data.name().to_string(),
+        dataset: Some(data.id().to_string()),
+        tensors: draw(parameters, init_seed, model)?,
+        labels,
+        form: Form::default(),
+    };
+    let parts = Parts {
+        name: data.name().to_string(),
+        kind,
+        base: base_of(model),
+        id: Id::of_recipe("untrained/1", &recipe),
+        heads: vec![Arc::new(head)],
+        mask: None,
+        training: None,
+        domain: Some(data.clone()),
+        source: None,
+    };
+    Adapter::new(parts, tensors)
+}
+
+fn base_of(model: &Model) -> Base {
+    Base {
+        name: model.name().to_string(),
+        id: Some(model.id().to_string()),
+        model_type: model.config().model_type.clone(),
+        hidden_size: model.config().hidden_size,
+    }
+}
+
 struct Run<'a> {
     model: &'a Model,
     data: &'a Dataset,
@@ -212,6 +266,7 @@ struct Trained {
     form: Form,
     head: Tensors,
     labels: Labels,
+    mask: Option<Arc<Mask>>,
     best_epoch: usize,
     epochs: Vec<Epoch>,
 }
@@ -271,6 +326,14 @@ impl<'a> Run<'a> {
         let steps = steps_an_epoch * o.epochs;
         let warmup = (o.warmup * steps as f64).ceil() as usize;
         let mut optimizer = self.learner.optimizer()?;
+        let mut mask = o.from.as_ref().and_then(|a| a.mask().cloned());
+        let names: Vec<Name> = self.learner.adapter.keys().cloned().collect();
+        if o.gradual
+            .as_ref()
+            .is_some_and(|g| g.by == GradualBy::Movement)
+        {
+            optimizer.follow_movement();
+        }
         let progress = context.progress();
         progress.start(
             &format!("train {}", self.data.name()),
@@ -294,6 +357,14 @@ impl<'a> Run<'a> {
                 }
                 optimizer.step(&gradients, o.lr * linear_warmup(step, steps, warmup))?;
                 step += 1;
+                if let Some(gradual) = &o.gradual {
+                    let (before, now) = (gradual.at(step - 1, steps), gradual.at(step, steps));
+                    if now > before {
+                        let found = gradual.mask(&optimizer, &names, now, mask.as_deref())?;
+                        optimizer.restrict(&found)?;
+                        mask = Some(Arc::new(found));
+                    }
+                }
                 sum += mean * batch.len() as f64;
                 seen += batch.len();
                 progress.update(step as u64, &format!("loss {:.3}", sum / seen as f64));
@@ -304,6 +375,13 @@ impl<'a> Run<'a> {
                 validation_loss: score.as_ref().map(|s| s.loss),
                 validation_score: score.as_ref().map(Score::selection),
             });
+            // An adapter that is still to be pruned is not what was asked for.
+            if o.gradual
+                .as_ref()
+                .is_some_and(|g| g.at(step, steps) < g.sparsity)
+            {
+                continue;
+            }
             // Without a validation split there is nothing to choose by: the last epoch is kept.
             let (selection, loss) = score.map_or((epoch as f64, 0.0), |s| (s.selection(), s.loss));
             let better = best
@@ -333,6 +411,7 @@ impl<'a> Run<'a> {
             form: self.learner.form.clone(),
             head,
             labels: self.learner.rows.labels.clone(),
+            mask,
             best_epoch,
             epochs,
         })
@@ -385,7 +464,7 @@ pub fn tracked(vars: &BTreeMap<Name, Var>) -> Tensors {
 }
 
 /// Copies of the variables' present values.
-fn freeze(vars: &BTreeMap<Name, Var>) -> Result<Tensors> {
+pub(super) fn freeze(vars: &BTreeMap<Name, Var>) -> Result<Tensors> {
     vars.iter()
         .map(|(n, v)| {
             Ok((

@@ -7,6 +7,7 @@ mod origin;
 pub mod own;
 pub mod peft;
 mod place;
+pub mod sparse;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -46,7 +47,7 @@ pub fn needed(names: &[String]) -> Vec<String> {
         let folder = name.strip_suffix(&own(name)).unwrap_or_default();
         let beside = |file: &str| names.contains(&format!("{folder}{file}"));
         match own(name).as_str() {
-            CONFIG | origin::FILE | "head_config.json" => true,
+            CONFIG | origin::FILE | "head_config.json" | sparse::FILE | sparse::HEADS => true,
             "adapter.safetensors" | "model_head.safetensors" | "adapter_model.safetensors" => true,
             // Pickles only where there is nothing else.
             "pytorch_adapter.bin" => !beside("adapter.safetensors"),
@@ -58,7 +59,7 @@ pub fn needed(names: &[String]) -> Vec<String> {
     names.iter().filter(of).cloned().collect()
 }
 
-/// Loads an adapter's folder in either library's layout. Needs no base model.
+/// Loads an adapter's folder in either library's layout or in the sparse one. Needs no base model.
 pub fn load(folder: &Path) -> Result<Adapter> {
     Origin::restore(folder, load_files(folder)?)
 }
@@ -75,6 +76,9 @@ fn load_files(folder: &Path) -> Result<Adapter> {
             .hint("expected an adapter's folder with adapter_config.json"));
     }
     let path = folder.join(CONFIG);
+    if !path.is_file() && folder.join(sparse::FILE).is_file() {
+        return sparse::load(folder);
+    }
     if !path.is_file() {
         return Err(no_config(folder));
     }

@@ -21,8 +21,9 @@ use crate::{Error, Result};
 
 use crate::tensorfile;
 
+/// Everything of an adapter but its tensors.
 #[derive(Serialize, Deserialize)]
-struct Header {
+pub(super) struct Header {
     name: String,
     config: Value,
     base: Base,
@@ -38,6 +39,34 @@ struct HeadHeader {
     /// As AdapterHub writes it; the default where it is missing.
     #[serde(default)]
     config: Option<Value>,
+}
+
+impl Header {
+    /// The names of the heads.
+    pub fn heads(&self) -> impl Iterator<Item = &str> {
+        self.heads.iter().map(|h| &*h.name)
+    }
+}
+
+/// That of an adapter.
+pub(super) fn header(adapter: &Adapter) -> Header {
+    let parts = adapter.parts();
+    Header {
+        name: parts.name.clone(),
+        config: parts.kind.config(),
+        base: parts.base.clone(),
+        training: parts.training.clone(),
+        heads: parts
+            .heads
+            .iter()
+            .map(|h| HeadHeader {
+                name: h.name.clone(),
+                dataset: h.dataset.clone(),
+                labels: h.labels.clone(),
+                config: Some(h.form.config(&h.labels, parts.base.hidden_size)),
+            })
+            .collect(),
+    }
 }
 
 /// The bytes of an adapter.
@@ -57,22 +86,7 @@ pub fn encode(adapter: &Adapter) -> Result<Vec<u8>> {
             tensors.insert(format!("mask/{name}"), tensor);
         }
     }
-    let header = Header {
-        name: parts.name.clone(),
-        config: parts.kind.config(),
-        base: parts.base.clone(),
-        training: parts.training.clone(),
-        heads: parts
-            .heads
-            .iter()
-            .map(|h| HeadHeader {
-                name: h.name.clone(),
-                dataset: h.dataset.clone(),
-                labels: h.labels.clone(),
-                config: Some(h.form.config(&h.labels, parts.base.hidden_size)),
-            })
-            .collect(),
-    };
+    let header = header(adapter);
     let header = serde_json::to_string(&header).map_err(|e| Error::new(e.to_string()))?;
     tensorfile::encode(&tensors, Some(("tureen", header)))
 }
@@ -108,11 +122,24 @@ pub fn decode(bytes: &[u8], id: Id, domain: Option<Dataset>) -> Result<Adapter> 
         true => None,
         false => Some(Arc::new(Mask::of(&masked, &Selection::All)?)),
     };
-    let parts = Parts {
+    let mut parts = assemble(header, heads, mask, domain)?;
+    parts.id = id;
+    Adapter::new(parts, own)
+}
+
+/// An adapter without its tensors, of its header and its heads' tensors. The id is to be set.
+pub(super) fn assemble(
+    header: Header,
+    heads: Vec<Tensors>,
+    mask: Option<Arc<Mask>>,
+    domain: Option<Dataset>,
+) -> Result<Parts> {
+    Ok(Parts {
         name: header.name,
         kind: kind::from_config(&header.config)?,
         base: header.base,
-        id,
+        // Whoever calls knows it.
+        id: Id::of_content("adapter", b""),
         heads: header
             .heads
             .into_iter()
@@ -134,6 +161,5 @@ pub fn decode(bytes: &[u8], id: Id, domain: Option<Dataset>) -> Result<Adapter> 
         training: header.training,
         domain,
         source: None,
-    };
-    Adapter::new(parts, own)
+    })
 }

@@ -12,34 +12,59 @@ use crate::script::Fallible;
 use crate::script::Session;
 use crate::script::describe;
 use crate::script::{NativeSpec, OptionSpec, Options};
-use crate::train::{TrainOptions, train};
+use crate::train::{Gradual, GradualBy, TrainOptions, train, untrained};
 use crate::{Result, bail};
 
 /// The options of the natives here.
-pub(super) static OPTIONS: &[NativeSpec] = &[TRAIN];
+pub(super) static OPTIONS: &[NativeSpec] = &[TRAIN, UNTRAINED];
 
 /// The kinds of adapter that can be trained.
 pub(super) const KINDS: &[&str] = &["pfeiffer", "houlsby", "parallel", "lora", "dora", "ia3"];
 
+/// What kind of adapter.
+const KIND: [OptionSpec; 6] = [
+    OptionSpec::choice("adapter", KINDS, "the kind of adapter").or("pfeiffer"),
+    OptionSpec::float(
+        "reduction",
+        1.0,
+        1e6,
+        "bottleneck width = hidden size / this, at least 1",
+    )
+    .otherwise("16; parallel 2"),
+    OptionSpec::int("r", 1, 4096, "rank of a LoRA").or("8"),
+    OptionSpec::float("alpha", 1e-6, 1e6, "a LoRA's change is scaled by alpha / r").or("8"),
+    OptionSpec::bool("rslora", "scale a LoRA's change by alpha / sqrt(r)").or("false"),
+    OptionSpec::list(
+        "targets",
+        "the linear maps of a LoRA or IA3: query, key, value, intermediate, output",
+    )
+    .otherwise("query and value; ia3 key, value and intermediate"),
+];
+
+const INIT_SEED: OptionSpec = OptionSpec::int(
+    "init_seed",
+    0,
+    i64::MAX,
+    "moves the initial tensors; adapters to be mixed should share it",
+)
+.otherwise("the study's seed");
+
+static UNTRAINED: NativeSpec = NativeSpec {
+    name: "untrained",
+    options: &[
+        KIND[0], KIND[1], KIND[2], KIND[3], KIND[4], KIND[5], INIT_SEED,
+    ],
+};
+
 static TRAIN: NativeSpec = NativeSpec {
     name: "train",
     options: &[
-        OptionSpec::choice("adapter", KINDS, "the kind of adapter").or("pfeiffer"),
-        OptionSpec::float(
-            "reduction",
-            1.0,
-            1e6,
-            "bottleneck width = hidden size / this, at least 1",
-        )
-        .otherwise("16; parallel 2"),
-        OptionSpec::int("r", 1, 4096, "rank of a LoRA").or("8"),
-        OptionSpec::float("alpha", 1e-6, 1e6, "a LoRA's change is scaled by alpha / r").or("8"),
-        OptionSpec::bool("rslora", "scale a LoRA's change by alpha / sqrt(r)").or("false"),
-        OptionSpec::list(
-            "targets",
-            "the linear maps of a LoRA or IA3: query, key, value, intermediate, output",
-        )
-        .otherwise("query and value; ia3 key, value and intermediate"),
+        KIND[0],
+        KIND[1],
+        KIND[2],
+        KIND[3],
+        KIND[4],
+        KIND[5],
         OptionSpec::int("epochs", 1, 10_000, "passes over the train split").or("3"),
         OptionSpec::int("batch", 1, 65_536, "rows a step")
             .unit("rows")
@@ -87,19 +112,46 @@ static TRAIN: NativeSpec = NativeSpec {
             "moves the order of rows and the dropout",
         )
         .otherwise("the study's seed"),
-        OptionSpec::int(
-            "init_seed",
-            0,
-            i64::MAX,
-            "moves the initial tensors; adapters to be mixed should share it",
-        )
-        .otherwise("the study's seed"),
+        INIT_SEED,
         OptionSpec::value(
             "from",
             "an Adapter",
             "start from its tensors, mask and head",
         )
         .otherwise("a fresh adapter"),
+        OptionSpec::float(
+            "sparsity",
+            0.0,
+            1.0,
+            "the share of weights that is zero at the end, pruned while training along a cubic",
+        )
+        .otherwise("nothing is pruned"),
+        OptionSpec::choice(
+            "prune_by",
+            &["magnitude", "movement"],
+            "with sparsity: what decides which weights stay",
+        )
+        .or("magnitude"),
+        OptionSpec::choice(
+            "prune_scope",
+            &["layerwise", "global", "er"],
+            "with sparsity: over what the threshold is taken",
+        )
+        .or("layerwise"),
+        OptionSpec::float(
+            "prune_start",
+            0.0,
+            1.0,
+            "with sparsity: the share of all steps before pruning begins",
+        )
+        .or("0.1"),
+        OptionSpec::float(
+            "prune_end",
+            0.0,
+            1.0,
+            "with sparsity: the share of all steps after which nothing more is pruned",
+        )
+        .or("0.7"),
         OptionSpec::int(
             "token_budget",
             16,
@@ -160,6 +212,31 @@ mod natives {
         Ok(one(&context, &model, &data, &options)?)
     }
 
+    /// An adapter with its head as it is before training on a dataset: what `train` begins with.
+    /// Pruned, and trained with `from`, it is sparse from the first step.
+    ///
+    /// - `model`: the frozen base model
+    /// - `data`: the dataset whose labels the head has
+    ///
+    /// ```rhai
+    /// untrained(base, films, #{ adapter: "lora", r: 4 }).parameters    // 18432
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn untrained(context: NativeCallContext, model: Model, data: Dataset) -> Fallible<Adapter> {
+        Ok(fresh(&context, &model, &data, &Map::new())?)
+    }
+
+    /// The same with options.
+    #[rhai_fn(name = "untrained", return_raw)]
+    pub fn untrained_with(
+        context: NativeCallContext,
+        model: Model,
+        data: Dataset,
+        options: Map,
+    ) -> Fallible<Adapter> {
+        Ok(fresh(&context, &model, &data, &options)?)
+    }
+
     /// An adapter for each dataset of an array, in its order.
     ///
     /// - `data`: the datasets
@@ -215,6 +292,19 @@ fn one(
     train(model, data, &settings, session.context())
 }
 
+fn fresh(
+    context: &NativeCallContext,
+    model: &Model,
+    data: &Dataset,
+    options: &Map,
+) -> Result<Adapter> {
+    let session = Session::of(context)?;
+    let options = Options::read(&UNTRAINED, options)?;
+    let init_seed = options.maybe_int("init_seed")?;
+    let init_seed = init_seed.map_or(session.seed(), |s| s as u64);
+    untrained(model, data, kind(&options)?, init_seed)
+}
+
 /// What the options of a call mean.
 fn settings(session: &Session, options: &Options) -> Result<TrainOptions> {
     let from = options.value::<Adapter>("from")?;
@@ -247,7 +337,29 @@ fn settings(session: &Session, options: &Options) -> Result<TrainOptions> {
     settings.patience = options.maybe_int("patience")?.map(|n| n as usize);
     settings.token_budget = options.count("token_budget")?;
     settings.from = from;
+    settings.gradual = gradual(options)?;
     Ok(settings)
+}
+
+/// How the adapter grows sparse, where it does.
+fn gradual(options: &Options) -> Result<Option<Gradual>> {
+    let Some(sparsity) = options.maybe_float("sparsity")? else {
+        let idle = ["prune_by", "prune_scope", "prune_start", "prune_end"];
+        return match idle.iter().find(|n| options.given(n)) {
+            Some(name) => Err(options.error(name, "nothing is pruned without a sparsity")),
+            None => Ok(None),
+        };
+    };
+    Ok(Some(Gradual {
+        sparsity,
+        by: match options.text("prune_by")?.as_str() {
+            "movement" => GradualBy::Movement,
+            _ => GradualBy::Magnitude,
+        },
+        scope: options.text("prune_scope")?.parse()?,
+        start: options.float("prune_start")?,
+        end: options.float("prune_end")?,
+    }))
 }
 
 /// The kind of adapter of this name, one of [`KINDS`], with its defaults.
