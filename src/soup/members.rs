@@ -88,6 +88,12 @@ const IDLE: &[&str] = &[
 /// The first setting that changes the maths and differs.
 fn settings_difference(a: &dyn Kind, b: &dyn Kind) -> Option<String> {
     let joined = a.mixing() == Mixing::Factors && b.mixing() == Mixing::Factors;
+    let by_name = |kind: &dyn Kind| kind.config().get("peft").is_some();
+    if by_name(a) != by_name(b) {
+        return Some(
+            "layout (AdapterHub's and PEFT's); write one as the other: tureen convert".into(),
+        );
+    }
     difference(&a.config(), &b.config(), joined)
 }
 
@@ -121,6 +127,10 @@ mod tests {
             for (key, value) in more.as_object().unwrap() {
                 config[key] = value.clone();
             }
+            config
+                .as_object_mut()
+                .unwrap()
+                .retain(|_, value| !value.is_null());
             from_config(&config).unwrap()
         };
         settings_difference(&*kind(more), &*kind(other))
@@ -134,6 +144,10 @@ mod tests {
         let biases = json!({"peft": {"target_modules": ["query"], "bias": "lora_only"}});
         let message = found(json!({}), biases).unwrap();
         assert_eq!(message, r#"bias ("none" and "lora_only")"#);
+        let sites = json!({"peft": null, "use_rslora": null});
+        for message in [found(json!({}), sites.clone()), found(sites, json!({}))] {
+            assert!(message.unwrap().starts_with("layout"));
+        }
     }
 
     #[test]
