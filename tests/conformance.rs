@@ -120,6 +120,32 @@ fn the_last_hidden_state_is_transformers_own() {
     }
 }
 
+/// A sentence-transformers folder says after how many tokens a text is cut.
+#[test]
+fn embeddings_end_where_the_folder_says() {
+    let Some(from) = reference("models/bert") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(from).unwrap().flatten() {
+        std::fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
+    }
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write(
+        "modules.json",
+        r#"[{"path": "", "type": "sentence_transformers.models.Transformer"}]"#,
+    );
+    let embed = || {
+        let model = Model::from_folder("st", folder.path(), DType::F32, &Device::Cpu).unwrap();
+        let texts = ["a b c d e f".into(), "a b c d x y".into()];
+        let both = model.embed(&texts).unwrap();
+        difference(&both.get(0).unwrap(), &both.get(1).unwrap())
+    };
+    assert!(embed() > 0.0);
+    write("sentence_bert_config.json", r#"{"max_seq_length": 5}"#);
+    assert_eq!(embed(), 0.0);
+}
+
 /// What the base models' files hold and nothing here reads.
 fn unused(_: &str) -> [&'static str; 0] {
     []

@@ -44,6 +44,10 @@ pub struct Config {
     pub vocab_size: usize,
     /// The padding token.
     pub pad_token_id: u32,
+    /// Whether a language model's outputs are told apart by its own table of tokens; true where
+    /// nothing is said.
+    #[serde(default)]
+    pub tie_word_embeddings: Option<bool>,
     /// The labels of a task model's outputs, by number.
     #[serde(default)]
     pub id2label: Option<Map<String, Value>>,

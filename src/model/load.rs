@@ -27,6 +27,7 @@ pub fn needed(names: &[String]) -> Vec<String> {
         "config.json",
         "merges.txt",
         "modules.json",
+        "sentence_bert_config.json",
         "special_tokens_map.json",
         "tokenizer.json",
         "tokenizer_config.json",

@@ -303,7 +303,9 @@ impl Model {
     /// Sentence embeddings [texts, width], as the model's sentence-transformers folder says;
     /// where it says nothing, the mean of the unmasked last hidden states, normalised to length 1.
     pub fn embed(&self, texts: &[Text<'_>]) -> Result<Tensor> {
-        let encodings = self.tokenize(texts, self.max_length())?;
+        let longest = self.0.pooling.max_length().unwrap_or(self.max_length());
+        let longest = longest.min(self.0.config.positions());
+        let encodings = self.tokenize(texts, longest)?;
         let lengths: Vec<usize> = encodings.iter().map(|e| e.ids.len()).collect();
         let mut rows: Vec<Option<Tensor>> = vec![None; texts.len()];
         for batch in crate::data::batch::evaluation_batches(&lengths, 32) {

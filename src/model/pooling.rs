@@ -33,6 +33,8 @@ const MODES: &[(&str, Mode)] = &[
 pub struct Pooling {
     modes: Vec<Mode>,
     normalise: bool,
+    /// Where texts are cut, in tokens, if the folder says.
+    max_length: Option<usize>,
 }
 
 impl Default for Pooling {
@@ -42,6 +44,7 @@ impl Default for Pooling {
         Self {
             modes: vec![Mode::Mean],
             normalise: true,
+            max_length: None,
         }
     }
 }
@@ -72,8 +75,17 @@ impl Pooling {
                 ),
             }
         }
-        let modes = modes.unwrap_or_else(|| Self::default().modes);
-        Ok((own, Self { modes, normalise }))
+        let pooling = Self {
+            modes: modes.unwrap_or_else(|| Self::default().modes),
+            normalise,
+            max_length: read_length(&own.join("sentence_bert_config.json"))?,
+        };
+        Ok((own, pooling))
+    }
+
+    /// Where texts are cut, in tokens, if the folder says.
+    pub fn max_length(&self) -> Option<usize> {
+        self.max_length
     }
 
     /// Embeddings [batch, width] of states [batch, seq, hidden]; with several modes their vectors
@@ -116,6 +128,24 @@ impl Mode {
     }
 }
 
+/// What a transformer's own settings among the modules say of the length of texts.
+fn read_length(path: &Path) -> Result<Option<usize>> {
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let json = read_json(path)?;
+    if json["do_lower_case"] == true {
+        bail!("{}: do_lower_case = true is not supported", path.display());
+    }
+    match &json["max_seq_length"] {
+        Value::Null => Ok(None),
+        value => match value.as_u64().filter(|n| *n > 1) {
+            Some(n) => Ok(usize::try_from(n).ok()),
+            None => bail!("{}: max_seq_length is {value}", path.display()),
+        },
+    }
+}
+
 fn read_modes(path: &Path) -> Result<Vec<Mode>> {
     let json = read_json(path)?;
     let Some(fields) = json.as_object() else {
@@ -154,6 +184,13 @@ mod tests {
     use super::*;
     use candle_core::Device;
 
+    fn unscaled() -> Pooling {
+        Pooling {
+            normalise: false,
+            ..Pooling::default()
+        }
+    }
+
     fn states() -> (Tensor, Mask) {
         let values = [[[3f32, 0.0], [1.0, 4.0], [9.0, 9.0]]];
         let states = Tensor::new(&values, &Device::Cpu).unwrap();
@@ -166,7 +203,7 @@ mod tests {
         let of = |mode| {
             let pooling = Pooling {
                 modes: vec![mode],
-                normalise: false,
+                ..unscaled()
             };
             pooling
                 .apply(&states, &mask)
@@ -206,9 +243,22 @@ mod tests {
             found,
             Pooling {
                 modes: vec![Mode::First],
-                normalise: false
+                ..unscaled()
             }
         );
+        write(
+            "sentence_bert_config.json",
+            r#"{"max_seq_length": 128, "do_lower_case": false}"#,
+        );
+        let (_, found) = Pooling::of_folder(folder.path()).unwrap();
+        assert_eq!(found.max_length(), Some(128));
+        write(
+            "sentence_bert_config.json",
+            r#"{"max_seq_length": 128, "do_lower_case": true}"#,
+        );
+        let message = Pooling::of_folder(folder.path()).unwrap_err().to_string();
+        assert!(message.contains("do_lower_case"), "{message}");
+        write("sentence_bert_config.json", r#"{"max_seq_length": null}"#);
         write(
             "1_Pooling/config.json",
             r#"{"pooling_mode_weightedmean_tokens": true}"#,

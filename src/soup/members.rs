@@ -97,6 +97,11 @@ const IDLE: &[&str] = &[
 
 /// The settings that change the maths and differ.
 fn settings_differences(a: &Value, b: &Value, low_rank: bool) -> Vec<String> {
+    if a.get("peft").is_some() != b.get("peft").is_some() {
+        return vec![
+            "layout (AdapterHub's and PEFT's); write one as the other: tureen convert".into(),
+        ];
+    }
     let (a, b) = (fields(a), fields(b));
     let counts = |key: &&String| {
         // Which maps PEFT's adapters change stands in an object of its own.
@@ -143,6 +148,10 @@ mod tests {
             for (key, value) in more.as_object().unwrap() {
                 config[key] = value.clone();
             }
+            config
+                .as_object_mut()
+                .unwrap()
+                .retain(|_, value| !value.is_null());
             from_config(&config).unwrap()
         };
         let (a, b) = (kind(more), kind(other));
@@ -160,6 +169,10 @@ mod tests {
             found(json!({}), biases),
             [r#"peft.bias ("none" and "lora_only")"#]
         );
+        let sites = json!({"peft": null, "use_rslora": null});
+        for differences in [found(json!({}), sites.clone()), found(sites, json!({}))] {
+            assert!(differences[0].starts_with("layout"), "{differences:?}");
+        }
     }
 
     #[test]

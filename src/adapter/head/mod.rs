@@ -153,7 +153,7 @@ pub fn forward(
             Step::Linear(n) => {
                 let weight = match find(*n, "weight")? {
                     Some(weight) => weight,
-                    None if form.is_next_token() && i + 1 == steps.len() => model.words().clone(),
+                    None if form.is_next_token() && i + 1 == steps.len() => table(model)?,
                     None => bail!("the head's tensor heads.{n}.weight is missing"),
                 };
                 let bias = find(*n, "bias")?;
@@ -170,6 +170,17 @@ pub fn forward(
         };
     }
     Ok(x)
+}
+
+/// The table of tokens that is a language model's last map, too.
+fn table(model: &Model) -> Result<Tensor> {
+    if model.config().tie_word_embeddings == Some(false) {
+        bail!(
+            "{} has a last map of its own (tie_word_embeddings = false), which is not supported",
+            model.name()
+        );
+    }
+    Ok(model.words().clone())
 }
 
 /// The epsilon of a head's norms: the model's, where its configuration calls it `layer_norm_eps`,

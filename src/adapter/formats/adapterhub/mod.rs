@@ -291,4 +291,46 @@ mod tests {
         assert_eq!(act("gelu_orig", None), "gelu");
         assert_eq!(act("gelu", Some(&json!("3.0.1"))), "gelu");
     }
+    /// A head of transformers beside an adapter: no configuration, the model's own names.
+    #[test]
+    fn heads_of_transformers_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |file: &str, tensors: &[(&str, &[usize])]| {
+            let ones = |shape: &[usize]| Tensor::ones(shape, DType::F32, &candle_core::Device::Cpu);
+            let all = tensors
+                .iter()
+                .map(|(n, shape)| (n.to_string(), ones(shape).unwrap()));
+            let bytes = tensorfile::encode(&all.collect(), None).unwrap();
+            std::fs::write(folder.path().join(file), bytes).unwrap();
+        };
+        let stem = "bert.encoder.layer.0.output.adapters.a.adapter";
+        let parts: [(&str, &[usize]); 4] = [
+            ("down.0.weight", &[1, 4]),
+            ("down.0.bias", &[1]),
+            ("up.weight", &[4, 1]),
+            ("up.bias", &[4]),
+        ];
+        let own = parts.map(|(part, shape)| (format!("{stem}_{part}"), shape));
+        let own: Vec<(&str, &[usize])> = own.iter().map(|(n, shape)| (&n[..], *shape)).collect();
+        write(WEIGHTS[0], &own);
+        let config = json!({"config": {"reduction_factor": 4}, "model_type": "bert", "name": "a",
+                            "hidden_size": 4, "version": "adapters.1.3.0"});
+        let head = json!({"model_type": "bert", "model_class": "BertForSequenceClassification",
+                          "name": null, "num_labels": 2, "label2id": {"yes": 1, "no": 0}});
+        std::fs::write(folder.path().join("head_config.json"), head.to_string()).unwrap();
+        write(
+            HEAD_WEIGHTS[0],
+            &[("classifier.weight", &[2, 4]), ("classifier.bias", &[2])],
+        );
+        let a = load(folder.path(), &config).unwrap();
+        let head = &a.heads()[0];
+        assert!(head.form.layers().unwrap().pooler);
+        assert_eq!(head.labels.names(), ["no", "yes"]);
+        write(HEAD_WEIGHTS[0], &[("cls.predictions.bias", &[9])]);
+        let message = load(folder.path(), &config).unwrap_err().to_string();
+        assert!(
+            message.contains("head of a BertForSequenceClassification"),
+            "{message}"
+        );
+    }
 }

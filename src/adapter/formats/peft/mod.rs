@@ -157,3 +157,74 @@ fn prefix_of(modules: &Modules) -> String {
         Modules::Sites { .. } => String::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use candle_core::{Device, Tensor};
+
+    use super::super::{Format, save};
+    use super::*;
+    use crate::Context;
+    use crate::soup::{Options, soup};
+
+    /// A LoRA of a model that is not known here, with these tensors beside it.
+    fn adapter(folder: &Path, more: &[(&str, [usize; 2])], task: &str) -> Adapter {
+        let map = "base_model.model.model.layers.0.self_attn.q_proj";
+        let mut shapes = BTreeMap::from([
+            (format!("{map}.lora_A.weight"), [2, 4]),
+            (format!("{map}.lora_B.weight"), [4, 2]),
+        ]);
+        shapes.extend(more.iter().map(|(name, shape)| (name.to_string(), *shape)));
+        let tensor = |shape| Tensor::ones(shape, candle_core::DType::F32, &Device::Cpu).unwrap();
+        let tensors = shapes.into_iter().map(|(n, [a, b])| (n, tensor((a, b))));
+        let bytes = tensorfile::encode(&tensors.collect(), None).unwrap();
+        std::fs::write(folder.join(WEIGHTS[0]), bytes).unwrap();
+        let json = json!({"peft_type": "LORA", "r": 2, "lora_alpha": 2, "task_type": task,
+                          "target_modules": ["q_proj"]});
+        std::fs::write(folder.join(super::super::CONFIG), json.to_string()).unwrap();
+        load(folder, &json).unwrap()
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let all = tensorfile::read(&folder.join(WEIGHTS[0])).unwrap();
+        all.into_keys().collect()
+    }
+
+    #[test]
+    fn modules_trained_as_a_whole_come_back_where_they_were() {
+        let (theirs, ours) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let more = [
+            ("base_model.model.lm_head.weight", [5, 4]),
+            ("base_model.model.model.embed_tokens.weight", [5, 4]),
+        ];
+        let a = adapter(theirs.path(), &more, "CAUSAL_LM");
+        let out = ours.path().join("a");
+        save(&a, &out, Some(Format::Peft)).unwrap();
+        assert_eq!(names(&out), names(theirs.path()));
+        let json = super::super::read_json(&out.join(super::super::CONFIG)).unwrap();
+        assert_eq!(
+            json["modules_to_save"],
+            json!(["lm_head", "model.embed_tokens"])
+        );
+        // Nothing of them would be left in a mixture of factors.
+        let error = soup(&[a.clone(), a], &Options::default(), &Context::silent());
+        let error = error.unwrap_err().to_string();
+        assert!(
+            error.contains("embed_tokens") || error.contains("lm_head"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn classifiers_of_unknown_models_are_kept() {
+        let (theirs, ours) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let more = [("base_model.model.score.weight", [3, 4])];
+        let a = adapter(theirs.path(), &more, "SEQ_CLS");
+        assert_eq!(a.heads().len(), 1);
+        let out = ours.path().join("a");
+        save(&a, &out, Some(Format::Peft)).unwrap();
+        assert_eq!(names(&out), names(theirs.path()));
+    }
+}
