@@ -175,7 +175,8 @@ fn the_prelude_shown_with_an_example_has_all_it_needs() {
         .collect();
     for example in found {
         let lines = docs::prelude(&example);
-        let code = format!("{lines}\n{example}");
+        let ended = example.replace("    // ", ";    // ");
+        let code = format!("{lines}\n{ended}");
         let mut engine = rhai::Engine::new();
         engine.set_strict_variables(true);
         let Err(error) = engine.compile(&code) else {

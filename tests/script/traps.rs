@@ -315,7 +315,7 @@ fn a_parameter_is_read_as_its_default_is() {
 fn an_error_in_a_module_is_placed_in_the_module() {
     assert_eq!(
         outcome(r#"import "std/stats" as s; s::sd([1])"#),
-        "stdlib/stats.rhai:10:25: error: sd: expected at least 2 values, got 1"
+        "stdlib/stats.rhai:12:25: error: sd: expected at least 2 values, got 1"
     );
 }
 

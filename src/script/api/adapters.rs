@@ -230,7 +230,7 @@ mod natives {
     /// - `head`: a head of this or another adapter
     ///
     /// ```rhai
-    /// evaluate(base, soup([a, b]).with_head(a.head), films).n    // 100
+    /// evaluate(base, soup([a, b]).with_head(a.head), films).n    // 40
     /// ```
     #[rhai_fn(pure)]
     pub fn with_head(adapter: &mut Adapter, head: Head) -> Adapter {

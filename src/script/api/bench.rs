@@ -92,7 +92,7 @@ mod natives {
     /// - `data`: what is trained on
     ///
     /// ```rhai
-    /// bench::epoch(base, films).rows    // 100
+    /// bench::epoch(base, films).rows    // 40
     /// ```
     #[rhai_fn(return_raw)]
     pub fn epoch(context: NativeCallContext, model: Model, data: Dataset) -> Fallible<Map> {

@@ -155,8 +155,7 @@ mod natives {
     /// Huang et al. 2024, LoraHub; Hansen 2016, CMA-ES.
     ///
     /// ```rhai
-    /// let few = films.sample(16, #{ seed: 1 });
-    /// learned_soup(base, [a, b], few, #{ evaluations: 10 }).recipe.weights.len    // 2
+    /// learned_soup(base, [a, b], films, #{ evaluations: 10 }).recipe.weights.len    // 2
     /// ```
     #[rhai_fn(return_raw)]
     pub fn learned_soup(
@@ -171,8 +170,7 @@ mod natives {
     /// The same with options.
     ///
     /// ```rhai
-    /// let few = films.sample(16, #{ seed: 1 });
-    /// let l = learned_soup(base, [a, b], few, #{ by: "entropy", search: "coordinate", evaluations: 6 });
+    /// let l = learned_soup(base, [a, b], films, #{ by: "entropy", search: "coordinate", evaluations: 6 });
     /// l.members.len    // 2
     /// ```
     #[rhai_fn(name = "learned_soup", return_raw)]

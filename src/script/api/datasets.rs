@@ -144,6 +144,10 @@ mod natives {
     }
 
     /// The number of rows over all splits.
+    ///
+    /// ```rhai
+    /// dataset("films").len()    // 2000
+    /// ```
     #[rhai_fn(get = "len", name = "len", pure)]
     pub fn length(data: &mut Dataset) -> i64 {
         data.len() as i64
@@ -255,6 +259,10 @@ mod natives {
     }
 
     /// The number of rows in a split.
+    ///
+    /// ```rhai
+    /// dataset("films").train.len()    // 1400
+    /// ```
     #[rhai_fn(get = "len", name = "len", pure)]
     pub fn part_length(part: &mut Part) -> i64 {
         part.dataset.split(part.split).len() as i64

@@ -87,7 +87,7 @@ mod natives {
     /// does not have.
     ///
     /// ```rhai
-    /// evaluate(base, a, films).n    // 100
+    /// evaluate(base, a, films).n    // 40
     /// ```
     #[rhai_fn(name = "evaluate", return_raw)]
     pub fn evaluate_plain(

@@ -228,7 +228,8 @@ mod natives {
     /// - `values`: the column that gives the colours
     ///
     /// ```rhai
-    /// rows.heatmap("dataset", "soup", "drop");
+    /// let means = rows.group(["dataset", "size"]).agg(#{ drop: "mean" });
+    /// means.heatmap("dataset", "size", "drop_mean");
     /// ```
     #[rhai_fn(name = "heatmap", pure, return_raw)]
     pub fn heatmap_of(
@@ -243,7 +244,8 @@ mod natives {
     /// The same with options.
     ///
     /// ```rhai
-    /// rows.heatmap("dataset", "soup", "drop", #{ title: "What soups lose" });
+    /// let means = rows.group(["dataset", "size"]).agg(#{ drop: "mean" });
+    /// means.heatmap("dataset", "size", "drop_mean", #{ title: "What soups lose" });
     /// ```
     #[rhai_fn(name = "heatmap", pure, return_raw)]
     pub fn heatmap_of_with(

@@ -1,8 +1,8 @@
 //! The natives, one file a topic users see.
 //!
 //! A topic is a file with a `register` function and one line in [`TOPICS`]: its functions' doc
-//! comments are the help, the hints, the completion and the reference, its [`NativeSpec`]s the
-//! tables of options.
+//! comments are the help, the hints, the completion and the reference (how they are written stands
+//! in [`super::docs`]), its [`NativeSpec`]s the tables of options.
 
 use rhai::Engine;
 

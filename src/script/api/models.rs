@@ -237,7 +237,9 @@ mod natives {
     /// A model without a classifier of its own.
     ///
     /// ```rhai
-    /// try { base.logits(base.tokenize(["a text"])) } catch { "mini has no classifier" }    // mini has no classifier
+    /// let told = "";
+    /// try { base.logits(base.tokenize(["a text"])); } catch (e) { told = e.message; }
+    /// told    // mini has no classifier of its own
     /// ```
     #[rhai_fn(name = "logits", pure, return_raw)]
     pub fn logits_of_model(model: &mut Model, inputs: Map) -> Fallible<Tensor> {

@@ -547,8 +547,9 @@ mod natives {
     /// let runs = table([
     ///     #{ kind: "lora", seed: 1, score: 0.7 }, #{ kind: "pfeiffer", seed: 1, score: 0.8 },
     ///     #{ kind: "lora", seed: 2, score: 0.6 }, #{ kind: "pfeiffer", seed: 2, score: 0.8 },
+    ///     #{ kind: "lora", seed: 3, score: 0.6 }, #{ kind: "pfeiffer", seed: 3, score: 0.7 },
     /// ]);
-    /// runs.compare("kind", "score", #{ against: "lora", pair: ["seed"], test: "t" }).column("n")    // [2]
+    /// runs.compare("kind", "score", #{ against: "lora", pair: ["seed"], test: "t" }).column("n")    // [3]
     /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn compare(table: &mut Table, column: &str, value: &str, options: Map) -> Fallible<Table> {

@@ -239,6 +239,7 @@ mod natives {
 
     /// An adapter for each dataset of an array, in its order.
     ///
+    /// - `model`: what they act in
     /// - `data`: the datasets
     ///
     /// ```rhai

@@ -60,6 +60,8 @@ impl Comment {
             match line.trim() {
                 "# Errors" => part = Part::Errors,
                 "# Source" => part = Part::Source,
+                // The engine's own comments head their code with it.
+                "# Example" | "# Examples" => part = Part::Text,
                 _ => part = read.take(part, line),
             }
         }

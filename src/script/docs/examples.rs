@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 /// Code that gives the names which examples use without making them. Each line is one statement
 /// and needs only lines above it.
 pub const PRELUDE: &str = r#"let base = model("mini");
-let films = dataset("films").sample(100, #{ seed: 1 });
-let products = dataset("products").sample(100, #{ seed: 1 });
-let news = dataset("news").sample(100, #{ seed: 1 });
+let films = dataset("films").sample(40, #{ seed: 1 });
+let products = dataset("products").sample(40, #{ seed: 1 });
+let news = dataset("news").sample(40, #{ seed: 1 });
 let a = train(base, films, #{ epochs: 1 });
 let b = train(base, products, #{ epochs: 1 });
 let c = train(base, news, #{ epochs: 1 });

@@ -20,7 +20,7 @@ pub fn html(session: &Session) -> String {
         let body = format!(
             "<h3>{}</h3>{}",
             escaped(one.title()),
-            body(after_title(one.text))
+            guide_body(after_title(one.text))
         );
         page.section(&format!("guide-{}", one.name), one.title(), "page", &body);
     }

@@ -31,7 +31,7 @@ const PLAIN: &str = "\u{1b}[0m";
 impl Look {
     /// `text` in a style, where the terminal has styles.
     pub(super) fn styled(&self, style: &str, text: &str) -> String {
-        if self.color && !text.is_empty() {
+        if self.color && !style.is_empty() && !text.is_empty() {
             format!("{style}{text}{PLAIN}")
         } else {
             text.to_string()
