@@ -12,5 +12,6 @@ mod merging;
 mod oracle;
 mod published;
 mod script;
+mod signs;
 mod soups;
 mod training;

@@ -37,7 +37,7 @@ mod task_arithmetic;
 mod threshold;
 mod ties;
 
-pub use base::{Asked, Base, initialisation};
+pub use base::{Asked, Base, initialisation, shared};
 pub use explain::{Leaf, leaves};
 pub use fisher::fisher;
 pub use form::LoraMixing;
