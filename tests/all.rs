@@ -14,5 +14,6 @@ mod oracle;
 mod pruning;
 mod published;
 mod script;
+mod signs;
 mod soups;
 mod training;

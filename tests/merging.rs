@@ -88,6 +88,62 @@ print(d.recipe.base.initial);
 }
 
 #[test]
+fn signs_are_seen_from_every_side() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = lines(
+        folder.path(),
+        &format!(
+            r#"{TRAINED}
+let d = sign_diff(bottlenecks);
+print(d.to_string().contains("for a shared initialisation with this drift"));
+print(d.expected_shared < d.expected && d.drift > 0.0);
+let all = d.subsets();
+print([all.len, d.subsets(3..=3).column("non_unanimous")[0] == d.mixture]);
+print(d.pairs.column("rate") == d.subsets(2..3).column("non_unanimous"));
+print(d.by_site.column("conflicts").sum() == d.conflicts);
+print(d.by_row.column("conflicts").sum() == d.conflicts);
+print(d.conflict_mass >= d.cancelled_mass);
+d.layer_heatmap().save("layers.svg");
+let c = sign_diff(bottlenecks, #{{ base: "initial" }});
+print([c.expected_shared, c.mixture > d.mixture]);
+let w = weight_diff(bottlenecks);
+print(w.column("sign_diff") == d.pairs.column("rate"));
+print(weight_diff(loras, #{{ space: "delta", by: "layer" }}).columns);
+let p = principal_angles(loras);
+print([p.column("row_overlap")[0] > p.column("row_expected")[0], p.column("rank_a")[0]]);
+let more = base.train(sets[0], #{{ from: bottlenecks[0], epochs: 1, seed: 4 }});
+let f = sign_flips([bottlenecks[0], more], #{{ initial: true, steps: [0, 10, 20] }});
+print(f.column("step"));
+print(f.column("flips")[0] == f.column("since_start")[0] && f.column("rate")[0] > 0.0);
+sign_flips([bottlenecks[0], more], #{{ initial: true, by: "layer" }})
+    .line("step", "rate", #{{ color: "layer" }}).save("flips.svg");
+"#
+        ),
+    );
+    assert_eq!(
+        out,
+        [
+            "true",
+            "true",
+            "[4, true]",
+            "true",
+            "true",
+            "true",
+            "true",
+            "[(), true]",
+            "true",
+            "[\"a\", \"b\", \"layer\", \"entries\", \"sign_diff\", \"both_nonzero\", \"conflict_mass\", \"cancelled_mass\", \"cosine\", \"l2\", \"relative_l2\"]",
+            "[true, 8]",
+            "[10, 20]",
+            "true",
+        ]
+    );
+    assert!(
+        folder.path().join("layers.csv").is_file() && folder.path().join("flips.svg").is_file()
+    );
+}
+
+#[test]
 fn soups_are_chosen_learned_and_measured() {
     let folder = tempfile::tempdir().unwrap();
     let out = lines(
@@ -277,6 +333,16 @@ soup(bottlenecks, #{{ method: "ties", density: 0.2, heads: "drop", base: "zero" 
             .count(),
         4
     );
+    let drawn = [
+        "signs", "films", "spam", "--base", "initial", "--figure", "p.svg",
+    ];
+    let (ok, out, err) = tureen(at, &drawn);
+    assert!(
+        ok && out.contains("change since initialisation"),
+        "{out}{err}"
+    );
+    let figure = std::fs::read_to_string(at.join("p.svg")).unwrap();
+    assert!(figure.contains("share of entries in conflict"));
     let (ok, out, err) = tureen(at, &["prune", "films", "--sparsity", "0.9", "--out", "p"]);
     assert!(ok && out.contains("sparsity 0.900"), "{out}{err}");
     for (arguments, expected) in [

@@ -15,7 +15,8 @@ pub enum Selection {
     Matrices,
     /// Every tensor.
     All,
-    /// The tensors whose whole name matches; `*` stands for any text, dots included.
+    /// The tensors whose whole name matches; `*` stands for any text, dots included, and `|`
+    /// stands between patterns of which one must match.
     Pattern(String),
 }
 
@@ -25,7 +26,9 @@ impl Selection {
         match self {
             Self::Matrices => name.is_matrix(),
             Self::All => true,
-            Self::Pattern(pattern) => glob(pattern.as_bytes(), name.as_str().as_bytes()),
+            Self::Pattern(pattern) => pattern
+                .split('|')
+                .any(|pattern| glob(pattern.trim().as_bytes(), name.as_str().as_bytes())),
         }
     }
 

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 
 use candle_core::{DType, Tensor};
 
-use crate::tensorfile::TensorFile;
+use crate::tensorfile::{Number, TensorFile};
 use crate::{Error, Result, bail};
 
 use super::check;
@@ -110,6 +111,20 @@ impl FileTensors {
         let tensor = file.get(full)?.to_dtype(DType::F32)?;
         check::finite_tensor(name, &tensor).map_err(|e| e.within(file.path().display()))?;
         Ok(tensor)
+    }
+
+    /// Reads the bytes of a tensor's numbers at these places into `buffer`; their type. Unlike
+    /// [`Self::get`] it lets NaN and infinities pass.
+    pub fn read_into(
+        &self,
+        name: &Name,
+        part: Range<usize>,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Number> {
+        match self.places.get(name) {
+            Some((file, full)) => self.files[*file].read_into(full, part, buffer),
+            None => bail!("there is no tensor {name}"),
+        }
     }
 
     /// All tensors.

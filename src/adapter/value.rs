@@ -249,6 +249,14 @@ impl Adapter {
         }
     }
 
+    /// The files its weights lie in, where they are not in memory.
+    pub fn files(&self) -> Option<&FileTensors> {
+        match &self.0.weights {
+            Weights::Files(files, cache) if peek(cache).is_none() => Some(files),
+            _ => None,
+        }
+    }
+
     /// Display name.
     pub fn name(&self) -> &str {
         &self.0.parts.name

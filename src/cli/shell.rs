@@ -1,6 +1,6 @@
 //! Commands that do in one line what natives do in scripts: the same natives, the same options.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use rhai::{Array, Dynamic, Map};
@@ -72,6 +72,9 @@ pub(super) struct Signs {
     /// Also write the table of pairs: .csv, .tsv, .jsonl, .md or .tex.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Also draw every member against every other: .svg or .png.
+    #[arg(long, value_name = "FILE")]
+    figure: Option<PathBuf>,
     #[command(flatten)]
     options: Given<OfSigns>,
     #[command(flatten)]
@@ -119,12 +122,16 @@ impl Signs {
             let found = sign_diff(members, options);
             print(found);
             print(found.pairs);
-            if out != () { found.pairs.save(out); }";
-        let mut shell = Shell::new(self.common, self.out.as_deref())?;
+            if out != () { found.pairs.save(out); }
+            if figure != () { found.heatmap().save(figure); }";
+        let written = [&self.out, &self.figure].into_iter().flatten();
+        let mut shell = Shell::new(self.common, written)?;
         shell.adapters(self.adapters);
         shell.options(self.options.map);
-        let out = self.out.map(|path| path.display().to_string());
-        shell.set("out", out.map_or(Dynamic::UNIT, Dynamic::from));
+        for (name, path) in [("out", self.out), ("figure", self.figure)] {
+            let path = path.map(|path| path.display().to_string());
+            shell.set(name, path.map_or(Dynamic::UNIT, Dynamic::from));
+        }
         shell.run(code)
     }
 }
@@ -170,8 +177,12 @@ const NAMED: &str = "
 ";
 
 impl Shell {
-    fn new(common: Common, out: Option<&Path>) -> Result<Self, Failure> {
-        let surroundings = Surroundings::plain(common.threads, out.map(Path::to_path_buf));
+    /// One that writes these files or folders.
+    fn new<'a>(
+        common: Common,
+        out: impl IntoIterator<Item = &'a PathBuf>,
+    ) -> Result<Self, Failure> {
+        let surroundings = Surroundings::plain(common.threads, out.into_iter().cloned());
         let session = surroundings
             .session(Mode::Eval, PathBuf::from("."))
             .map_err(Failure::Command)?;

@@ -38,8 +38,8 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
-    /// Those of a command that writes one thing.
-    pub(super) fn plain(threads: Option<usize>, out: Option<PathBuf>) -> Self {
+    /// Those of a command that writes these.
+    pub(super) fn plain(threads: Option<usize>, out: impl IntoIterator<Item = PathBuf>) -> Self {
         Self {
             threads,
             device: "cpu".into(),

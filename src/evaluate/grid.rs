@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::adapter::{Adapter, Head, Selection, deltas, on_model};
+use crate::adapter::{Adapter, Head, on_model};
 use crate::compute::threads;
 use crate::data::{Dataset, Split};
 use crate::model::Model;
-use crate::sign::{Denominator, MixtureIndex, SignPlanes};
+use crate::sign::{Denominator, MixtureIndex, SignPlanes, Space, View, planes_of};
 use crate::study::Id;
 use crate::{Context, Error, Result, bail};
 
@@ -304,10 +304,14 @@ impl Grid<'_> {
         for member in members {
             if !self.planes.contains_key(member.id().as_str()) {
                 let delta = self.options.delta_signs && member.kind().name() == "lora";
-                let planes = match delta {
-                    true => SignPlanes::new(&deltas(member)?, &Selection::Matrices)?,
-                    false => SignPlanes::new(&*member.tensors()?, &Selection::Matrices)?,
-                };
+                let space = if delta { Space::Delta } else { Space::Factors };
+                let planes = planes_of(
+                    member,
+                    &View {
+                        space,
+                        ..View::default()
+                    },
+                )?;
                 self.planes.insert(member.id().as_str().to_string(), planes);
             }
         }

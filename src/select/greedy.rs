@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::adapter::{Adapter, Selection};
+use crate::adapter::Adapter;
 use crate::data::{Dataset, Split};
 use crate::model::Model;
-use crate::sign::{Denominator, MixtureIndex, SignPlanes};
+use crate::sign::{Denominator, MixtureIndex, View, planes_of};
 use crate::{Context, Result, bail, soup};
 
 use super::metric::Metric;
@@ -113,7 +113,7 @@ pub struct SignOptions {
 pub fn by_signs(adapters: &[Adapter], options: &SignOptions, context: &Context) -> Result<Adapter> {
     let planes = adapters
         .iter()
-        .map(|a| SignPlanes::new(&*a.tensors()?, &Selection::Matrices))
+        .map(|a| planes_of(a, &View::default()))
         .collect::<Result<Vec<_>>>()?;
     let named: Vec<_> = adapters.iter().map(Adapter::name).zip(&planes).collect();
     if named.is_empty() {

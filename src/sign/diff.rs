@@ -1,13 +1,11 @@
 //! The sign difference of two or more members.
 
-use std::fmt;
-
 use rayon::prelude::*;
 
 use super::counts::{count_parallel, minority_parallel};
 use super::expected::{Signs, expected_rate};
 use super::pairs::count_pairs;
-use super::{Counts, Denominator, LayerRow, MixtureIndex, PairRow, SignPlanes, TensorRow};
+use super::{By, Counts, Denominator, MixtureIndex, PairRow, PlaceRow, SignPlanes};
 use crate::adapter::Name;
 use crate::{Result, bail};
 
@@ -51,14 +49,7 @@ pub fn sign_diff(members: &[(&str, &SignPlanes)], denominator: Denominator) -> R
         .par_iter()
         .zip(index.names())
         .map(|(planes, name)| {
-            let ones = |words: &[u64]| words.iter().map(|w| u64::from(w.count_ones())).sum();
-            let signs = planes
-                .par_iter()
-                .map(|planes| Signs {
-                    positive: ones(planes.positive()),
-                    negative: ones(planes.negative()),
-                })
-                .collect();
+            let signs = planes.par_iter().map(|planes| Signs::of(planes)).collect();
             let tensor = TensorSigns {
                 name: (*name).clone(),
                 counts: count_parallel(planes),
@@ -71,13 +62,7 @@ pub fn sign_diff(members: &[(&str, &SignPlanes)], denominator: Denominator) -> R
     let tensors: Vec<TensorSigns> = counted.into_iter().map(|(tensor, _)| tensor).collect();
     let nonzero: Vec<Vec<u64>> = tensors
         .iter()
-        .map(|tensor| {
-            tensor
-                .signs
-                .iter()
-                .map(|s| s.positive + s.negative)
-                .collect()
-        })
+        .map(|tensor| tensor.signs.iter().map(|s| s.nonzero()).collect())
         .collect();
     Ok(SignDiff {
         members: members.iter().map(|(name, _)| name.to_string()).collect(),
@@ -153,7 +138,7 @@ impl SignDiff {
         self.minority as f64 / (self.members.len() as f64 * self.total.entries as f64)
     }
 
-    /// The rate expected if the members' signs were independent (see [`LayerRow::expected`]).
+    /// The rate expected if the members' signs were independent (see [`PlaceRow::expected`]).
     pub fn expected(&self) -> f64 {
         self.expected_over(self.tensors.iter(), self.total.entries)
     }
@@ -180,41 +165,21 @@ impl SignDiff {
             .collect()
     }
 
-    /// Every layer, in order.
-    pub fn by_layer(&self) -> Vec<LayerRow> {
-        let mut layers: Vec<Option<usize>> = self.tensors.iter().map(|t| t.name.layer()).collect();
-        layers.sort_by_key(|layer| layer.unwrap_or(usize::MAX));
-        layers.dedup();
-        layers
+    /// Every layer, site or tensor, or the whole, in order.
+    pub fn by(&self, by: By) -> Vec<PlaceRow> {
+        by.places(self.tensors.iter().map(|tensor| &tensor.name))
             .into_iter()
-            .map(|layer| {
-                let tensors = || self.tensors.iter().filter(|t| t.name.layer() == layer);
+            .map(|place| {
+                let tensors = || self.tensors.iter().filter(|t| by.place(&t.name) == place);
                 let counts: Counts = tensors().map(|tensor| tensor.counts).sum();
-                LayerRow {
-                    layer,
+                PlaceRow {
                     entries: counts.entries,
                     conflicts: counts.conflicts,
                     rate: counts.rate(self.denominator),
                     both_nonzero: counts.rate(Denominator::BothNonzero),
                     expected: self.expected_over(tensors(), counts.entries),
+                    place,
                 }
-            })
-            .collect()
-    }
-
-    /// Every tensor, in name order.
-    pub fn by_tensor(&self) -> Vec<TensorRow> {
-        self.tensors
-            .iter()
-            .map(|tensor| TensorRow {
-                layer: tensor.name.layer(),
-                site: tensor.name.site().to_string(),
-                tensor: tensor.name.to_string(),
-                entries: tensor.counts.entries,
-                conflicts: tensor.counts.conflicts,
-                rate: tensor.counts.rate(self.denominator),
-                both_nonzero: tensor.counts.rate(Denominator::BothNonzero),
-                expected: expected_rate(&tensor.signs, tensor.counts.entries, self.denominator),
             })
             .collect()
     }
@@ -227,27 +192,10 @@ impl SignDiff {
         let mut pooled = vec![Signs::default(); self.members.len()];
         for tensor in tensors {
             for (sum, signs) in pooled.iter_mut().zip(&tensor.signs) {
-                sum.positive += signs.positive;
-                sum.negative += signs.negative;
+                *sum = [*sum, *signs].into_iter().sum();
             }
         }
         expected_rate(&pooled, entries, self.denominator)
-    }
-}
-
-impl fmt::Display for SignDiff {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "SignDiff of {}: mixture {:.4} (expected {:.4} if unrelated), ",
-            self.members().join(", "),
-            self.mixture(),
-            self.expected()
-        )?;
-        if self.members().len() > 2 {
-            write!(f, "mean pairwise {:.4}, ", self.mean_pairwise())?;
-        }
-        write!(f, "{} entries", self.entries())
     }
 }
 
@@ -316,23 +264,27 @@ mod tests {
         assert_eq!(diff.conflicts(), 5);
         assert_eq!(diff.minority(), 5.0 / 21.0);
         assert_eq!(diff.mean_pairwise(), (2.0 + 4.0 + 2.0) / 21.0);
-        let layers = diff.by_layer();
+        let layers = diff.by(By::Layer);
         let seen: Vec<_> = layers
             .iter()
-            .map(|row| (row.layer, row.entries, row.conflicts))
+            .map(|row| (row.place.layer, row.entries, row.conflicts))
             .collect();
         assert_eq!(seen, [(Some(0), 4, 3), (Some(1), 2, 1), (None, 1, 1)]);
         assert_eq!(layers[0].rate, 0.75);
         assert_eq!(layers[1].both_nonzero, 1.0);
-        let tensors = diff.by_tensor();
-        assert_eq!(tensors[0].site, "output");
+        let tensors = diff.by(By::Tensor);
+        let site = |i: usize| tensors[i].place.site.clone().unwrap();
         assert_eq!(
-            (tensors[1].site.as_str(), tensors[1].layer),
-            ("attention.output", Some(1))
+            (site(0), site(1)),
+            ("output".into(), "attention.output".into())
         );
         // Two of two are positive in a, one of two negative in b and c: 1 - 1/4.
         assert!((tensors[1].expected - 0.75).abs() < 1e-15);
         assert_eq!(tensors[1].expected, layers[1].expected);
+        let sites = diff.by(By::Site);
+        assert_eq!(sites[1].place.site.as_deref(), Some("attention.output"));
+        assert_eq!((sites.len(), sites[1].conflicts), (3, 1));
+        assert_eq!(diff.by(By::Whole)[0].conflicts, diff.conflicts());
     }
 
     #[test]

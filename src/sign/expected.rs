@@ -1,12 +1,37 @@
 //! The conflict rate that chance alone would give.
 
-use super::Denominator;
+use std::iter::Sum;
+
+use super::{Denominator, Planes};
 
 /// How many of a member's entries are above and below zero.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Signs {
     pub positive: u64,
     pub negative: u64,
+}
+
+impl Signs {
+    pub fn of(planes: &Planes) -> Self {
+        let ones = |words: &[u64]| words.iter().map(|w| u64::from(w.count_ones())).sum();
+        Self {
+            positive: ones(planes.positive()),
+            negative: ones(planes.negative()),
+        }
+    }
+
+    pub fn nonzero(self) -> u64 {
+        self.positive + self.negative
+    }
+}
+
+impl Sum for Signs {
+    fn sum<I: Iterator<Item = Self>>(signs: I) -> Self {
+        signs.fold(Self::default(), |a, b| Self {
+            positive: a.positive + b.positive,
+            negative: a.negative + b.negative,
+        })
+    }
 }
 
 /// The rate expected if each member's signs, in the numbers it has them, stood at positions

@@ -1,20 +1,35 @@
 //! Counts of every pair of members at once.
 
-use multiversion::multiversion;
+use std::ops::Range;
+
 use rayon::prelude::*;
 
+use super::ones::{differing, opposed};
 use super::{Counts, Planes};
 
 /// Members on a side of a tile.
-const TILE: usize = 16;
+const TILE: usize = 32;
 /// Words of a plane in a tile: the planes of two tiles' sides stay in a core's own cache.
-const WORDS: usize = 256;
+const WORDS: usize = 512;
+/// Words of a plane that a task takes where there are few tiles.
+const SHARE: usize = 1 << 16;
+/// So many tiles are enough for all threads.
+const ENOUGH: usize = 64;
 
 /// What is counted for a pair; the rest follows from the members' own counts.
 #[derive(Clone, Copy, Default)]
 struct Pair {
     conflicts: u64,
     both_nonzero: u64,
+}
+
+impl Pair {
+    fn plus(&self, other: &Self) -> Self {
+        Self {
+            conflicts: self.conflicts + other.conflicts,
+            both_nonzero: self.both_nonzero + other.both_nonzero,
+        }
+    }
 }
 
 /// The counts of the pairs (0, 1), (0, 2), ... (1, 2), ... summed over tensors.
@@ -35,17 +50,32 @@ pub(super) fn count_pairs(tensors: &[Vec<&Planes>], nonzero: &[Vec<u64>]) -> Vec
     let tiles: Vec<(usize, usize)> = (0..sides)
         .flat_map(|i| (i..sides).map(move |j| (i, j)))
         .collect();
-    let counted: Vec<Vec<(usize, usize, Pair)>> = tiles
-        .into_par_iter()
+    let shares = shares(tensors, tiles.len());
+    let counted: Vec<Vec<Pair>> = tiles
+        .par_iter()
         .map(|tile| {
-            let mut pairs = pairs_of(tile, members);
-            for (planes, nonzero) in tensors.iter().zip(nonzero) {
-                count_tile(&mut pairs, planes, nonzero);
-            }
-            pairs
+            let places = pairs_of(*tile, members);
+            let sums: Vec<Vec<Pair>> = shares
+                .par_iter()
+                .map(|share| {
+                    let mut pairs = vec![Pair::default(); places.len()];
+                    for (t, words) in share {
+                        count_tile(&mut pairs, &places, &tensors[*t], &nonzero[*t], words);
+                    }
+                    pairs
+                })
+                .collect();
+            sums.into_iter()
+                .reduce(|a, b| a.iter().zip(&b).map(|(a, b)| a.plus(b)).collect())
+                .unwrap_or_default()
         })
         .collect();
-    let mut pairs: Vec<_> = counted.into_iter().flatten().collect();
+    let mut pairs: Vec<_> = tiles
+        .iter()
+        .zip(counted)
+        .flat_map(|(tile, counted)| pairs_of(*tile, members).into_iter().zip(counted))
+        .map(|((a, b), pair)| (a, b, pair))
+        .collect();
     pairs.sort_unstable_by_key(|(a, b, _)| (*a, *b));
     pairs
         .into_iter()
@@ -63,26 +93,60 @@ pub(super) fn count_pairs(tensors: &[Vec<&Planes>], nonzero: &[Vec<u64>]) -> Vec
         .collect()
 }
 
-fn pairs_of((i, j): (usize, usize), members: usize) -> Vec<(usize, usize, Pair)> {
+/// The words of each tensor, in shares that a task takes: one where there are tiles enough.
+pub(super) fn shares(tensors: &[Vec<&Planes>], tiles: usize) -> Vec<Vec<(usize, Range<usize>)>> {
+    let words = |t: usize| tensors[t].first().map_or(0, |p| p.positive().len());
+    if tiles >= ENOUGH {
+        return vec![(0..tensors.len()).map(|t| (t, 0..words(t))).collect()];
+    }
+    let mut shares = vec![Vec::new()];
+    let mut size = 0;
+    for t in 0..tensors.len() {
+        for start in (0..words(t)).step_by(SHARE) {
+            let range = start..words(t).min(start + SHARE);
+            if size + range.len() > SHARE {
+                shares.push(Vec::new());
+                size = 0;
+            }
+            size += range.len();
+            if let Some(share) = shares.last_mut() {
+                share.push((t, range));
+            }
+        }
+    }
+    shares
+}
+
+/// The pairs of a tile.
+fn pairs_of((i, j): (usize, usize), members: usize) -> Vec<(usize, usize)> {
     let side = |k: usize| k * TILE..members.min((k + 1) * TILE);
     side(i)
-        .flat_map(|a| side(j).map(move |b| (a, b, Pair::default())))
-        .filter(|(a, b, _)| a < b)
+        .flat_map(|a| side(j).map(move |b| (a, b)))
+        .filter(|(a, b)| a < b)
         .collect()
 }
 
-fn count_tile(pairs: &mut [(usize, usize, Pair)], planes: &[&Planes], nonzero: &[u64]) {
-    let Some(first) = planes.first() else { return };
-    let (entries, words) = (first.entries(), first.positive().len());
-    for start in (0..words).step_by(WORDS) {
-        let range = start..words.min(start + WORDS);
-        for (a, b, pair) in pairs.iter_mut() {
+/// Adds the counts of some words of a tensor to those of a tile's pairs.
+fn count_tile(
+    pairs: &mut [Pair],
+    places: &[(usize, usize)],
+    planes: &[&Planes],
+    nonzero: &[u64],
+    words: &Range<usize>,
+) {
+    let entries = planes.first().map_or(0, |planes| planes.entries());
+    let dense = |a: usize, b: usize| nonzero[a] == entries && nonzero[b] == entries;
+    for start in words.clone().step_by(WORDS) {
+        let range = start..words.end.min(start + WORDS);
+        let positions = (entries - 64 * start as u64).min(64 * range.len() as u64);
+        for (pair, (a, b)) in pairs.iter_mut().zip(places) {
             let (p, q) = (
                 &planes[*a].positive()[range.clone()],
                 &planes[*b].positive()[range.clone()],
             );
-            if nonzero[*a] == entries && nonzero[*b] == entries {
+            if dense(*a, *b) {
                 pair.conflicts += differing(p, q);
+                pair.both_nonzero += positions;
                 continue;
             }
             let (n, m) = (
@@ -94,35 +158,4 @@ fn count_tile(pairs: &mut [(usize, usize, Pair)], planes: &[&Planes], nonzero: &
             pair.both_nonzero += both_nonzero;
         }
     }
-    for (a, b, pair) in pairs {
-        if nonzero[*a] == entries && nonzero[*b] == entries {
-            pair.both_nonzero += entries;
-        }
-    }
-}
-
-/// The bits that differ: the conflicts of two members without zeros.
-#[multiversion(targets(
-    "x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx512vpopcntdq+popcnt",
-    "x86_64+avx2+bmi1+bmi2+popcnt"
-))]
-fn differing(p: &[u64], q: &[u64]) -> u64 {
-    p.iter()
-        .zip(q)
-        .map(|(p, q)| u64::from((p ^ q).count_ones()))
-        .sum()
-}
-
-/// The conflicts, and the positions where both are not zero.
-#[multiversion(targets(
-    "x86_64+avx512f+avx512bw+avx512dq+avx512vl+avx512vpopcntdq+popcnt",
-    "x86_64+avx2+bmi1+bmi2+popcnt"
-))]
-fn opposed(p: &[u64], n: &[u64], q: &[u64], m: &[u64]) -> (u64, u64) {
-    let (mut conflicts, mut both) = (0, 0);
-    for (((p, n), q), m) in p.iter().zip(n).zip(q).zip(m) {
-        conflicts += u64::from((p & m | n & q).count_ones());
-        both += u64::from(((p | n) & (q | m)).count_ones());
-    }
-    (conflicts, both)
 }

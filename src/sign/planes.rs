@@ -1,16 +1,19 @@
 //! Signs as bits: which entries of a tensor are positive, which are negative.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use candle_core::Tensor;
-use multiversion::multiversion;
 use rayon::prelude::*;
 
-use crate::adapter::{Name, Selection, Tensors, with_values};
-use crate::{Error, Result};
+use super::pack::{WORD, bytes_of, pack};
+use crate::adapter::{FileTensors, Name, Selection, Tensors, with_values};
+use crate::tensorfile::Number;
+use crate::{Error, Result, bail};
 
-/// Words packed by one task: enough work for a thread, and a cut that is the same for all.
-const BLOCK: usize = 4096;
+/// Entries packed by one task: enough work for a thread, few enough that what is read of a file
+/// stays in a core's own cache until it is packed.
+const PART: usize = 16 * 1024;
 
 /// The signs of one tensor: two bits an entry, in row-major order.
 ///
@@ -29,29 +32,89 @@ impl Planes {
     /// A NaN is an error with its index, and so are `dims` of another number of entries.
     pub fn new(name: &Name, values: &[f32], dims: &[usize]) -> Result<Self> {
         if dims.iter().product::<usize>() != values.len() {
-            crate::bail!(
+            bail!(
                 "`{name}`: {} values do not fill the shape {dims:?}",
                 values.len()
             );
         }
-        let words = values.len().div_ceil(64);
-        let (mut positive, mut negative) = (vec![0; words], vec![0; words]);
-        let finite = positive
-            .par_chunks_mut(BLOCK)
-            .zip(negative.par_chunks_mut(BLOCK))
-            .zip(values.par_chunks(BLOCK * 64))
-            .map(|((positive, negative), values)| pack(values, positive, negative))
+        let mut planes = Self::blank(dims);
+        let bytes = bytes_of(values);
+        let ordered = planes
+            .parts()
+            .zip(bytes.par_chunks(4 * PART))
+            .map(|((_, positive, negative), bytes)| pack(bytes, positive, negative))
             .reduce(|| true, |a, b| a & b);
-        if !finite && let Some(index) = values.iter().position(|value| value.is_nan()) {
-            return Err(Error::new(format!(
-                "`{name}` is NaN at entry {index}: it has no sign"
-            )));
+        if !ordered && let Some(index) = values.iter().position(|value| value.is_nan()) {
+            return Err(no_sign(name, index));
         }
-        Ok(Self {
+        Ok(planes)
+    }
+
+    /// The signs of a tensor in files, read part by part: the tensor is never held. A NaN is an
+    /// error with its index.
+    pub fn read(files: &FileTensors, name: &Name) -> Result<Self> {
+        let Some(dims) = files.shapes().get(name) else {
+            bail!("there is no tensor {name}");
+        };
+        let mut planes = Self::blank(dims);
+        let entries = dims.iter().product::<usize>();
+        planes
+            .parts()
+            .try_for_each_init(Vec::new, |buffer, (part, positive, negative)| {
+                let start = part * PART;
+                let range = start..entries.min(start + PART);
+                let number = files.read_into(name, range, buffer)?;
+                let decoded;
+                let bytes = match number {
+                    Number::F32 => Cow::Borrowed(&buffer[..]),
+                    _ => {
+                        decoded = number.decode(buffer).map_err(|e| e.within(name))?;
+                        bytes_of(&decoded)
+                    }
+                };
+                if !pack(&bytes, positive, negative) {
+                    let values = Number::F32.decode(&bytes)?;
+                    let at = values.iter().position(|value| value.is_nan());
+                    return Err(no_sign(name, start + at.unwrap_or(0)));
+                }
+                Ok(())
+            })?;
+        Ok(planes)
+    }
+
+    /// Reads a tensor in files as [`Self::read`] does, for nothing: a yardstick for it.
+    pub(super) fn scan(files: &FileTensors, name: &Name) -> Result<()> {
+        let entries: usize = files
+            .shapes()
+            .get(name)
+            .map_or(0, |dims| dims.iter().product());
+        (0..entries)
+            .into_par_iter()
+            .step_by(PART)
+            .try_for_each_init(Vec::new, |buffer, start| {
+                files.read_into(name, start..entries.min(start + PART), buffer)?;
+                Ok(())
+            })
+    }
+
+    /// Zeros.
+    fn blank(dims: &[usize]) -> Self {
+        let words = dims.iter().product::<usize>().div_ceil(WORD);
+        Self {
             dims: dims.to_vec(),
-            positive,
-            negative,
-        })
+            positive: vec![0; words],
+            negative: vec![0; words],
+        }
+    }
+
+    /// Parts of [`PART`] entries by number, each with its words of both planes.
+    fn parts(&mut self) -> impl IndexedParallelIterator<Item = (usize, &mut [u64], &mut [u64])> {
+        let words = PART / WORD;
+        self.positive
+            .par_chunks_mut(words)
+            .zip(self.negative.par_chunks_mut(words))
+            .enumerate()
+            .map(|(part, (positive, negative))| (part, positive, negative))
     }
 
     /// The signs of a tensor; `name` is the tensor's in an error.
@@ -69,6 +132,45 @@ impl Planes {
         self.dims.iter().map(|&d| d as u64).product()
     }
 
+    /// The number of rows: the first dimension of a matrix; a vector is one row.
+    pub fn rows(&self) -> usize {
+        match self.dims[..] {
+            [rows, _, ..] => rows,
+            _ => 1,
+        }
+    }
+
+    /// The signs of a row, as a vector.
+    pub fn row(&self, row: usize) -> Self {
+        let width = match &self.dims[..] {
+            [_, rest @ ..] if !rest.is_empty() => rest.iter().product(),
+            _ => self.entries() as usize,
+        };
+        let cut = |plane: &[u64]| -> Vec<u64> {
+            let start = row * width;
+            (0..width.div_ceil(WORD))
+                .map(|i| {
+                    let at = start + i * WORD;
+                    let (word, shift) = (at / WORD, at % WORD);
+                    let next = match shift {
+                        0 => 0,
+                        _ => plane.get(word + 1).map_or(0, |next| next << (WORD - shift)),
+                    };
+                    let bits = plane[word] >> shift | next;
+                    match width - i * WORD {
+                        left if left < WORD => bits & ((1 << left) - 1),
+                        _ => bits,
+                    }
+                })
+                .collect()
+        };
+        Self {
+            dims: vec![width],
+            positive: cut(&self.positive),
+            negative: cut(&self.negative),
+        }
+    }
+
     /// One bit an entry, the first in the lowest bit: set where the entry is above zero.
     pub fn positive(&self) -> &[u64] {
         &self.positive
@@ -80,24 +182,8 @@ impl Planes {
     }
 }
 
-/// Packs 64 values into a word of each plane; false if there is a NaN.
-#[multiversion(targets(
-    "x86_64+avx512f+avx512bw+avx512dq+avx512vl",
-    "x86_64+avx2+bmi1+bmi2+popcnt"
-))]
-fn pack(values: &[f32], positive: &mut [u64], negative: &mut [u64]) -> bool {
-    let mut ordered = true;
-    for ((values, positive), negative) in values.chunks(64).zip(positive).zip(negative) {
-        let (mut p, mut n, mut nan) = (0u64, 0u64, false);
-        for (bit, value) in values.iter().enumerate() {
-            p |= u64::from(*value > 0.0) << bit;
-            n |= u64::from(*value < 0.0) << bit;
-            nan |= value.is_nan();
-        }
-        (*positive, *negative) = (p, n);
-        ordered &= !nan;
-    }
-    ordered
+fn no_sign(name: &Name, index: usize) -> Error {
+    Error::new(format!("`{name}` is NaN at entry {index}: it has no sign"))
 }
 
 /// The signs of a set of tensors, by name.
@@ -157,9 +243,9 @@ mod tests {
 
     #[test]
     fn a_nan_is_an_error_that_says_where() {
-        let mut values = vec![1.0; 64 * BLOCK + 70];
-        values[64 * BLOCK + 66] = f32::NAN;
-        let tensor = Tensor::from_vec(values, 64 * BLOCK + 70, &Device::Cpu).unwrap();
+        let mut values = vec![1.0; 16 * PART + 70];
+        values[16 * PART + 66] = f32::NAN;
+        let tensor = Tensor::from_vec(values, 16 * PART + 70, &Device::Cpu).unwrap();
         let tensors: Tensors = [(Name::new("layer.0.weight"), tensor)].into();
         let error = SignPlanes::new(&tensors, &Selection::Matrices).unwrap_err();
         assert_eq!(
@@ -174,6 +260,21 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_row_is_what_its_numbers_alone_give(
+            (rows, width, values) in (1usize..6, 1usize..200).prop_flat_map(|(rows, width)| {
+                let value = prop_oneof![Just(0f32), Just(1f32), Just(-1f32)];
+                let values = proptest::collection::vec(value, rows * width);
+                (Just(rows), Just(width), values)
+            })
+        ) {
+            let whole = Planes::new(&Name::new("w"), &values, &[rows, width]).unwrap();
+            prop_assert_eq!(whole.rows(), rows);
+            for (i, row) in values.chunks(width).enumerate() {
+                prop_assert_eq!(whole.row(i), planes(row).unwrap());
+            }
+        }
+
         #[test]
         fn every_bit_is_the_sign_of_its_entry(values in proptest::collection::vec(
             prop_oneof![Just(0f32), Just(-0f32), any::<f32>().prop_filter("a number", |v| !v.is_nan())], 0..300)

@@ -1,4 +1,9 @@
-//! The rows of a sign difference: by pair, by layer, by tensor.
+//! The rows of a sign difference: by pair, by place, by row of a matrix.
+
+use super::counts::{Counts, count};
+use super::{MixtureIndex, Place, Planes};
+use crate::adapter::Name;
+use rayon::prelude::*;
 
 /// A pair of members.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,11 +26,11 @@ pub struct PairRow {
     pub tristate: f64,
 }
 
-/// A layer, all its tensors together.
+/// A layer, a site or a tensor.
 #[derive(Debug, Clone, PartialEq)]
-pub struct LayerRow {
-    /// The layer's number; none for the tensors outside a layer, which come last.
-    pub layer: Option<usize>,
+pub struct PlaceRow {
+    /// Which.
+    pub place: Place,
     /// Positions.
     pub entries: u64,
     /// Positions in conflict.
@@ -38,23 +43,37 @@ pub struct LayerRow {
     pub expected: f64,
 }
 
-/// A tensor.
+/// A row of a matrix: what one unit has of it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct TensorRow {
-    /// The layer's number; none outside a layer.
-    pub layer: Option<usize>,
-    /// Where in its layer the tensor acts.
-    pub site: String,
-    /// The tensor's name.
-    pub tensor: String,
-    /// Positions.
-    pub entries: u64,
-    /// Positions in conflict.
-    pub conflicts: u64,
-    /// Conflicts as a share of the chosen denominator.
-    pub rate: f64,
-    /// Conflicts as a share of the positions where at least two members are not zero.
-    pub both_nonzero: f64,
-    /// The rate (of the same denominator) expected if the members' signs were independent.
-    pub expected: f64,
+pub struct MatrixRow {
+    /// The tensor.
+    pub tensor: Name,
+    /// The row's place, from 0; a vector is one row.
+    pub row: usize,
+    /// The members' counts there.
+    pub counts: Counts,
+}
+
+/// The counts of every row of every tensor, over all members.
+pub fn by_row(index: &MixtureIndex<'_>) -> Vec<MatrixRow> {
+    let of_tensor = |(name, planes): (&&Name, &Vec<&Planes>)| -> Vec<MatrixRow> {
+        let rows = planes.first().map_or(0, |planes| planes.rows());
+        (0..rows)
+            .map(|row| {
+                let own: Vec<Planes> = planes.iter().map(|planes| planes.row(row)).collect();
+                MatrixRow {
+                    tensor: (**name).clone(),
+                    row,
+                    counts: count(&own.iter().collect::<Vec<_>>()),
+                }
+            })
+            .collect()
+    };
+    let tensors: Vec<Vec<MatrixRow>> = index
+        .names()
+        .par_iter()
+        .zip(index.tensors())
+        .map(of_tensor)
+        .collect();
+    tensors.into_iter().flatten().collect()
 }

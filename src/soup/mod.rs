@@ -38,7 +38,7 @@ mod task_arithmetic;
 mod threshold;
 mod ties;
 
-pub use base::{Asked, Base, initialisation};
+pub use base::{Asked, Base, initialisation, shared};
 pub use dense::dense;
 pub use explain::{Leaf, leaves};
 pub use fisher::fisher;

@@ -104,6 +104,41 @@ impl TensorFile {
         .map_err(|e| e.within(format!("{}: tensor {name}", self.path.display())))
     }
 
+    /// Reads the bytes of the numbers of a tensor at these places in order into `buffer`, which
+    /// becomes as long as they are; their type.
+    pub fn read_into(
+        &self,
+        name: &str,
+        part: Range<usize>,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Number> {
+        let own = self
+            .entries
+            .get(name)
+            .and_then(|e| Some((e, e.part(&part)?)));
+        let Some((entry, range)) = own else {
+            let (entry, bytes) = self.bytes(name, Some(&part))?;
+            let size = entry.number().size();
+            let ordered = entry.ordered(&bytes);
+            let Some(own) = ordered.get(part.start * size..part.end * size) else {
+                bail!("tensor {name} has no numbers {part:?}");
+            };
+            buffer.clear();
+            buffer.extend_from_slice(own);
+            return Ok(entry.number());
+        };
+        buffer.resize(range.len(), 0);
+        self.fill(name, buffer, range.start)?;
+        Ok(entry.number())
+    }
+
+    /// Fills `bytes` from the file.
+    fn fill(&self, name: &str, bytes: &mut [u8], at: usize) -> Result<()> {
+        read_at(&self.file, bytes, at as u64).map_err(|e| {
+            Error::new(e.to_string()).within(format!("{}: tensor {name}", self.path.display()))
+        })
+    }
+
     /// The bytes of a part where they lie in order, else of the whole tensor.
     fn bytes(&self, name: &str, part: Option<&Range<usize>>) -> Result<(&Entry, Vec<u8>)> {
         let Some(entry) = self.entries.get(name) else {
@@ -113,9 +148,7 @@ impl TensorFile {
             .and_then(|p| entry.part(p))
             .unwrap_or_else(|| entry.range());
         let mut bytes = vec![0; range.len()];
-        read_at(&self.file, &mut bytes, range.start as u64).map_err(|e| {
-            Error::new(e.to_string()).within(format!("{}: tensor {name}", self.path.display()))
-        })?;
+        self.fill(name, &mut bytes, range.start)?;
         Ok((entry, bytes))
     }
 

@@ -19,11 +19,37 @@ pub struct HeatmapOptions {
     pub title: Option<String>,
     /// Whether values are written into the cells; by default where there are at most 12 columns.
     pub annotate: Option<bool>,
+    /// What the values are, with their unit: stands at the colour bar.
+    pub label: Option<String>,
 }
 
 /// Viridis without its dark end, on which values could not be read.
 fn colours() -> ColorMap {
     ColorMap::Custom(Arc::new(|t| ColorMap::Viridis.map(0.4 + 0.6 * t)))
+}
+
+/// Room for a label, and the largest drawing.
+const CELL: f64 = 15.0;
+const LARGEST: f64 = 1800.0;
+
+/// The length of an axis with so many cells, so that each has room for its label.
+fn extent(usual: f64, cells: usize) -> f64 {
+    (CELL * cells as f64).clamp(usual, LARGEST)
+}
+
+/// The labels, but no more than there is room for: every second, third, ... is written.
+fn thinned(labels: Vec<String>) -> Vec<String> {
+    let every = (CELL * labels.len() as f64 / LARGEST).ceil().max(1.0) as usize;
+    let blank = |i: usize, label: String| match i % every {
+        0 => label,
+        // Categories are told apart by their text.
+        _ => " ".repeat(i + 1),
+    };
+    labels
+        .into_iter()
+        .enumerate()
+        .map(|(i, label)| blank(i, label))
+        .collect()
 }
 
 impl Table {
@@ -42,10 +68,8 @@ impl Table {
             return Err(Error::new("heatmap: the table has one column alone")
                 .hint("the first column names the rows, the others hold numbers"));
         }
-        let labels: Vec<String> = draw::categories(self, rows)?
-            .iter()
-            .map(|l| draw::short(l))
-            .collect();
+        let labels = draw::categories(self, rows)?;
+        let labels = thinned(labels.iter().map(|l| draw::short(l)).collect());
         let values = columns
             .iter()
             .map(|c| self.numbers(c))
@@ -53,13 +77,14 @@ impl Table {
         let cells: Vec<Vec<f64>> = (0..self.len())
             .map(|r| values.iter().map(|column| column[r]).collect())
             .collect();
-        let across: Vec<String> = columns.iter().map(|c| draw::short(c)).collect();
+        let across = thinned(columns.iter().map(|c| draw::short(c)).collect());
         let annotate = options.annotate.unwrap_or(columns.len() <= ANNOTATED);
         let long = across
             .iter()
             .any(|l| l.chars().count() > 60 / columns.len().max(1));
         let card = format!("heatmap of {} by {}", self.len(), columns.len());
         let (x, rows, title) = (x.to_string(), rows.to_string(), options.title.clone());
+        let label = options.label.clone();
         Ok(Figure::single(card, self.clone(), move || {
             // The axes count from below, the table from above.
             let below: Vec<String> = labels.iter().rev().cloned().collect();
@@ -70,8 +95,13 @@ impl Table {
             if annotate {
                 map = map.with_values();
             }
+            if let Some(label) = &label {
+                map = map.with_legend(draw::text(label));
+            }
             let plots: Vec<Plot> = vec![map.into()];
             let layout = draw::layout(&plots, &x, &rows, title.as_deref())
+                .with_width(extent(draw::WIDTH, across.len()))
+                .with_height(extent(draw::HEIGHT, below.len()))
                 .with_x_categories(across.clone())
                 .with_y_categories(below);
             let layout = if long {

@@ -8,12 +8,13 @@ use crate::model::Model;
 use crate::script::Fallible;
 use crate::script::Session;
 use crate::script::{NativeSpec, OptionSpec, Options};
+use crate::sign;
 use crate::train;
 
 use super::training::{KINDS, kind_named};
 
 /// The options of the natives here.
-pub(super) static OPTIONS: &[NativeSpec] = &[STEPS, EPOCH];
+pub(super) static OPTIONS: &[NativeSpec] = &[STEPS, EPOCH, SIGNS];
 
 const ADAPTER: OptionSpec = OptionSpec::choice("adapter", KINDS, "the kind of adapter");
 
@@ -47,6 +48,43 @@ static EPOCH: NativeSpec = NativeSpec {
         OptionSpec::int("max_length", 2, 65_536, "the longest text")
             .unit("tokens")
             .or("128"),
+    ],
+};
+
+static SIGNS: NativeSpec = NativeSpec {
+    name: "bench::signs",
+    options: &[
+        OptionSpec::int(
+            "members",
+            2,
+            1_000_000,
+            "random members; every pair of them is counted",
+        )
+        .or("1000"),
+        OptionSpec::int("weights", 1, 1 << 40, "weights of each").or("1000000"),
+        OptionSpec::float("zeros", 0.0, 1.0, "the share of weights that are zero").or("0"),
+        OptionSpec::int(
+            "mixed",
+            2,
+            sign::MOST as i64,
+            "members all of whose subsets are counted",
+        )
+        .or("13"),
+        OptionSpec::int("mixed_weights", 1, 1 << 40, "weights of each of these").or("894528"),
+        OptionSpec::int(
+            "file_weights",
+            1,
+            1 << 40,
+            "weights of a file whose signs are read",
+        )
+        .or("16777216"),
+        OptionSpec::int(
+            "repeat",
+            1,
+            10_000,
+            "how often each is timed; the median counts",
+        )
+        .or("5"),
     ],
 };
 
@@ -109,6 +147,26 @@ mod natives {
     ) -> Fallible<Map> {
         time_epoch(&context, &model, &data, &options)
     }
+
+    /// How long counts of signs take: a map with `pairs` and the `seconds` that the counts of all
+    /// pairs of random members take once their signs are built, `subsets` and `subset_seconds`
+    /// for all mixtures of some members, and `read_seconds` and `build_seconds`, reading a file
+    /// that the system has in memory alone, and reading it and building its signs; with the
+    /// settings that counted, threads and the process's `peak_rss_mib`.
+    ///
+    /// ```rhai
+    /// bench::signs(#{ members: 8, weights: 1000, mixed: 3, file_weights: 1000 }).pairs    // 28
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn signs(context: NativeCallContext) -> Fallible<Map> {
+        time_signs(&context, &Map::new())
+    }
+
+    /// The same with options.
+    #[rhai_fn(name = "signs", return_raw)]
+    pub fn signs_with(context: NativeCallContext, options: Map) -> Fallible<Map> {
+        time_signs(&context, &options)
+    }
 }
 
 fn time_steps(context: &NativeCallContext, model: &Model, options: &Map) -> Fallible<Map> {
@@ -148,6 +206,48 @@ fn time_epoch(
     map.insert("seconds".into(), rounded(time.seconds, 100.0));
     map.insert("text_tokens".into(), Dynamic::from(time.tokens as i64));
     map.insert("computed_tokens".into(), Dynamic::from(time.tokens as i64));
+    Ok(map)
+}
+
+fn time_signs(context: &NativeCallContext, options: &Map) -> Fallible<Map> {
+    let session = Session::of(context)?;
+    let options = Options::read(&SIGNS, options)?;
+    let asked = sign::bench::Asked {
+        members: options.count("members")?,
+        weights: options.count("weights")?,
+        zeros: options.float("zeros")?,
+        mixed: options.count("mixed")?,
+        mixed_weights: options.count("mixed_weights")?,
+        file_weights: options.count("file_weights")?,
+        repeat: options.count("repeat")?,
+    };
+    let times = sign::bench::times(&asked, session.context())?;
+    let mut map = Map::new();
+    let mut whole = |name: &str, value: usize| {
+        map.insert(name.into(), Dynamic::from(value as i64));
+    };
+    let pairs = asked.members * (asked.members - 1) / 2;
+    whole("vectors", asked.members);
+    whole("weights", asked.weights);
+    whole("pairs", pairs);
+    whole("mixed", asked.mixed);
+    whole("mixed_weights", asked.mixed_weights);
+    whole("subsets", (1 << asked.mixed) - 1);
+    whole("file_bytes", 4 * asked.file_weights);
+    whole("threads", crate::compute::threads::count_now());
+    map.insert("library".into(), "tureen".into());
+    map.insert("zeros".into(), asked.zeros.into());
+    map.insert("seconds".into(), rounded(times.pairs, 1e4));
+    map.insert(
+        "pairs_per_second".into(),
+        rounded(pairs as f64 / times.pairs, 10.0),
+    );
+    map.insert("subset_seconds".into(), rounded(times.subsets, 1e4));
+    map.insert("read_seconds".into(), rounded(times.read, 1e6));
+    map.insert("build_seconds".into(), rounded(times.build, 1e6));
+    if let Some(mib) = peak_memory_mib() {
+        map.insert("peak_rss_mib".into(), Dynamic::from(mib));
+    }
     Ok(map)
 }
 

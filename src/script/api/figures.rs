@@ -52,6 +52,8 @@ static HEATMAP: NativeSpec = NativeSpec {
         TITLE,
         OptionSpec::bool("annotate", "whether values are written into the cells")
             .otherwise("yes up to 12 columns"),
+        OptionSpec::text("label", "what the values are, written at the colour bar")
+            .otherwise("none"),
     ],
 };
 static SUBPLOTS: NativeSpec = NativeSpec {
@@ -323,6 +325,7 @@ fn heatmap_options(options: &Map) -> Result<HeatmapOptions> {
     Ok(HeatmapOptions {
         title: options.maybe_text("title")?,
         annotate: options.value("annotate")?,
+        label: options.maybe_text("label")?,
     })
 }
 

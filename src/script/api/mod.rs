@@ -11,6 +11,7 @@ use super::{NativeSpec, Session};
 mod adapters;
 mod bench;
 mod choosing;
+mod compared;
 mod datasets;
 mod evaluation;
 mod figures;
@@ -57,6 +58,7 @@ pub static TOPICS: &[Topic] = &[
     topic("Recipes", recipes::register, recipes::OPTIONS),
     topic("Choosing", choosing::register, choosing::OPTIONS),
     topic("Signs", signs::register, signs::OPTIONS),
+    topic("Beside signs", compared::register, compared::OPTIONS),
     topic("Pruning", pruning::register, pruning::OPTIONS),
     topic("Tables", tables::register, tables::OPTIONS),
     topic("Figures", figures::register, figures::OPTIONS),

@@ -8,8 +8,8 @@ use rhai::{Array, Dynamic, Engine, FnPtr, Map, NativeCallContext};
 
 use super::soups::adapters;
 use super::tensors::map_of;
+use crate::adapter::Adapter;
 use crate::adapter::formats::{self, Origin, own};
-use crate::adapter::{Adapter, Selection};
 use crate::evaluate::SignRates;
 use crate::hub::Kind;
 use crate::report::table::{Table, Value};
@@ -17,7 +17,7 @@ use crate::script::Fallible;
 use crate::script::Session;
 use crate::script::describe;
 use crate::script::{NativeSpec, OptionSpec, Options};
-use crate::sign::SignPlanes;
+use crate::sign::{View, planes_of};
 use crate::soup::{self, Heads, Soup};
 use crate::{Error, Result, bail};
 
@@ -287,7 +287,7 @@ fn explanation(adapter: &Adapter) -> Result<Map> {
     if members.len() > 1
         && let Ok(planes) = members
             .iter()
-            .map(|m| SignPlanes::new(&*m.tensors()?, &Selection::Matrices))
+            .map(|m| planes_of(m, &View::default()))
             .collect::<Result<Vec<_>>>()
         && let Ok(rates) = SignRates::of(
             &members

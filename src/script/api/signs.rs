@@ -1,18 +1,19 @@
 //! Sign differences.
 
+use std::ops::{Range, RangeInclusive};
+
 use candle_core::Tensor;
 use rhai::plugin::*;
-use rhai::{Array, Dynamic, Engine, Map};
+use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 
-use crate::adapter::{Adapter, Selection, deltas};
+use super::compared::{BASE, Compared, SPACE, TENSORS, view};
+use super::soups::adapters;
+use crate::adapter::Adapter;
 use crate::report::figure::{Figure, HeatmapOptions};
 use crate::report::table::{Table, Value};
 use crate::script::Session;
 use crate::script::{Fallible, NativeSpec, OptionSpec, Options};
-use crate::sign::{
-    LayerRow, PairRow, SignDiff, SignPlanes, TensorRow, sign_diff as differ,
-    sign_diff_tensors as differ_tensors,
-};
+use crate::sign::{By, MatrixRow, Members, PairRow, PlaceRow, Subset, by_row, similar, subsets};
 use crate::{Result, bail};
 
 /// The options of the natives here.
@@ -27,23 +28,18 @@ static SIGN_DIFF: NativeSpec = NativeSpec {
             "over which entries rates are taken",
         )
         .or("all"),
-        OptionSpec::choice(
-            "space",
-            &["factors", "delta"],
-            "for LoRA: the entries of A and B, or of the change B A",
-        )
-        .or("factors"),
-        OptionSpec::text(
-            "tensors",
-            "\"weights\", \"all\" or a pattern of names with *",
-        )
-        .or("weights"),
+        SPACE,
+        TENSORS,
+        BASE,
     ],
 };
 
+/// Members above which a heatmap puts similar ones side by side.
+const ORDERED: usize = 12;
+
 /// Registers the topic.
 pub(super) fn register(engine: &mut Engine, _: &Session) {
-    engine.register_type_with_name::<SignDiff>("SignDiff");
+    engine.register_type_with_name::<Compared>("SignDiff");
     engine.register_global_module(rhai::exported_module!(natives).into());
 }
 
@@ -51,19 +47,25 @@ pub(super) fn register(engine: &mut Engine, _: &Session) {
 #[allow(clippy::unwrap_used)]
 #[export_module]
 mod natives {
-    /// The signs of two adapters against each other.
+    /// The signs of two adapters against each other. The vectors of IA3s lie near 1 and are
+    /// compared less 1.
     ///
     /// ```rhai,no_run
     /// sign_diff(a, b).rate;
     /// ```
     #[rhai_fn(return_raw)]
-    pub fn sign_diff(a: Adapter, b: Adapter) -> Fallible<SignDiff> {
+    pub fn sign_diff(a: Adapter, b: Adapter) -> Fallible<Compared> {
         Ok(of_adapters(&[a, b], &Map::new())?)
     }
 
-    /// The same with options.
+    /// The same with options: `base: "initial"` compares what training changed, `tensors` may be
+    /// patterns with `|` between them.
+    ///
+    /// ```rhai,no_run
+    /// sign_diff(a, b, #{ tensors: "*.layer.0.*|*.layer.1.*", base: "initial" }).rate;
+    /// ```
     #[rhai_fn(name = "sign_diff", return_raw)]
-    pub fn sign_diff_with(a: Adapter, b: Adapter, options: Map) -> Fallible<SignDiff> {
+    pub fn sign_diff_with(a: Adapter, b: Adapter, options: Map) -> Fallible<Compared> {
         Ok(of_adapters(&[a, b], &options)?)
     }
 
@@ -73,7 +75,7 @@ mod natives {
     /// sign_diff(tensor([1.0, -1.0]), tensor([1.0, 1.0])).rate    // 0.5
     /// ```
     #[rhai_fn(name = "sign_diff", return_raw)]
-    pub fn sign_diff_tensors(a: Tensor, b: Tensor) -> Fallible<SignDiff> {
+    pub fn sign_diff_tensors(a: Tensor, b: Tensor) -> Fallible<Compared> {
         Ok(of_array(
             &vec![Dynamic::from(a), Dynamic::from(b)],
             &Map::new(),
@@ -82,7 +84,7 @@ mod natives {
 
     /// The same with options.
     #[rhai_fn(name = "sign_diff", return_raw)]
-    pub fn sign_diff_tensors_with(a: Tensor, b: Tensor, options: Map) -> Fallible<SignDiff> {
+    pub fn sign_diff_tensors_with(a: Tensor, b: Tensor, options: Map) -> Fallible<Compared> {
         Ok(of_array(
             &vec![Dynamic::from(a), Dynamic::from(b)],
             &options,
@@ -91,82 +93,123 @@ mod natives {
 
     /// The signs of several adapters, or Tensors, against each other.
     #[rhai_fn(name = "sign_diff", return_raw)]
-    pub fn sign_diff_all(members: Array) -> Fallible<SignDiff> {
+    pub fn sign_diff_all(members: Array) -> Fallible<Compared> {
         Ok(of_array(&members, &Map::new())?)
     }
 
     /// The same with options.
     #[rhai_fn(name = "sign_diff", return_raw)]
-    pub fn sign_diff_all_with(members: Array, options: Map) -> Fallible<SignDiff> {
+    pub fn sign_diff_all_with(members: Array, options: Map) -> Fallible<Compared> {
         Ok(of_array(&members, &options)?)
     }
 
     /// The share of entries in conflict, for two members.
     #[rhai_fn(get = "rate", pure, return_raw)]
-    pub fn rate(d: &mut SignDiff) -> Fallible<f64> {
-        told(d.rate())
+    pub fn rate(d: &mut Compared) -> Fallible<f64> {
+        told(d.diff.rate())
     }
 
     /// Conflicts over the entries where neither is zero; among several members, where at least
     /// two are not.
     #[rhai_fn(get = "both_nonzero", pure, return_raw)]
-    pub fn both_nonzero(d: &mut SignDiff) -> Fallible<f64> {
-        told(d.both_nonzero())
+    pub fn both_nonzero(d: &mut Compared) -> Fallible<f64> {
+        told(d.diff.both_nonzero())
     }
 
     /// Conflicts over the entries where at least one of two is not zero.
     #[rhai_fn(get = "union_nonzero", pure, return_raw)]
-    pub fn union_nonzero(d: &mut SignDiff) -> Fallible<f64> {
-        told(d.union_nonzero())
+    pub fn union_nonzero(d: &mut Compared) -> Fallible<f64> {
+        told(d.diff.union_nonzero())
     }
 
     /// The share of entries whose signs differ, zero taken as a third sign, for two members.
     #[rhai_fn(get = "tristate", pure, return_raw)]
-    pub fn tristate(d: &mut SignDiff) -> Fallible<f64> {
-        told(d.tristate())
+    pub fn tristate(d: &mut Compared) -> Fallible<f64> {
+        told(d.diff.tristate())
     }
 
     /// The number of entries in conflict.
     #[rhai_fn(get = "conflicts", pure)]
-    pub fn conflicts(d: &mut SignDiff) -> i64 {
-        d.conflicts() as i64
+    pub fn conflicts(d: &mut Compared) -> i64 {
+        d.diff.conflicts() as i64
     }
 
     /// The number of entries compared.
     #[rhai_fn(get = "entries", pure)]
-    pub fn entries(d: &mut SignDiff) -> i64 {
-        d.entries() as i64
+    pub fn entries(d: &mut Compared) -> i64 {
+        d.diff.entries() as i64
     }
 
     /// The share of entries with at least one positive and one negative member.
     #[rhai_fn(get = "mixture", pure)]
-    pub fn mixture(d: &mut SignDiff) -> f64 {
-        d.mixture()
+    pub fn mixture(d: &mut Compared) -> f64 {
+        d.diff.mixture()
     }
 
     /// The mean of all pairs' rates.
     #[rhai_fn(get = "mean_pairwise", pure)]
-    pub fn mean_pairwise(d: &mut SignDiff) -> f64 {
-        d.mean_pairwise()
+    pub fn mean_pairwise(d: &mut Compared) -> f64 {
+        d.diff.mean_pairwise()
     }
 
     /// The mean of min(#positive, #negative) over the number of members.
     #[rhai_fn(get = "minority", pure)]
-    pub fn minority(d: &mut SignDiff) -> f64 {
-        d.minority()
+    pub fn minority(d: &mut Compared) -> f64 {
+        d.diff.minority()
     }
 
-    /// The mixture's rate to be expected if signs were independent.
+    /// The rate to be expected if signs were independent.
     #[rhai_fn(get = "expected", pure)]
-    pub fn expected(d: &mut SignDiff) -> f64 {
-        d.expected()
+    pub fn expected(d: &mut Compared) -> f64 {
+        d.diff.expected()
+    }
+
+    /// The rate to be expected if all that the members had in common were their initialisation,
+    /// given how far each has drifted from it: for a pair of equal drift r from a normal one,
+    /// arccos(1 / (1 + r^2)) / pi. `()` where the initialisation is not recorded or not shared,
+    /// and where it is not weights that are compared.
+    #[rhai_fn(get = "expected_shared", pure, return_raw)]
+    pub fn expected_shared(d: &mut Compared) -> Fallible<Dynamic> {
+        Ok(d.shared()?
+            .map_or(Dynamic::UNIT, |shared| shared.rate.into()))
+    }
+
+    /// How far the members have drifted from their shared initialisation: the root of
+    /// sum (w - w0)^2 / sum w0^2 over all of them, over the tensors that did not begin as zeros.
+    /// `()` where `expected_shared` is.
+    #[rhai_fn(get = "drift", pure, return_raw)]
+    pub fn drift(d: &mut Compared) -> Fallible<Dynamic> {
+        Ok(d.shared()?
+            .map_or(Dynamic::UNIT, |shared| shared.drift.into()))
+    }
+
+    /// The share of the members' mass (the sum of absolute values) that lies at entries in
+    /// conflict.
+    ///
+    /// ```rhai
+    /// sign_diff(tensor([1.0, -2.0]), tensor([-3.0, -4.0])).conflict_mass    // 0.4
+    /// ```
+    #[rhai_fn(get = "conflict_mass", pure, return_raw)]
+    pub fn conflict_mass(d: &mut Compared) -> Fallible<f64> {
+        told(d.mass()?.conflict_share())
+    }
+
+    /// The share of the members' mass that goes when they are added up: with P and N the mass of
+    /// an entry's positive and negative members, the sum of 2 min(P, N) over that of P + N.
+    ///
+    /// ```rhai
+    /// sign_diff(tensor([1.0, -2.0]), tensor([-3.0, -4.0])).cancelled_mass    // 0.2
+    /// ```
+    #[rhai_fn(get = "cancelled_mass", pure, return_raw)]
+    pub fn cancelled_mass(d: &mut Compared) -> Fallible<f64> {
+        told(d.mass()?.cancelled_share())
     }
 
     /// Every pair: a Table with a, b, entries, conflicts, rate, both_nonzero, union_nonzero and
     /// tristate.
     #[rhai_fn(get = "pairs", pure, return_raw)]
-    pub fn pairs(d: &mut SignDiff) -> Fallible<Table> {
-        let rows = d.pairs();
+    pub fn pairs(d: &mut Compared) -> Fallible<Table> {
+        let rows = d.diff.pairs();
         let column = |of: &dyn Fn(&PairRow) -> Value| rows.iter().map(of).collect::<Vec<_>>();
         Ok(Table::from_columns([
             ("a", column(&|r| Value::text(&r.a))),
@@ -182,81 +225,222 @@ mod natives {
 
     /// Every layer: a Table with layer, entries, conflicts, rate, both_nonzero and expected.
     #[rhai_fn(get = "by_layer", pure, return_raw)]
-    pub fn by_layer(d: &mut SignDiff) -> Fallible<Table> {
-        let rows = d.by_layer();
-        let column = |of: &dyn Fn(&LayerRow) -> Value| rows.iter().map(of).collect::<Vec<_>>();
-        Ok(Table::from_columns([
-            ("layer", column(&|r| layer(r.layer))),
-            ("entries", column(&|r| Value::Int(r.entries as i64))),
-            ("conflicts", column(&|r| Value::Int(r.conflicts as i64))),
-            ("rate", column(&|r| share(r.rate))),
-            ("both_nonzero", column(&|r| share(r.both_nonzero))),
-            ("expected", column(&|r| share(r.expected))),
-        ])?)
+    pub fn by_layer(d: &mut Compared) -> Fallible<Table> {
+        Ok(places(d, By::Layer)?)
+    }
+
+    /// Every site, all layers together: a Table with site, entries, conflicts, rate, both_nonzero
+    /// and expected.
+    #[rhai_fn(get = "by_site", pure, return_raw)]
+    pub fn by_site(d: &mut Compared) -> Fallible<Table> {
+        Ok(places(d, By::Site)?)
     }
 
     /// Every tensor: a Table with layer, site, tensor, entries, conflicts, rate, both_nonzero and
     /// expected.
     #[rhai_fn(get = "by_tensor", pure, return_raw)]
-    pub fn by_tensor(d: &mut SignDiff) -> Fallible<Table> {
-        let rows = d.by_tensor();
-        let column = |of: &dyn Fn(&TensorRow) -> Value| rows.iter().map(of).collect::<Vec<_>>();
-        Ok(Table::from_columns([
-            ("layer", column(&|r| layer(r.layer))),
-            ("site", column(&|r| Value::text(&r.site))),
-            ("tensor", column(&|r| Value::text(&r.tensor))),
-            ("entries", column(&|r| Value::Int(r.entries as i64))),
-            ("conflicts", column(&|r| Value::Int(r.conflicts as i64))),
-            ("rate", column(&|r| share(r.rate))),
-            ("both_nonzero", column(&|r| share(r.both_nonzero))),
-            ("expected", column(&|r| share(r.expected))),
-        ])?)
+    pub fn by_tensor(d: &mut Compared) -> Fallible<Table> {
+        Ok(places(d, By::Tensor)?)
     }
 
-    /// Every member against every other, in colours: the pairs' rates.
+    /// Every row of every matrix: a Table with layer, site, tensor, row, entries, conflicts, rate
+    /// and both_nonzero.
+    #[rhai_fn(get = "by_row", pure, return_raw)]
+    pub fn by_row_of(d: &mut Compared) -> Fallible<Table> {
+        Ok(matrix_rows(d)?)
+    }
+
+    /// Every mixture of at least two of the members, smaller ones first: a Table with members,
+    /// size, entries, conflicts, non_unanimous (the share of entries with at least one positive
+    /// and one negative member), mean_pairwise, minority, both_nonzero, union_nonzero, tristate
+    /// and expected (of non_unanimous, if signs were independent). One pass over the signs, the
+    /// weights are not looked at again. At most 20 members.
+    ///
+    /// ```rhai
+    /// let d = sign_diff([tensor([1.0, -1.0]), tensor([1.0, 1.0]), tensor([-1.0, 1.0])]);
+    /// d.subsets().len    // 4
+    /// ```
+    #[rhai_fn(name = "subsets", pure, return_raw)]
+    pub fn subsets_all(context: NativeCallContext, d: &mut Compared) -> Fallible<Table> {
+        Ok(subset_table(&context, d, 2, i64::MAX)?)
+    }
+
+    /// The same of sizes in a range.
+    ///
+    /// ```rhai
+    /// let d = sign_diff([tensor([1.0, -1.0]), tensor([1.0, 1.0]), tensor([-1.0, 1.0])]);
+    /// d.subsets(2..=2).column("non_unanimous")    // [0.5, 1.0, 0.5]
+    /// ```
+    #[rhai_fn(name = "subsets", pure, return_raw)]
+    pub fn subsets_within(
+        context: NativeCallContext,
+        d: &mut Compared,
+        sizes: RangeInclusive<i64>,
+    ) -> Fallible<Table> {
+        Ok(subset_table(&context, d, *sizes.start(), *sizes.end())?)
+    }
+
+    /// The same for a range that leaves out its end.
+    #[rhai_fn(name = "subsets", pure, return_raw)]
+    pub fn subsets_until(
+        context: NativeCallContext,
+        d: &mut Compared,
+        sizes: Range<i64>,
+    ) -> Fallible<Table> {
+        Ok(subset_table(&context, d, sizes.start, sizes.end - 1)?)
+    }
+
+    /// Every member against every other, in colours: the pairs' rates. Above 12 members similar
+    /// ones stand side by side (average linkage).
     #[rhai_fn(pure, return_raw)]
-    pub fn heatmap(d: &mut SignDiff) -> Fallible<Figure> {
-        Ok(matrix(d)?.heatmap(&HeatmapOptions {
-            title: Some("Share of weights whose signs differ".into()),
-            annotate: None,
-        })?)
+    pub fn heatmap(d: &mut Compared) -> Fallible<Figure> {
+        Ok(pair_map(d)?)
+    }
+
+    /// The conflict of every layer at every site, in colours: conflicts as a share of the chosen
+    /// denominator, the mean over a place's tensors.
+    #[rhai_fn(pure, return_raw)]
+    pub fn layer_heatmap(d: &mut Compared) -> Fallible<Figure> {
+        let options = HeatmapOptions {
+            title: Some("Sign conflict by layer and site".into()),
+            label: Some("share of entries in conflict".into()),
+            ..HeatmapOptions::default()
+        };
+        let inside = places(d, By::Tensor)?;
+        let kept: Vec<bool> = inside
+            .column("layer")?
+            .iter()
+            .map(|layer| *layer != Value::Null)
+            .collect();
+        Ok(inside
+            .filter(&kept)?
+            .heatmap_of("layer", "site", "rate", &options)?)
     }
 
     /// Every member against every other: a Table with a row and a column a member.
     #[rhai_fn(get = "matrix", pure, return_raw)]
-    pub fn matrix_of(d: &mut SignDiff) -> Fallible<Table> {
-        Ok(matrix(d)?)
+    pub fn matrix_of(d: &mut Compared) -> Fallible<Table> {
+        let order: Vec<usize> = (0..d.diff.members().len()).collect();
+        Ok(matrix(d, &order)?)
     }
 
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]
-    pub fn card(d: &mut SignDiff) -> String {
-        d.to_string()
+    pub fn card(d: &mut Compared) -> String {
+        d.card()
     }
 }
 
-/// The pairs' rates as a square. Members of one name are numbered.
-fn matrix(d: &SignDiff) -> Result<Table> {
-    let members = d.members();
-    let l = members.len();
-    let names: Vec<String> = members
-        .iter()
-        .enumerate()
-        .map(
-            |(i, name)| match members.iter().filter(|m| *m == name).count() {
-                1 => name.clone(),
-                _ => format!("{name} ({})", i + 1),
-            },
-        )
-        .collect();
-    let mut rates = vec![vec![Value::Float(0.0); l]; l];
+/// The pairs' rates as a square; 0 in the diagonal.
+fn rates(d: &Compared) -> Vec<Vec<f64>> {
+    let l = d.diff.members().len();
+    let mut rates = vec![vec![0.0; l]; l];
     let at = (0..l).flat_map(|i| (i + 1..l).map(move |j| (i, j)));
-    for ((i, j), row) in at.zip(d.pairs()) {
-        rates[i][j] = share(row.rate);
-        rates[j][i] = share(row.rate);
+    for ((i, j), row) in at.zip(d.diff.pairs()) {
+        rates[i][j] = row.rate;
+        rates[j][i] = row.rate;
     }
+    rates
+}
+
+/// The rates as a table, members in this order. Members of one name are numbered.
+fn matrix(d: &Compared, order: &[usize]) -> Result<Table> {
+    let members = d.diff.members();
+    let name = |i: &usize| match members.iter().filter(|m| **m == members[*i]).count() {
+        1 => members[*i].clone(),
+        _ => format!("{} ({})", members[*i], i + 1),
+    };
+    let names: Vec<String> = order.iter().map(name).collect();
+    let rates = rates(d);
     let mut columns = vec![("member", names.iter().map(Value::text).collect())];
-    columns.extend(names.iter().map(String::as_str).zip(rates));
+    for (name, j) in names.iter().zip(order) {
+        columns.push((
+            name.as_str(),
+            order.iter().map(|i| share(rates[*i][*j])).collect(),
+        ));
+    }
     Table::from_columns(columns)
+}
+
+fn pair_map(d: &Compared) -> Result<Figure> {
+    let l = d.diff.members().len();
+    let order = match l > ORDERED {
+        true => similar(&rates(d)),
+        false => (0..l).collect(),
+    };
+    matrix(d, &order)?.heatmap(&HeatmapOptions {
+        title: Some("Share of weights whose signs differ".into()),
+        label: Some("share of entries in conflict".into()),
+        ..HeatmapOptions::default()
+    })
+}
+
+/// A table of places.
+fn places(d: &Compared, by: By) -> Result<Table> {
+    let rows = d.diff.by(by);
+    let column = |of: &dyn Fn(&PlaceRow) -> Value| rows.iter().map(of).collect::<Vec<_>>();
+    let mut columns = super::compared::place_columns(by, rows.iter().map(|row| &row.place));
+    columns.extend([
+        ("entries", column(&|r| Value::Int(r.entries as i64))),
+        ("conflicts", column(&|r| Value::Int(r.conflicts as i64))),
+        ("rate", column(&|r| share(r.rate))),
+        ("both_nonzero", column(&|r| share(r.both_nonzero))),
+        ("expected", column(&|r| share(r.expected))),
+    ]);
+    Table::from_columns(columns)
+}
+
+fn matrix_rows(d: &Compared) -> Result<Table> {
+    let rows = by_row(&d.index()?);
+    let column = |of: &dyn Fn(&MatrixRow) -> Value| rows.iter().map(of).collect::<Vec<_>>();
+    let rate = d.diff.denominator();
+    Table::from_columns([
+        ("layer", column(&|r| layer(r.tensor.layer()))),
+        ("site", column(&|r| Value::text(r.tensor.site()))),
+        ("tensor", column(&|r| Value::text(r.tensor.as_str()))),
+        ("row", column(&|r| Value::Int(r.row as i64))),
+        ("entries", column(&|r| Value::Int(r.counts.entries as i64))),
+        (
+            "conflicts",
+            column(&|r| Value::Int(r.counts.conflicts as i64)),
+        ),
+        ("rate", column(&|r| share(r.counts.rate(rate)))),
+        (
+            "both_nonzero",
+            column(&|r| share(r.counts.rate(crate::sign::Denominator::BothNonzero))),
+        ),
+    ])
+}
+
+fn subset_table(context: &NativeCallContext, d: &Compared, from: i64, to: i64) -> Result<Table> {
+    use crate::sign::Denominator::{All, BothNonzero, UnionNonzero};
+    let size = |n: i64| usize::try_from(n.max(0)).unwrap_or(usize::MAX);
+    let session = Session::of(context)?;
+    let rows = subsets(&d.index()?, size(from)..=size(to), session.context())?;
+    let names = d.diff.members();
+    let column = |of: &dyn Fn(&Subset) -> Value| rows.iter().map(of).collect::<Vec<_>>();
+    let members = |s: &Subset| Value::list(s.members.iter().map(|m| Value::text(&names[*m])));
+    Table::from_columns([
+        ("members", column(&members)),
+        ("size", column(&|s| Value::Int(s.members.len() as i64))),
+        ("entries", column(&|s| Value::Int(s.counts.entries as i64))),
+        (
+            "conflicts",
+            column(&|s| Value::Int(s.counts.conflicts as i64)),
+        ),
+        ("non_unanimous", column(&|s| share(s.counts.rate(All)))),
+        ("mean_pairwise", column(&|s| share(s.mean_pairwise))),
+        ("minority", column(&|s| share(s.minority))),
+        (
+            "both_nonzero",
+            column(&|s| share(s.counts.rate(BothNonzero))),
+        ),
+        (
+            "union_nonzero",
+            column(&|s| share(s.counts.rate(UnionNonzero))),
+        ),
+        ("tristate", column(&|s| share(s.counts.tristate()))),
+        ("expected", column(&|s| share(s.expected))),
+    ])
 }
 
 /// A rate for a script; an error where there is nothing it could be a share of.
@@ -268,7 +452,7 @@ fn told(rate: f64) -> Fallible<f64> {
 }
 
 /// A rate as a cell; empty where there is nothing it could be a share of.
-fn share(rate: f64) -> Value {
+pub(super) fn share(rate: f64) -> Value {
     if rate.is_nan() {
         Value::Null
     } else {
@@ -276,13 +460,13 @@ fn share(rate: f64) -> Value {
     }
 }
 
-fn layer(layer: Option<usize>) -> Value {
+pub(super) fn layer(layer: Option<usize>) -> Value {
     layer.map_or(Value::Null, |l| Value::Int(l as i64))
 }
 
-fn of_array(members: &Array, options: &Map) -> Result<SignDiff> {
+fn of_array(members: &Array, options: &Map) -> Result<Compared> {
     if !members.iter().all(Dynamic::is::<Tensor>) || members.is_empty() {
-        return of_adapters(&super::soups::adapters(members, "sign_diff")?, options);
+        return of_adapters(&adapters(members, "sign_diff")?, options);
     }
     let options = Options::read(&SIGN_DIFF, options)?;
     let tensors: Vec<(String, Tensor)> = members
@@ -291,48 +475,14 @@ fn of_array(members: &Array, options: &Map) -> Result<SignDiff> {
         .filter_map(|(i, m)| m.clone().try_cast::<Tensor>().map(|t| (i.to_string(), t)))
         .collect();
     let named: Vec<(&str, &Tensor)> = tensors.iter().map(|(n, t)| (n.as_str(), t)).collect();
-    differ_tensors(&named, options.text("denominator")?.parse()?)
+    Compared::of(
+        Members::of_tensors(&named)?,
+        options.text("denominator")?.parse()?,
+    )
 }
 
-fn of_adapters(members: &[Adapter], options: &Map) -> Result<SignDiff> {
+fn of_adapters(members: &[Adapter], options: &Map) -> Result<Compared> {
     let options = Options::read(&SIGN_DIFF, options)?;
-    let selection = Selection::from(options.text("tensors")?.as_str());
-    let low_rank = members.iter().any(|m| m.kind().name() == "lora");
-    let delta = options.text("space")? == "delta";
-    if delta && !low_rank {
-        return Err(options.error("space", "only LoRA has a change B A apart from its weights"));
-    }
-    let mut named = Vec::with_capacity(members.len());
-    for member in members {
-        let tensors = if delta {
-            deltas(member)?
-        } else {
-            member.tensors()?.as_ref().clone()
-        };
-        let planes = SignPlanes::new(&tensors, &selection).map_err(|e| e.within(member.name()))?;
-        named.push((member.name().to_string(), planes));
-    }
-    let [first, ..] = members else {
-        bail!("the sign difference of no members");
-    };
-    if let Some(other) = members
-        .iter()
-        .find(|m| m.kind().name() != first.kind().name())
-    {
-        bail!(
-            "signs of {} and {}: one is {}, the other {}",
-            first.name(),
-            other.name(),
-            first.kind().name(),
-            other.kind().name()
-        );
-    }
-    let named: Vec<(&str, &SignPlanes)> = named.iter().map(|(n, p)| (n.as_str(), p)).collect();
-    differ(&named, options.text("denominator")?.parse()?).map_err(|e| {
-        if low_rank && !delta {
-            e.hint("a LoRA soup's rank is the sum of its members': compare with space: \"delta\"")
-        } else {
-            e
-        }
-    })
+    let members = super::compared::members(members, &view(&options, members)?)?;
+    Compared::of(members, options.text("denominator")?.parse()?)
 }

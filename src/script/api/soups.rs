@@ -479,7 +479,8 @@ fn each(value: &Dynamic) -> Result<Vec<Setting>> {
     Ok(vec![Setting::read(&json(value)?)?])
 }
 
-fn base(options: &Options) -> Result<Option<Asked>> {
+/// What changes are measured from, as the option `base` says; none where it is not given.
+pub(super) fn base(options: &Options) -> Result<Option<Asked>> {
     let Some(value) = options.get("base") else {
         return Ok(None);
     };

@@ -1,0 +1,139 @@
+//! Numbers to signs: a word of each plane from 64 numbers.
+
+/// Numbers whose signs a word holds.
+pub(super) const WORD: usize = 64;
+
+/// The bits of an infinity: those of a NaN are larger, its sign aside.
+const INFINITY: u32 = 0x7f80_0000;
+
+/// Packs numbers, given as little-endian bytes, into a plane of positive and one of negative
+/// entries; false if there is a NaN. The planes have a word for every 64 numbers begun.
+pub(super) fn pack(bytes: &[u8], positive: &mut [u64], negative: &mut [u64]) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2.
+        return unsafe { avx2::pack(bytes, positive, negative) };
+    }
+    pack_by_number(bytes, positive, negative)
+}
+
+fn pack_by_number(bytes: &[u8], positive: &mut [u64], negative: &mut [u64]) -> bool {
+    let mut ordered = true;
+    let words = positive.iter_mut().zip(negative);
+    for (bytes, (positive, negative)) in bytes.chunks(4 * WORD).zip(words) {
+        let (mut p, mut n) = (0u64, 0u64);
+        let (numbers, _) = bytes.as_chunks::<4>();
+        for (bit, number) in numbers.iter().enumerate() {
+            let bits = u32::from_le_bytes(*number);
+            let size = bits & !(1 << 31);
+            let (sign, some) = (u64::from(bits >> 31), u64::from(size != 0));
+            p |= (some & !sign) << bit;
+            n |= (some & sign) << bit;
+            ordered &= size <= INFINITY;
+        }
+        (*positive, *negative) = (p, n);
+    }
+    ordered
+}
+
+/// A slice of numbers as the little-endian bytes that [`pack`] takes.
+pub(super) fn bytes_of(values: &[f32]) -> std::borrow::Cow<'_, [u8]> {
+    #[cfg(target_endian = "little")]
+    {
+        // SAFETY: the bytes are those of the values, which have no padding and any alignment
+        // will do for bytes; the borrow keeps the values where they are.
+        let bytes = unsafe {
+            std::slice::from_raw_parts(values.as_ptr().cast::<u8>(), size_of_val(values))
+        };
+        bytes.into()
+    }
+    #[cfg(not(target_endian = "little"))]
+    {
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        bytes.into()
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    use std::arch::x86_64::{
+        __m256i, _mm256_and_si256, _mm256_cmpeq_epi8, _mm256_cmpgt_epi32, _mm256_max_epi32,
+        _mm256_movemask_epi8, _mm256_packs_epi16, _mm256_packs_epi32, _mm256_permutevar8x32_epi32,
+        _mm256_set_epi64x, _mm256_set1_epi32, _mm256_setr_epi32, _mm256_setzero_si256,
+    };
+
+    use super::{INFINITY, WORD};
+
+    #[target_feature(enable = "avx2")]
+    pub fn pack(bytes: &[u8], positive: &mut [u64], negative: &mut [u64]) -> bool {
+        let (words, rest) = bytes.as_chunks::<{ 4 * WORD }>();
+        let size = _mm256_set1_epi32(i32::MAX);
+        let mut most = _mm256_setzero_si256();
+        let planes = positive.iter_mut().zip(negative.iter_mut());
+        for (word, (positive, negative)) in words.iter().zip(planes) {
+            let (mut sign, mut zero) = (0u64, 0u64);
+            let (vectors, _) = word.as_chunks::<32>();
+            for (half, vectors) in vectors.chunks_exact(4).enumerate() {
+                let x = [0, 1, 2, 3].map(|i| load(&vectors[i]));
+                let sizes = x.map(|x| _mm256_and_si256(x, size));
+                for sizes in sizes {
+                    most = _mm256_max_epi32(most, sizes);
+                }
+                let none = _mm256_cmpeq_epi8(narrowed(sizes), _mm256_setzero_si256());
+                sign |= u64::from(_mm256_movemask_epi8(narrowed(x)) as u32) << (32 * half);
+                zero |= u64::from(_mm256_movemask_epi8(none) as u32) << (32 * half);
+            }
+            (*positive, *negative) = (!sign & !zero, sign & !zero);
+        }
+        let nan = _mm256_cmpgt_epi32(most, _mm256_set1_epi32(INFINITY as i32));
+        let done = words.len();
+        let rest = super::pack_by_number(rest, &mut positive[done..], &mut negative[done..]);
+        rest && _mm256_movemask_epi8(nan) == 0
+    }
+
+    /// 32 numbers to bytes in order, by saturation: signs stay, and what is not zero stays so.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn narrowed([a, b, c, d]: [__m256i; 4]) -> __m256i {
+        let bytes = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+        // Narrowing works within halves of a vector.
+        _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn load(bytes: &[u8; 32]) -> __m256i {
+        let (words, _) = bytes.as_chunks::<8>();
+        let [a, b, c, d] = [0, 1, 2, 3].map(|i| i64::from_le_bytes(words[i]));
+        _mm256_set_epi64x(d, c, b, a)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_way_gives_the_signs_of_the_numbers(values in proptest::collection::vec(
+            prop_oneof![Just(0f32), Just(-0f32), any::<f32>(), any::<u32>().prop_map(f32::from_bits)],
+            0..400,
+        )) {
+            let words = values.len().div_ceil(WORD);
+            for way in [pack, pack_by_number] {
+                let (mut positive, mut negative) = (vec![0; words], vec![0; words]);
+                let ordered = way(&bytes_of(&values), &mut positive, &mut negative);
+                prop_assert_eq!(ordered, !values.iter().any(|v| v.is_nan()));
+                if ordered {
+                    for i in 0..words * WORD {
+                        let bit = |plane: &[u64]| plane[i / WORD] >> (i % WORD) & 1 == 1;
+                        let value = values.get(i).copied().unwrap_or(0.0);
+                        prop_assert_eq!(bit(&positive), value > 0.0);
+                        prop_assert_eq!(bit(&negative), value < 0.0);
+                    }
+                }
+            }
+        }
+    }
+}
