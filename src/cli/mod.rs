@@ -70,7 +70,7 @@ enum Command {
 /// Why a command ended without success.
 enum Failure {
     /// A script failed.
-    Script(Diagnostic),
+    Script(Box<Diagnostic>),
     /// A script has these mistakes.
     Mistakes(Vec<Diagnostic>),
     /// What failed was told already.
@@ -83,6 +83,12 @@ enum Failure {
 
 impl From<Diagnostic> for Failure {
     fn from(diagnostic: Diagnostic) -> Self {
+        Self::Script(Box::new(diagnostic))
+    }
+}
+
+impl From<Box<Diagnostic>> for Failure {
+    fn from(diagnostic: Box<Diagnostic>) -> Self {
         Self::Script(diagnostic)
     }
 }

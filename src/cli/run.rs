@@ -43,7 +43,7 @@ impl Run {
         let mut record = Record::begin(&self.script, &text, session.setup().params.clone());
         let folder = self.out.unwrap_or_else(|| record.folder());
         session.set_write_folder(&folder);
-        let unsaved = |error: Error| Failure::Script(Diagnostic::of(&source, error));
+        let unsaved = |error: Error| Failure::from(Diagnostic::of(&source, error));
         record.save(&folder).map_err(unsaved)?;
         let outcome = execute(&source, &text, &session);
         describe(&mut record, &session);
@@ -71,11 +71,11 @@ fn checked(session: &Session, source: &str, text: &str) -> Result<(), Failure> {
 }
 
 /// Runs the text of the script at `source` in `session`.
-pub fn execute(source: &str, text: &str, session: &Session) -> Result<(), Diagnostic> {
+pub fn execute(source: &str, text: &str, session: &Session) -> Result<(), Box<Diagnostic>> {
     let _value = Interpreter::new(session.clone()).run(source, text)?;
     session
         .check_params()
-        .map_err(|error| Diagnostic::of(source, error))
+        .map_err(|error| Box::new(Diagnostic::of(source, error)))
 }
 
 /// An error if `--set` names a parameter that the script does not ask for, before anything runs.

@@ -30,10 +30,11 @@ impl Interpreter {
 
     /// Runs `text` and gives the value of its last expression, `()` if it has none. `source` names
     /// the code in messages; for a script it is the path, which its imports are relative to.
-    pub fn run(&mut self, source: &str, text: &str) -> Result<Dynamic, Diagnostic> {
+    pub fn run(&mut self, source: &str, text: &str) -> Result<Dynamic, Box<Diagnostic>> {
         self.evaluate(source, text).map_err(|error| {
             let (session, engine, scope) = (&self.session, &self.engine, &self.scope);
-            diagnostics::diagnose(session, engine, scope, (source, text), &error)
+            let place = (source, text);
+            Box::new(diagnostics::diagnose(session, engine, scope, place, &error))
         })
     }
 

@@ -16,11 +16,15 @@ pub fn similar(distances: &[Vec<f64>]) -> Vec<usize> {
             break;
         };
         let (x, y) = (left.len() as f64, right.len() as f64);
-        for k in 0..n {
-            let mean = (x * between[a][k] + y * between[b][k]) / (x + y);
-            between[a][k] = mean;
-            between[k][a] = mean;
+        let means: Vec<f64> = between[a]
+            .iter()
+            .zip(&between[b])
+            .map(|(p, q)| (x * p + y * q) / (x + y))
+            .collect();
+        for (row, mean) in between.iter_mut().zip(&means) {
+            row[a] = *mean;
         }
+        between[a] = means;
         groups[a] = Some(joined(left, right, distances));
     }
     groups.into_iter().flatten().flatten().collect()

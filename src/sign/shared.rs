@@ -44,6 +44,9 @@ struct Drift {
     zeros: f64,
 }
 
+/// What is expected at a tensor, and the squares of its drift and of its initial values.
+type Measured = (Tally, [f64; 2]);
+
 /// What to expect of these members' signs if all that they had in common were their
 /// initialisation; none where that is not recorded, not shared, or known to the model alone, or
 /// where it is not the weights themselves that are compared.
@@ -56,7 +59,7 @@ pub fn expected_shared(
     let Some(Base::Initial(seed)) = shared(adapters).ok().filter(|_| members.are_weights()) else {
         return Ok(None);
     };
-    let tensors: Vec<Result<Option<(Tally, [f64; 2])>>> = members
+    let tensors: Vec<Result<Option<Measured>>> = members
         .shapes()
         .par_iter()
         .map(|(name, shape)| at_tensor(members, planes, adapters, seed, name, shape))
@@ -83,7 +86,7 @@ fn at_tensor(
     seed: u64,
     name: &Name,
     shape: &[usize],
-) -> Result<Option<(Tally, [f64; 2])>> {
+) -> Result<Option<Measured>> {
     let Some(kind) = adapters.first().map(|a| a.kind()) else {
         return Ok(None);
     };

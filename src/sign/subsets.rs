@@ -273,16 +273,16 @@ impl State {
             tally.unequal += ones(any & !same);
         }
         for d in 0..digits {
-            for k in 0..WORDS {
+            for (k, fewer) in fewer_positive.iter_mut().enumerate() {
                 let (p, n) = (self.positive[d][k], self.negative[d][k]);
-                fewer_positive[k] = !p & n | !(p ^ n) & fewer_positive[k];
+                *fewer = !p & n | !(p ^ n) & *fewer;
             }
         }
         for d in 0..digits {
             let mut sum = 0;
-            for k in 0..WORDS {
+            for (k, fewer) in fewer_positive.iter().enumerate() {
                 let (p, n) = (self.positive[d][k], self.negative[d][k]);
-                sum += ones(p & fewer_positive[k] | n & !fewer_positive[k]);
+                sum += ones(p & fewer | n & !fewer);
             }
             tally.minority += sum << d;
         }
