@@ -219,7 +219,9 @@ impl<'w> Walk<'w, '_> {
             Stmt::Block(block) => return self.block(block.statements()),
             Stmt::Expr(value) => return self.expression(value),
             Stmt::FnCall(call, at) => return self.call(call, *at),
-            Stmt::BreakLoop(Some(value), ..) => self.expression(value),
+            Stmt::BreakLoop(Some(value), ..) => {
+                self.expression(value);
+            }
             Stmt::Return(value, flags, _) => {
                 if let Some(value) = value {
                     self.expression(value);
