@@ -96,11 +96,11 @@ fn bad_input_is_told_in_one_line() {
     let cases = [
         (
             "dataset(\"missing.jsonl\")",
-            "s.rhai:1:1: error: no dataset \"missing.jsonl\": no such file or folder; the binary carries films, products, news, tweets, subjectivity, reviews, spam, glosses; \"hub:owner/name\" is one of the hub",
+            "s.rhai:1:9: error: no dataset \"missing.jsonl\": no such file or folder; the binary carries films, products, news, tweets, subjectivity, reviews, spam, glosses; \"hub:owner/name\" is one of the hub",
         ),
         (
             "dataset(\"filsm\")",
-            "s.rhai:1:1: error: no dataset \"filsm\": no such file or folder; did you mean \"films\"?",
+            "s.rhai:1:9: error: no dataset \"filsm\": no such file or folder; did you mean \"films\"?",
         ),
         (
             "dataset(\"empty.jsonl\")",
@@ -116,11 +116,11 @@ fn bad_input_is_told_in_one_line() {
         ),
         (
             "dataset(\"films\", #{ labels: #{ x: \"a\" } })",
-            "s.rhai:1:1: error: dataset: option labels: films comes with the binary as it is; the option is for files",
+            "s.rhai:1:29: error: dataset: option labels: films comes with the binary as it is; the option is for files",
         ),
         (
             "model(\"minni\")",
-            "s.rhai:1:1: error: no model \"minni\"; did you mean \"mini\"?",
+            "s.rhai:1:7: error: no model \"minni\"; did you mean \"mini\"?",
         ),
         (
             "load_adapter(\"an/own/adaptre\")",
@@ -176,15 +176,15 @@ fn wrong_calls_are_told_in_one_line() {
     let cases = [
         (
             "train(base, two, #{ epochz: 3 })",
-            "s.rhai:3:1: error: train: unknown option epochz; did you mean epochs?",
+            "s.rhai:3:21: error: train: unknown option epochz; did you mean epochs?",
         ),
         (
             "a.prune(1.5)",
-            "s.rhai:3:3: error: sparsity is the share of weights set to zero, from 0 to 1, got 1.5; 0.9 means 90 %",
+            "s.rhai:3:9: error: sparsity is the share of weights set to zero, from 0 to 1, got 1.5; 0.9 means 90 %",
         ),
         (
             "a.prune(90)",
-            "s.rhai:3:3: error: sparsity is the share of weights set to zero, from 0 to 1, got 90; 0.9 means 90 %",
+            "s.rhai:3:9: error: sparsity is the share of weights set to zero, from 0 to 1, got 90; 0.9 means 90 %",
         ),
         (
             "table([#{ x: 1 }]).rows()",
@@ -338,7 +338,7 @@ fn a_run_is_refused_before_it_spends_time_only_where_it_must_fail() {
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(
         told.starts_with(
-            "note: where it comes there, s.rhai:2:27: error: unknown function sqrtt(int)"
+            "note: where it comes there, s.rhai:2:26: error: unknown function sqrtt(int)"
         ),
         "{told}"
     );

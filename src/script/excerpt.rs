@@ -146,12 +146,12 @@ mod tests {
 
     #[test]
     fn a_caret_stands_under_wide_letters_and_in_long_lines() {
-        let shown = Excerpt::of("x\nlet 名 = \"学习\" + y;", (2, 17))
-            .unwrap()
-            .to_string();
+        let shown = Excerpt::of("x\nlet 名 = \"学习\" + y;", (2, 16)).unwrap();
+        // Three letters before it are two columns wide.
+        let caret = format!("  | {}^", " ".repeat(15 + 3));
         assert_eq!(
-            shown,
-            "  |\n2 | let 名 = \"学习\" + y;\n  |                   ^"
+            shown.to_string(),
+            format!("  |\n2 | let 名 = \"学习\" + y;\n{caret}")
         );
         let long = format!("{}y{}", "x + ".repeat(60), " + x".repeat(60));
         let shown = Excerpt::of(&long, (1, 241)).unwrap().to_string();

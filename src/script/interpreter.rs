@@ -209,7 +209,7 @@ mod tests {
             ),
             (
                 "card(#{ sise: 1 })",
-                "t:1:1: error: card: unknown option sise; did you mean size?",
+                "t:1:9: error: card: unknown option sise; did you mean size?",
             ),
             (
                 "card(#{}) == card(#{})",

@@ -19,7 +19,12 @@ use crate::train::{fisher_over, inputs_over};
 use crate::{Result, bail};
 
 /// The options of the natives here.
-pub(super) static OPTIONS: &[NativeSpec] = &[SOUP];
+pub(super) static OPTIONS: &[NativeSpec] = &[SOUP, SOUPS];
+
+static SOUPS: NativeSpec = NativeSpec {
+    name: "soups",
+    options: SOUP.options,
+};
 
 static SOUP: NativeSpec = NativeSpec {
     name: "soup",
@@ -524,6 +529,7 @@ fn lora_mixing(options: &Options, members: &[Adapter]) -> Result<Option<LoraMixi
 }
 
 fn mix_all(sets: &Array, options: &Map, session: &Session) -> Result<Array> {
+    Options::read(&SOUPS, options)?;
     sets.iter()
         .map(|set| match set.as_array_ref() {
             Ok(members) => Ok(Dynamic::from(mix(&members, options, session)?)),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rhai::{EvalAltResult, Expr, FnAccess, FnCallExpr, Ident, Position};
 
-use super::natives::Type;
+use super::natives::{Type, is_plain};
 use super::walk::Walk;
 use crate::script::modules::Modules;
 use crate::script::signatures::signatures;
@@ -25,6 +25,9 @@ const KEYWORDS: &[&str] = &[
     "is_def_fn",
     "exit",
 ];
+
+/// Operators that every two values have, to work or to fail by their values.
+const COMPARISONS: &[&str] = &["==", "!=", "<", "<=", ">", ">=", "in"];
 
 /// At most this many signatures in a hint.
 const LISTED: usize = 4;
@@ -126,14 +129,13 @@ impl<'w> Walk<'w, '_> {
     fn operator(&mut self, call: &'w FnCallExpr, types: &[Type], at: Position) -> Type {
         self.literals(call, at);
         let name = call.name.as_str();
-        if matches!(name, "==" | "!=" | "<" | "<=" | ">" | ">=" | "!" | "in") {
-            return Some("bool".into());
-        }
         let known: Option<Vec<&str>> = types.iter().map(Option::as_deref).collect();
         let known = known?;
         let plain = match known.as_slice() {
+            [a, b] if COMPARISONS.contains(&name) && is_plain(a) && is_plain(b) => Some("bool"),
             ["int", "int"] if !name.contains("..") => Some("int"),
             ["float", "int" | "float"] | ["int", "float"] => Some("float"),
+            ["bool"] if name == "!" => Some("bool"),
             ["int"] if name == "-" => Some("int"),
             ["float"] if name == "-" => Some("float"),
             ["text", _] | [_, "text"] if name == "+" => Some("text"),
@@ -146,7 +148,10 @@ impl<'w> Walk<'w, '_> {
                     .iter()
                     .any(|t| t.starts_with(|c: char| c.is_ascii_uppercase()));
                 let natives = self.checker.natives;
-                if custom && natives.taking(name, types).next().is_none() {
+                if custom
+                    && !COMPARISONS.contains(&name)
+                    && natives.taking(name, types).next().is_none()
+                {
                     self.unknown_call(name, types, at);
                 }
                 natives.result(name, types)

@@ -160,8 +160,11 @@ fn result(written: &str) -> String {
             return inner.to_string();
         }
     }
-    match bare.strip_prefix("Result<") {
-        Some(inner) => inner.split(",Box<").next().unwrap_or(inner).to_string(),
+    match bare
+        .trim_start_matches("core::result::")
+        .strip_prefix("Result<")
+    {
+        Some(inner) => inner.split(",").next().unwrap_or(inner).to_string(),
         None => bare,
     }
 }
@@ -170,7 +173,8 @@ const PLAIN: &[&str] = &[
     "int", "float", "bool", "char", "text", "list", "map", "function", "()",
 ];
 
-fn is_plain(name: &str) -> bool {
+/// Whether it is a type of the engine's own.
+pub(super) fn is_plain(name: &str) -> bool {
     PLAIN.contains(&name)
 }
 

@@ -101,18 +101,21 @@ mod tests {
     #[test]
     fn what_takes_options_declares_them_and_what_is_declared_is_taken() {
         let session = Session::new(Setup::default());
-        let mut taken = Vec::new();
+        let (mut taken, mut silent) = (Vec::new(), Vec::new());
         for topic in TOPICS {
             let mut alone = Engine::new_raw();
             (topic.register)(&mut alone, &session);
             let natives = Natives::of(&alone);
             for name in names(&alone) {
                 if natives.forms(&name).iter().any(|form| form.options) {
-                    assert!(options_of(&name).is_some(), "{name} declares no options");
+                    if options_of(&name).is_none() {
+                        silent.push(name.clone());
+                    }
                     taken.push(name);
                 }
             }
         }
+        assert!(silent.is_empty(), "{silent:?} declare no options");
         for spec in TOPICS.iter().flat_map(|topic| topic.options) {
             let known = taken.iter().any(|name| name == spec.name);
             assert!(known, "no native {} takes a map called options", spec.name);
