@@ -159,9 +159,11 @@ fn angles(x: &Mat<f64>, y: &Mat<f64>) -> Result<Angles> {
     }
     let core = large.transpose() * small;
     let rest = small - large * &core;
-    let singular = |m: &Mat<f64>| match m.singular_values() {
-        Ok(values) => Ok(values),
-        Err(_) => bail!("the principal angles could not be found"),
+    let singular = |m: &Mat<f64>| -> Result<Vec<f64>> {
+        match m.singular_values() {
+            Ok(values) => Ok(values),
+            Err(_) => bail!("the principal angles could not be found"),
+        }
     };
     // Cosines descend as angles ascend, sines the other way.
     let (cosines, sines) = (singular(&core)?, singular(&rest)?);

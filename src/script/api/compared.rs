@@ -205,7 +205,8 @@ impl Compared {
         if diff.members().len() > 2 {
             card += &format!("mean pairwise {:.4}, ", diff.mean_pairwise());
         }
-        card + &format!("{} entries{what}", diff.entries())
+        card += &format!("{} entries{what}", diff.entries());
+        card
     }
 }
 
