@@ -78,7 +78,7 @@ fn told(folder: &Path, case: &Case) -> String {
         .and_then(|_| {
             session
                 .check_params()
-                .map_err(|error| Diagnostic::of(&source, error))
+                .map_err(|error| Box::new(Diagnostic::of(&source, error)))
         });
     let run = match run {
         Ok(()) => "runs\n".to_string(),
