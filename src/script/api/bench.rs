@@ -10,7 +10,7 @@ use crate::script::Session;
 use crate::script::{NativeSpec, OptionSpec, Options};
 use crate::train;
 
-use super::training::{KINDS, kind_named};
+use super::kinds::{KINDS, kind_named};
 
 /// The options of the natives here.
 pub(super) static OPTIONS: &[NativeSpec] = &[STEPS, EPOCH];

@@ -13,10 +13,13 @@ mod bench;
 mod choosing;
 mod datasets;
 mod evaluation;
+mod evidence;
 mod figures;
 mod files;
+mod kinds;
 mod lists;
 mod loading;
+mod masks;
 mod maths;
 mod models;
 mod pruning;
@@ -51,6 +54,7 @@ pub static TOPICS: &[Topic] = &[
     topic("Choosing", choosing::register, choosing::OPTIONS),
     topic("Signs", signs::register, signs::OPTIONS),
     topic("Pruning", pruning::register, pruning::OPTIONS),
+    topic("Masks", masks::register, &[]),
     topic("Tables", tables::register, tables::OPTIONS),
     topic("Figures", figures::register, figures::OPTIONS),
     topic("Tensors", tensors::register, tensors::OPTIONS),
