@@ -7,7 +7,7 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, SafeTensors, View};
 
 use super::Mask;
-use super::mask::Bits;
+use super::bits::Bits;
 use crate::adapter::Name;
 use crate::study::files::write_atomic;
 use crate::{Error, Result};

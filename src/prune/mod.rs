@@ -3,6 +3,7 @@
 //! A criterion is one file here and one line in [`CRITERIA`].
 
 mod amount;
+mod bits;
 mod conflict;
 mod criterion;
 mod cut;
@@ -42,8 +43,8 @@ pub use snip::Snip;
 pub use synflow::{SynFlow, flow};
 
 use amount::Quota;
+use bits::Bits;
 use cut::{Cut, ranks};
-use mask::Bits;
 
 /// What is set to zero together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

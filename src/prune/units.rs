@@ -9,8 +9,9 @@
 use candle_core::Tensor;
 
 use super::amount::{Amount, Quota, Scope};
+use super::bits::Bits;
 use super::cut::{Cut, ranks};
-use super::mask::{Bits, Mask};
+use super::mask::Mask;
 use super::synflow::Pair;
 use crate::adapter::{Name, Tensors, with_values};
 use crate::{Result, bail};

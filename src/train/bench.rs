@@ -13,8 +13,10 @@ use crate::evaluate::{Encoded, labels_of};
 use crate::model::{Encoding, Model, Noise};
 use crate::{Context, Result, bail};
 
+use super::fresh::{draw, initial};
 use super::learner::Learner;
-use super::trainer::{TrainOptions, initial, track};
+use super::trainer::TrainOptions;
+use super::vars::track;
 
 /// Times in milliseconds, medians of the repetitions.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -213,7 +215,7 @@ impl Products {
 
 fn fresh_head(model: &Model, labels: &Labels) -> Result<Tensors> {
     let parameters = Head::parameters(model.config().hidden_size, labels)?;
-    super::trainer::draw(parameters, 0, model)
+    draw(parameters, 0, model)
 }
 
 fn median(repeat: usize, context: &Context, mut work: impl FnMut() -> Result<()>) -> Result<f64> {

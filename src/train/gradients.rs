@@ -14,7 +14,7 @@ use crate::model::{Encoding, Inputs, Model, Noise};
 use crate::{Context, Result, bail};
 
 use super::loss::{Targets, loss, targets};
-use super::trainer::{track, tracked};
+use super::vars::{track, tracked};
 
 /// A loss and what it does to every tensor of an adapter and its head.
 #[derive(Debug, Clone)]

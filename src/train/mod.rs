@@ -1,6 +1,7 @@
 //! Training adapters.
 
 mod bench;
+mod fresh;
 mod gradients;
 mod gradual;
 mod learner;
@@ -8,9 +9,11 @@ mod loss;
 mod optimizer;
 mod schedule;
 mod trainer;
+mod vars;
 mod warmup;
 
 pub use bench::{EpochTime, StepTimes, epoch, steps};
+pub use fresh::{initial, untrained};
 pub use gradients::{
     Gradients, curvature_of, curvature_over, fisher_over, gradients_of, gradients_over, inputs_over,
 };
@@ -18,5 +21,6 @@ pub use gradual::{Gradual, GradualBy};
 pub use loss::{Targets, loss, targets};
 pub use optimizer::{AdamW, AdamWOptions, gradients};
 pub use schedule::linear_warmup;
-pub use trainer::{TrainOptions, initial, track, tracked, train, untrained};
+pub use trainer::{TrainOptions, train};
+pub use vars::{track, tracked};
 pub use warmup::warmed;

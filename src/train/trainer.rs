@@ -1,14 +1,11 @@
 //! Training an adapter with its head on a frozen model.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use candle_core::Var;
 use serde_json::{Value, json};
 
-use crate::adapter::kind::Parameter;
 use crate::adapter::{
-    Adapter, Base, Epoch, Form, Head, Kind, Labels, Name, Parts, Tensors, Training, on_model,
+    Adapter, Epoch, Form, Head, Kind, Labels, Name, Parts, Tensors, Training, on_model,
 };
 use crate::compute::{random::Stream, threads};
 use crate::data::batch::training_batches;
@@ -19,9 +16,11 @@ use crate::prune::Mask;
 use crate::study::Id;
 use crate::{Context, Error, Result, bail};
 
+use super::fresh::{base_of, draw, initial};
 use super::gradual::{Gradual, GradualBy};
 use super::learner::Learner;
 use super::schedule::linear_warmup;
+use super::vars::{freeze, track};
 
 /// How to train.
 #[derive(Debug, Clone)]
@@ -190,67 +189,6 @@ pub fn train(
         store.put(&id, &crate::adapter::formats::own::encode(&adapter)?)?;
     }
     Ok(adapter)
-}
-
-/// The initial tensors of a kind under a seed: the shared initialisation of a study.
-pub fn initial(kind: &dyn Kind, model: &Model, init_seed: u64) -> Result<Tensors> {
-    draw(kind.parameters(model.config())?, init_seed, model)
-}
-
-/// Draws tensors under a seed.
-pub(super) fn draw(parameters: Vec<Parameter>, seed: u64, model: &Model) -> Result<Tensors> {
-    let one = |p: Parameter| {
-        let tensor = p.init.draw(seed, &p.name, &p.shape, model)?;
-        Ok((p.name, tensor))
-    };
-    parameters.into_iter().map(one).collect()
-}
-
-/// An adapter of a kind with its head as [`train`] begins with them.
-pub fn untrained(
-    model: &Model,
-    data: &Dataset,
-    kind: Arc<dyn Kind>,
-    init_seed: u64,
-) -> Result<Adapter> {
-    let labels = labels_of(data);
-    let recipe = json!({
-        "base": model.id(),
-        "data": data.id(),
-        "config": kind.config(),
-        "init_seed": init_seed,
-        "streams": Stream::VERSION,
-    });
-    let tensors = initial(kind.as_ref(), model, init_seed)?;
-    let parameters = Head::parameters(model.config().hidden_size, &labels)?;
-    let head = Head {
-        name: data.name().to_string(),
-        dataset: Some(data.id().to_string()),
-        tensors: draw(parameters, init_seed, model)?,
-        labels,
-        form: Form::default(),
-    };
-    let parts = Parts {
-        name: data.name().to_string(),
-        kind,
-        base: base_of(model),
-        id: Id::of_recipe("untrained/1", &recipe),
-        heads: vec![Arc::new(head)],
-        mask: None,
-        training: None,
-        domain: Some(data.clone()),
-        source: None,
-    };
-    Adapter::new(parts, tensors)
-}
-
-fn base_of(model: &Model) -> Base {
-    Base {
-        name: model.name().to_string(),
-        id: Some(model.id().to_string()),
-        model_type: model.config().model_type.clone(),
-        hidden_size: model.config().hidden_size,
-    }
 }
 
 struct Run<'a> {
@@ -446,34 +384,4 @@ impl<'a> Run<'a> {
         let (model, rows) = (self.model, &self.validation);
         evaluate_rows(model, sites.as_ref(), &head, rows, context, false).map(Some)
     }
-}
-
-/// Tracked copies of tensors, of the model's type and on its device.
-pub fn track(tensors: &Tensors, model: &Model) -> Result<BTreeMap<Name, Var>> {
-    on_model(tensors, model)?
-        .into_iter()
-        .map(|(name, tensor)| Ok((name, Var::from_tensor(&tensor)?)))
-        .collect()
-}
-
-/// The variables as tensors that record what is done with them.
-pub fn tracked(vars: &BTreeMap<Name, Var>) -> Tensors {
-    vars.iter()
-        .map(|(n, v)| (n.clone(), v.as_tensor().clone()))
-        .collect()
-}
-
-/// Copies of the variables' present values.
-pub(super) fn freeze(vars: &BTreeMap<Name, Var>) -> Result<Tensors> {
-    vars.iter()
-        .map(|(n, v)| {
-            Ok((
-                n.clone(),
-                v.as_tensor()
-                    .detach()
-                    .copy()?
-                    .to_device(&candle_core::Device::Cpu)?,
-            ))
-        })
-        .collect()
 }

@@ -10,7 +10,8 @@ use crate::study::Id;
 use crate::{Context, Error, Result, bail};
 
 use super::learner::Learner;
-use super::trainer::{TrainOptions, freeze, track};
+use super::trainer::TrainOptions;
+use super::vars::{freeze, track};
 
 /// The adapter with its head after `steps` steps of training on the first batches of `data`'s train
 /// split, at the constant learning rate and with the batch of [`TrainOptions::new`] for its kind;

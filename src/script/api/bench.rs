@@ -11,7 +11,7 @@ use crate::script::{NativeSpec, OptionSpec, Options};
 use crate::sign;
 use crate::train;
 
-use super::training::{KINDS, kind_named};
+use super::kinds::{KINDS, kind_named};
 
 /// The options of the natives here.
 pub(super) static OPTIONS: &[NativeSpec] = &[STEPS, EPOCH, SIGNS];

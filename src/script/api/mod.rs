@@ -14,10 +14,13 @@ mod choosing;
 mod compared;
 mod datasets;
 mod evaluation;
+mod evidence;
 mod figures;
 mod files;
+mod kinds;
 mod lists;
 mod loading;
+mod masks;
 mod maths;
 mod models;
 mod pruning;
@@ -60,6 +63,7 @@ pub static TOPICS: &[Topic] = &[
     topic("Signs", signs::register, signs::OPTIONS),
     topic("Beside signs", compared::register, compared::OPTIONS),
     topic("Pruning", pruning::register, pruning::OPTIONS),
+    topic("Masks", masks::register, &[]),
     topic("Tables", tables::register, tables::OPTIONS),
     topic("Figures", figures::register, figures::OPTIONS),
     topic("Tensors", tensors::register, tensors::OPTIONS),

@@ -1,21 +1,16 @@
-//! Pruning adapters, and masks as values.
+//! Pruning adapters.
 
 use std::sync::Arc;
 
 use rhai::plugin::*;
-use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
+use rhai::{Engine, Map, NativeCallContext};
 
-use super::tensors::to_tensor;
-use crate::adapter::{Adapter, Name, Selection, Tensors, formats};
-use crate::data::Dataset;
-use crate::model::Model;
-use crate::prune::{
-    Amount, Criterion, Grain, Inputs, Mask, Need, Plan, conflicts, criterion, prune,
-};
-use crate::report::table::{Table, Value};
-use crate::script::{Fallible, NativeSpec, OptionSpec, Options, Session, describe};
+use super::evidence::{check_idle, evidence, where_gradients_are};
+use crate::adapter::{Adapter, Selection, formats};
+use crate::prune::{Amount, Grain, Inputs, Mask, Plan, criterion, prune};
+use crate::script::{Fallible, NativeSpec, OptionSpec, Options, Session};
 use crate::study::Id;
-use crate::train::{curvature_over, gradients_over, warmed};
+use crate::train::warmed;
 use crate::{Result, bail};
 
 /// The options of the natives here.
@@ -107,7 +102,6 @@ static PRUNE: NativeSpec = NativeSpec {
 
 /// Registers the topic.
 pub(super) fn register(engine: &mut Engine, _: &Session) {
-    engine.register_type_with_name::<Arc<Mask>>("Mask");
     engine.register_global_module(rhai::exported_module!(natives).into());
 }
 
@@ -222,129 +216,6 @@ mod natives {
             }
         };
         Ok(zeros.sparsity())
-    }
-
-    /// The share of entries that a mask keeps.
-    #[rhai_fn(get = "density", pure)]
-    pub fn density(mask: &mut Arc<Mask>) -> f64 {
-        mask.density()
-    }
-
-    /// The share of entries that a mask does not keep.
-    #[rhai_fn(name = "mask_sparsity", get = "sparsity", pure)]
-    pub fn mask_sparsity(mask: &mut Arc<Mask>) -> f64 {
-        mask.sparsity()
-    }
-
-    /// The number of entries that a mask covers.
-    #[rhai_fn(get = "entries", pure)]
-    pub fn entries(mask: &mut Arc<Mask>) -> i64 {
-        mask.entries() as i64
-    }
-
-    /// The number of entries that a mask keeps.
-    #[rhai_fn(get = "kept", pure)]
-    pub fn kept(mask: &mut Arc<Mask>) -> i64 {
-        mask.kept() as i64
-    }
-
-    /// The names of the tensors that a mask covers.
-    #[rhai_fn(get = "names", pure)]
-    pub fn names(mask: &mut Arc<Mask>) -> Array {
-        let names = mask.shapes().map(|(name, _)| name.to_string());
-        names.map(Dynamic::from).collect()
-    }
-
-    /// The mask that keeps what is not zero: of a map of tensors by canonical name, as `tensors()`
-    /// gives them.
-    ///
-    /// ```rhai
-    /// mask_of(#{ w: tensor([0.0, 2.0, -1.0]) > 0 }).kept    // 1
-    /// ```
-    #[rhai_fn(return_raw)]
-    pub fn mask_of(tensors: Map) -> Fallible<Arc<Mask>> {
-        let mut all = Tensors::new();
-        for (name, value) in &tensors {
-            all.insert(Name::new(name), to_tensor(value)?);
-        }
-        Ok(Arc::new(Mask::of(&all, &Selection::All)?))
-    }
-
-    /// Jaccard's index of what two masks keep.
-    #[rhai_fn(pure, return_raw)]
-    pub fn overlap(mask: &mut Arc<Mask>, other: Arc<Mask>) -> Fallible<f64> {
-        Ok(mask.overlap(&other)?)
-    }
-
-    /// How much of each layer a mask keeps: a Table with layer, entries, kept and density.
-    #[rhai_fn(get = "by_layer", pure, return_raw)]
-    pub fn by_layer(mask: &mut Arc<Mask>) -> Fallible<Table> {
-        let rows = mask.by_layer();
-        let layer = |l: Option<usize>| l.map_or(Value::Null, |l| Value::Int(l as i64));
-        Ok(Table::from_columns([
-            (
-                "layer",
-                rows.iter().map(|r| layer(r.layer)).collect::<Vec<_>>(),
-            ),
-            (
-                "entries",
-                rows.iter().map(|r| Value::Int(r.entries as i64)).collect(),
-            ),
-            (
-                "kept",
-                rows.iter().map(|r| Value::Int(r.kept as i64)).collect(),
-            ),
-            (
-                "density",
-                rows.iter()
-                    .map(|r| Value::Float(r.kept as f64 / r.entries.max(1) as f64))
-                    .collect(),
-            ),
-        ])?)
-    }
-
-    #[rhai_fn(name = "&", return_raw)]
-    pub fn and(a: Arc<Mask>, b: Arc<Mask>) -> Fallible<Arc<Mask>> {
-        Ok(Arc::new(a.and(&b)?))
-    }
-
-    #[rhai_fn(name = "|", return_raw)]
-    pub fn or(a: Arc<Mask>, b: Arc<Mask>) -> Fallible<Arc<Mask>> {
-        Ok(Arc::new(a.or(&b)?))
-    }
-
-    #[rhai_fn(name = "^", return_raw)]
-    pub fn xor(a: Arc<Mask>, b: Arc<Mask>) -> Fallible<Arc<Mask>> {
-        Ok(Arc::new(a.xor(&b)?))
-    }
-
-    #[rhai_fn(name = "!")]
-    pub fn not(mask: Arc<Mask>) -> Arc<Mask> {
-        Arc::new(mask.not())
-    }
-
-    #[rhai_fn(name = "==")]
-    pub fn equal(a: Arc<Mask>, b: Arc<Mask>) -> bool {
-        a == b
-    }
-
-    /// Saves a mask: a safetensors file of zeros and ones.
-    #[rhai_fn(name = "save", pure, return_raw)]
-    pub fn save_mask(context: NativeCallContext, mask: &mut Arc<Mask>, path: &str) -> Fallible<()> {
-        Ok(mask.save(&Session::of(&context)?.write_path(path)?)?)
-    }
-
-    /// The mask in a file that a mask's `save` wrote.
-    #[rhai_fn(return_raw)]
-    pub fn load_mask(context: NativeCallContext, path: &str) -> Fallible<Arc<Mask>> {
-        Ok(Arc::new(Mask::load(
-            &Session::of(&context)?.read_path(path)?,
-        )?))
-    }
-
-    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
-    pub fn card(mask: &mut Arc<Mask>) -> String {
-        mask.to_string()
     }
 }
 
@@ -474,130 +345,6 @@ fn asked(options: &Options, sparsity: Option<f64>) -> Result<Vec<&'static str>> 
         (None, [_]) | (Some(_), []) => Ok(given),
         (_, [first, ..]) => Err(options.error(first, "how much goes is said twice")),
     }
-}
-
-/// An error for an option that the criterion does not look at.
-fn check_idle(options: &Options, by: &dyn Criterion) -> Result<()> {
-    let need = by.needs();
-    let gradients = matches!(need, Need::Gradient | Need::Curvature);
-    let warms = options.count("warmup")? > 0;
-    let idle: [(&str, bool); 5] = [
-        ("model", gradients || warms),
-        ("data", gradients || warms),
-        ("batches", gradients),
-        ("among", need == Need::Conflict),
-        ("start", need == Need::Start),
-    ];
-    for (name, used) in idle {
-        if options.given(name) && !used {
-            let what = match name {
-                "among" => "looks at no other adapters",
-                "start" => "does not look where training began",
-                _ => "needs no gradients",
-            };
-            return Err(options.error(name, format!("{} {what}", by.name())));
-        }
-    }
-    Ok(())
-}
-
-/// What the criterion needs beside the weights of `scored`, which is `adapter` itself or that after
-/// a warm-up.
-fn evidence(
-    session: &Session,
-    scored: &Adapter,
-    adapter: &Adapter,
-    options: &Options,
-    (by, include): (&dyn Criterion, &Selection),
-    seed: u64,
-) -> Result<Option<Tensors>> {
-    let context = session.context();
-    match by.needs() {
-        Need::Nothing | Need::Flow => Ok(None),
-        Need::Gradient | Need::Curvature => {
-            let (model, data) = where_gradients_are(adapter, options, by.name())?;
-            let batches = options.count("batches")?;
-            match by.needs() {
-                Need::Gradient => gradients_over(&model, scored, &data, batches, seed, context),
-                _ => {
-                    let what = (batches, include);
-                    curvature_over(&model, scored, &data, what, seed, context)
-                }
-            }
-            .map(Some)
-        }
-        Need::Conflict => {
-            let Some(others) = options.value::<Array>("among")? else {
-                return Err(options.error(
-                    "among",
-                    "conflict needs the adapters it is to be mixed with",
-                ));
-            };
-            let mut set = vec![(adapter.name().to_string(), scored.tensors()?)];
-            for other in &others {
-                match other.clone().try_cast::<Adapter>() {
-                    Some(other) if other.id() == adapter.id() => {}
-                    Some(other) => set.push((other.name().to_string(), other.tensors()?)),
-                    None => {
-                        let found = format!("expected adapters, got {}", describe(other));
-                        return Err(options.error("among", found));
-                    }
-                }
-            }
-            let set: Vec<_> = set.iter().map(|(n, t)| (n.as_str(), t.clone())).collect();
-            conflicts(&set, include).map(Some)
-        }
-        Need::Start => match options.value::<Adapter>("start")? {
-            Some(start) => Ok(Some(start.tensors()?.as_ref().clone())),
-            None => began(scored, include, options).map(Some),
-        },
-    }
-}
-
-/// The weights that training began from, by the seed that the adapter records.
-fn began(adapter: &Adapter, include: &Selection, options: &Options) -> Result<Tensors> {
-    let start = adapter.training().filter(|t| t.options["from"].is_null());
-    let Some(start) = start else {
-        return Err(options.error(
-            "start",
-            format!(
-                "where {} began is not recorded: give the adapter it began as",
-                adapter.name()
-            ),
-        ));
-    };
-    let mut found = Tensors::new();
-    for (name, shape) in include.pick(&adapter.shapes()?)? {
-        let init = adapter.kind().initial(name, shape)?;
-        if let Some(tensor) = init.drawn(start.init_seed, name, shape)? {
-            found.insert(name.clone(), tensor);
-        }
-    }
-    Ok(found)
-}
-
-/// The model and the rows that gradients are taken on.
-fn where_gradients_are(adapter: &Adapter, options: &Options, by: &str) -> Result<(Model, Dataset)> {
-    let Some(model) = options.value::<Model>("model")? else {
-        let example = match by {
-            "warm-up" => "#{ warmup: 20, model: base }".to_string(),
-            _ => format!("#{{ by: \"{by}\", model: base }}"),
-        };
-        return Err(options.error("model", format!("{by} needs it: {example}")));
-    };
-    let data = match options.value::<Dataset>("data")? {
-        Some(data) => data,
-        None => match adapter.domain() {
-            Some(data) => data.clone(),
-            None => {
-                return Err(options.error(
-                    "data",
-                    format!("{by} needs it: the adapter's own is not known"),
-                ));
-            }
-        },
-    };
-    Ok((model, data))
 }
 
 fn masked(adapter: &Adapter, mask: Arc<Mask>) -> Result<Adapter> {

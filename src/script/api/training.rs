@@ -1,13 +1,12 @@
 //! Training adapters.
 
-use std::sync::Arc;
-
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 
-use crate::adapter::{Adapter, Bottleneck, Ia3, Kind, Lora, Modules, Reduction};
+use super::kinds::{INIT_SEED, KIND, kind};
+use crate::adapter::Adapter;
 use crate::data::Dataset;
-use crate::model::{LinearSite, Model};
+use crate::model::Model;
 use crate::script::Fallible;
 use crate::script::Session;
 use crate::script::describe;
@@ -17,37 +16,6 @@ use crate::{Result, bail};
 
 /// The options of the natives here.
 pub(super) static OPTIONS: &[NativeSpec] = &[TRAIN, UNTRAINED];
-
-/// The kinds of adapter that can be trained.
-pub(super) const KINDS: &[&str] = &["pfeiffer", "houlsby", "parallel", "lora", "dora", "ia3"];
-
-/// What kind of adapter.
-const KIND: [OptionSpec; 6] = [
-    OptionSpec::choice("adapter", KINDS, "the kind of adapter").or("pfeiffer"),
-    OptionSpec::float(
-        "reduction",
-        1.0,
-        1e6,
-        "bottleneck width = hidden size / this, at least 1",
-    )
-    .otherwise("16; parallel 2"),
-    OptionSpec::int("r", 1, 4096, "rank of a LoRA").or("8"),
-    OptionSpec::float("alpha", 1e-6, 1e6, "a LoRA's change is scaled by alpha / r").or("8"),
-    OptionSpec::bool("rslora", "scale a LoRA's change by alpha / sqrt(r)").or("false"),
-    OptionSpec::list(
-        "targets",
-        "the linear maps of a LoRA or IA3: query, key, value, intermediate, output",
-    )
-    .otherwise("query and value; ia3 key, value and intermediate"),
-];
-
-const INIT_SEED: OptionSpec = OptionSpec::int(
-    "init_seed",
-    0,
-    i64::MAX,
-    "moves the initial tensors; adapters to be mixed should share it",
-)
-.otherwise("the study's seed");
 
 static UNTRAINED: NativeSpec = NativeSpec {
     name: "untrained",
@@ -361,85 +329,4 @@ fn gradual(options: &Options) -> Result<Option<Gradual>> {
         start: options.float("prune_start")?,
         end: options.float("prune_end")?,
     }))
-}
-
-/// The kind of adapter of this name, one of [`KINDS`], with its defaults.
-pub(super) fn kind_named(name: &str) -> Arc<dyn Kind> {
-    match name {
-        "lora" => Arc::new(Lora::default()),
-        "dora" => Arc::new(Lora {
-            dora: true,
-            ..Lora::default()
-        }),
-        "ia3" => Arc::new(Ia3::default()),
-        other => Arc::new(bottleneck(other)),
-    }
-}
-
-fn bottleneck(name: &str) -> Bottleneck {
-    match name {
-        "houlsby" => Bottleneck::houlsby(),
-        "parallel" => Bottleneck::parallel(),
-        _ => Bottleneck::pfeiffer(),
-    }
-}
-
-/// The kind of adapter that the options of a call describe.
-fn kind(options: &Options) -> Result<Arc<dyn Kind>> {
-    let name = options.text("adapter")?;
-    let unfit: &[&str] = match name.as_str() {
-        "lora" | "dora" => &["reduction"],
-        "ia3" => &["reduction", "r", "alpha", "rslora"],
-        _ => &["r", "alpha", "rslora", "targets"],
-    };
-    if let Some(option) = unfit.iter().find(|o| options.given(o)) {
-        return Err(options.error(option, format!("{name} has no such setting")));
-    }
-    let targets = match options.value::<Array>("targets")? {
-        None => None,
-        Some(names) => {
-            let each = names.iter().map(|n| target(options, n));
-            Some(each.collect::<Result<Vec<_>>>()?)
-        }
-    };
-    if name == "ia3" {
-        let mut ia3 = Ia3::default();
-        if let Some(targets) = targets {
-            ia3.modules = Modules::of_sites(targets);
-        }
-        return Ok(Arc::new(ia3));
-    }
-    if name == "lora" || name == "dora" {
-        let targets = targets.unwrap_or_else(|| vec![LinearSite::Query, LinearSite::Value]);
-        let (r, alpha) = (options.count("r")?, options.float("alpha")?);
-        let mut lora = Lora::new(r, alpha, targets)?;
-        lora.dora = name == "dora";
-        if options.bool("rslora")? {
-            // AdapterHub has no such scale; as a plain one it is the same change.
-            lora.alpha = alpha * (r as f64).sqrt();
-        }
-        return Ok(Arc::new(lora));
-    }
-    let mut bottleneck = bottleneck(&name);
-    if let Some(reduction) = options.maybe_float("reduction")? {
-        bottleneck.reduction = Reduction::All(reduction);
-    }
-    Ok(Arc::new(bottleneck))
-}
-
-fn target(options: &Options, name: &Dynamic) -> Result<LinearSite> {
-    match name.clone().into_string().as_deref() {
-        Ok("query") => Ok(LinearSite::Query),
-        Ok("key") => Ok(LinearSite::Key),
-        Ok("value") => Ok(LinearSite::Value),
-        Ok("intermediate") => Ok(LinearSite::Intermediate),
-        Ok("output") => Ok(LinearSite::Output),
-        _ => Err(options.error(
-            "targets",
-            format!(
-                "expected query, key, value, intermediate or output, got {}",
-                describe(name)
-            ),
-        )),
-    }
 }
