@@ -1,13 +1,16 @@
 //! Finding the option of a call that an error is about.
 
-use rhai::{ASTNode, Engine, Expr, FnCallExpr, Position, Stmt};
+use rhai::{ASTNode, Engine, Expr, FnCallExpr, OptimizationLevel, Position, Stmt};
 
 use crate::About;
 
 /// Where `part` of the call at `position` stands in `text`, if it stands there as it is.
 pub(super) fn find(text: &str, position: Position, part: &About) -> Option<Position> {
     let mut engine = Engine::new_raw();
-    engine.set_max_expr_depths(0, 0);
+    // The optimiser would fold a map of literals, and its keys' places with it.
+    engine
+        .set_optimization_level(OptimizationLevel::None)
+        .set_max_expr_depths(0, 0);
     let tree = engine.compile(text).ok()?;
     let mut found = None;
     tree.walk(&mut |path: &[ASTNode]| {
