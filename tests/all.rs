@@ -11,6 +11,7 @@ mod hostile;
 mod merging;
 mod oracle;
 mod published;
+mod repl;
 mod script;
 mod soups;
 mod training;

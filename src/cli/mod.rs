@@ -18,6 +18,7 @@ mod merge;
 mod options;
 mod progress;
 mod run;
+mod screen;
 mod shell;
 mod surroundings;
 
@@ -72,6 +73,8 @@ enum Failure {
     Command(crate::Error),
     /// What it asked for failed.
     Failed(crate::Error),
+    /// What failed was told when it did; the exit code.
+    Told(u8),
 }
 
 impl From<Diagnostic> for Failure {
@@ -103,6 +106,7 @@ pub fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Told(code)) => ExitCode::from(code),
         Err(Failure::Script(diagnostic)) => {
             eprintln!("{diagnostic}");
             ExitCode::from(diagnostic.exit_code())

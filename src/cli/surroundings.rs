@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::{Bars, Failure, interrupt};
+use super::{Bars, Failure, interrupt, screen};
 use crate::compute::threads;
 use crate::script::{Mode, Session, Setup};
 use crate::study::Store;
@@ -59,7 +59,9 @@ impl Surroundings {
             false => Some(Store::open(Store::default_path()?)),
         };
         let stop = Arc::default();
-        interrupt::install(&stop);
+        // The session outlives what runs in it; a script does not.
+        let patience = if mode == Mode::Repl { 2 } else { 1 };
+        interrupt::install(&stop, patience);
         Ok(Session::new(Setup {
             mode,
             stop,
@@ -70,6 +72,7 @@ impl Surroundings {
             allow_write: self.allow_write,
             device: device(&self.device)?,
             store,
+            screen: screen::screen,
             ..Setup::default()
         }))
     }
@@ -79,7 +82,10 @@ impl Surroundings {
         let session = self
             .session(Mode::Repl, PathBuf::from("."))
             .map_err(Failure::Command)?;
-        crate::repl::main(session).map_err(Failure::Command)
+        match crate::repl::main(session).map_err(Failure::Command)? {
+            0 => Ok(()),
+            code => Err(Failure::Told(code)),
+        }
     }
 }
 

@@ -23,9 +23,14 @@ pub struct Entry {
 impl Entry {
     /// The first sentence of the doc comment.
     pub fn summary(&self) -> &str {
-        let first = self.text.split("\n\n").next().unwrap_or("");
-        first.split_inclusive(". ").next().unwrap_or("").trim()
+        summary(&self.text)
     }
+}
+
+/// The first sentence of a doc comment.
+pub(super) fn summary(text: &str) -> &str {
+    let first = text.split("\n\n").next().unwrap_or("");
+    first.split_inclusive(". ").next().unwrap_or("").trim()
 }
 
 /// The help of `name`; an error with the nearest name where there is none.
@@ -151,7 +156,7 @@ pub fn entries(engine: &Engine, all: bool) -> BTreeMap<String, Entry> {
 
 /// Which of several forms' comments is the help: one with an example before one without, and any
 /// before one that only refers to another form.
-fn worth(text: &str) -> u8 {
+pub(super) fn worth(text: &str) -> u8 {
     match text {
         "" => 0,
         t if t.starts_with("The same ") => 1,
@@ -161,7 +166,7 @@ fn worth(text: &str) -> u8 {
 }
 
 /// A doc comment without its markers.
-fn comment(function: &FuncMetadata) -> String {
+pub(super) fn comment(function: &FuncMetadata) -> String {
     let lines = function.comments.iter().flat_map(|block| block.lines());
     let stripped: Vec<&str> = lines
         .map(|line| {

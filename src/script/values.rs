@@ -24,7 +24,16 @@ pub fn type_name(rust: &str) -> String {
         path if path.contains("Vec<rhai") => "list".into(),
         path if path.contains("BTreeMap<") => "map".into(),
         path if path.contains("Range") => "range".into(),
-        path => path.rsplit("::").next().unwrap_or(path).to_string(),
+        path => {
+            let last = path.trim_end_matches('>').rsplit([':', '<']).next();
+            // Registered under another name than the one they have here.
+            match last.unwrap_or(path) {
+                "Part" => "Split".into(),
+                "Scored" => "Score".into(),
+                "Grouped" => "Groups".into(),
+                name => name.to_string(),
+            }
+        }
     }
 }
 
