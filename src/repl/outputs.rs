@@ -7,7 +7,7 @@ use rhai::plugin::*;
 use rhai::{Dynamic, NativeCallContext};
 
 use crate::bail;
-use crate::script::{Fallible, Session};
+use crate::script::{Fallible, Session, describe};
 
 /// The values of the inputs so far, by number.
 #[derive(Default)]
@@ -38,7 +38,14 @@ mod natives {
     /// out(1)
     /// ```
     #[rhai_fn(return_raw)]
-    pub fn out(context: NativeCallContext, number: i64) -> Fallible<Dynamic> {
+    pub fn out(context: NativeCallContext, number: Dynamic) -> Fallible<Dynamic> {
+        // Of any type, lest it be taken for a method of numbers.
+        let Ok(number) = number.as_int() else {
+            bail!(
+                "out: expected the number of an input, got {}",
+                describe(&number)
+            );
+        };
         let outputs = Session::of(&context)?.extension::<Outputs>();
         let outputs = outputs.0.borrow();
         let found = usize::try_from(number).ok().and_then(|n| outputs.get(&n));

@@ -20,7 +20,8 @@ An input is code; its value is shown. `ans` is the last value, `out(1)` that of 
   soup([a, b])                              both mixed into one
   sign_diff(a, b)                           where their signs disagree
 
-Come with the program: models {}; datasets {}.
+With the program come the model {} and the datasets
+{}.
 
 {}
 

@@ -100,7 +100,11 @@ impl Catalogue {
         if forms.iter().any(|form| form.own) {
             forms.retain(|form| form.own);
         }
-        forms.sort_by_key(|form| form.parameters.len());
+        // One value before a list of them; the engine gives them in any order.
+        let lists = |form: &Form| form.parameters.iter().filter(|(_, t)| t == "list").count();
+        forms.sort_by_cached_key(|form| {
+            (form.parameters.len(), lists(form), form.parameters.clone())
+        });
         forms
     }
 
@@ -110,7 +114,9 @@ impl Catalogue {
         let mut best: BTreeMap<(bool, &str), &Form> = BTreeMap::new();
         for form in &self.forms {
             let fits = form.receiver() == Some(type_) && (form.own || !own);
-            if !fits || form.name.contains("::") {
+            // Every value can be made a text: that tells nothing of this type.
+            let common = matches!(form.name.as_str(), "to_string" | "to_debug");
+            if !fits || common || form.name.contains("::") {
                 continue;
             }
             let place = best

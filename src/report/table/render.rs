@@ -167,21 +167,26 @@ impl Fit {
     }
 }
 
-/// As much of `text` as fits into `width`.
+/// As much of `text` as fits into `width`: its start, and of a name, which has no spaces, its end
+/// too, since names often differ there.
 fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.into();
     }
-    let mut out = String::new();
-    let mut filled = 1;
-    for c in text.chars() {
-        filled += c.width().unwrap_or(0);
-        if filled > width {
-            break;
-        }
-        out.push(c);
-    }
-    out + "…"
+    let room = width.saturating_sub(1);
+    let end = if text.contains(' ') { 0 } else { room / 2 };
+    let fitting = |letters: &mut dyn Iterator<Item = char>, room: usize| -> Vec<char> {
+        let mut filled = 0;
+        let fits = |c: &char| {
+            filled += c.width().unwrap_or(0);
+            filled <= room
+        };
+        letters.take_while(fits).collect()
+    };
+    let mut cut = fitting(&mut text.chars(), room - end);
+    cut.push('…');
+    cut.extend(fitting(&mut text.chars().rev(), end).iter().rev());
+    cut.into_iter().collect()
 }
 
 impl fmt::Display for Table {
