@@ -14,6 +14,8 @@ pub trait Progress: Send + Sync {
     fn update(&self, done: u64, note: &str);
     /// The current stage is over.
     fn finish(&self);
+    /// All stages that are not over never will be: what ran has failed or was stopped.
+    fn abandon(&self) {}
     /// Something the user should know, one line.
     fn notice(&self, line: &str);
 }

@@ -13,6 +13,7 @@ mod merging;
 mod oracle;
 mod pruning;
 mod published;
+mod repl;
 mod script;
 mod signs;
 mod soups;

@@ -38,7 +38,7 @@ impl Merge {
         // SAFETY: nothing before this starts a thread; Ctrl-C's is started below.
         unsafe { threads::init(self.threads) }.map_err(Failure::Command)?;
         let stop = Arc::default();
-        interrupt::install(&stop);
+        interrupt::install(&stop, 1);
         let context = Context::new(stop, Arc::new(Bars::default()));
         let options = MergeOptions {
             seed: self.seed,

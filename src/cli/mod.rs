@@ -19,6 +19,7 @@ mod merge;
 mod options;
 mod progress;
 mod run;
+mod screen;
 mod shell;
 mod surroundings;
 
@@ -79,6 +80,8 @@ enum Failure {
     Command(crate::Error),
     /// What it asked for failed.
     Failed(crate::Error),
+    /// What failed was told when it did; the exit code.
+    Told(u8),
 }
 
 impl From<Diagnostic> for Failure {
@@ -123,6 +126,7 @@ pub fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Told(code)) => ExitCode::from(code),
         Err(Failure::Script(diagnostic)) => {
             tell(&diagnostic, json);
             ExitCode::from(diagnostic.exit_code())

@@ -53,6 +53,12 @@ impl Progress for Bars {
         }
     }
 
+    fn abandon(&self) {
+        for bar in self.with_stages(std::mem::take) {
+            bar.finish_and_clear();
+        }
+    }
+
     fn notice(&self, line: &str) {
         self.with_stages(|stages| match stages.last() {
             Some(bar) => bar.suspend(|| eprintln!("note: {line}")),

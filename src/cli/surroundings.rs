@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::{Bars, Failure, interrupt};
+use super::{Bars, Failure, interrupt, screen};
 use crate::compute::threads;
 use crate::script::{Mode, Session, Setup};
 use crate::study::Store;
@@ -67,7 +67,9 @@ impl Surroundings {
             false => Some(Store::open(Store::default_path()?)),
         };
         let stop = Arc::default();
-        interrupt::install(&stop);
+        // The session outlives what runs in it; a script does not.
+        let patience = if mode == Mode::Repl { 2 } else { 1 };
+        interrupt::install(&stop, patience);
         Ok(Session::new(Setup {
             mode,
             stop,
@@ -79,6 +81,7 @@ impl Surroundings {
             module_path: module_path(),
             device: device(&self.device)?,
             store,
+            screen: screen::screen,
             ..Setup::default()
         }))
     }
@@ -88,7 +91,10 @@ impl Surroundings {
         let session = self
             .session(Mode::Repl, PathBuf::from("."))
             .map_err(Failure::Command)?;
-        crate::repl::main(session).map_err(Failure::Command)
+        match crate::repl::main(session).map_err(Failure::Command)? {
+            0 => Ok(()),
+            code => Err(Failure::Told(code)),
+        }
     }
 }
 

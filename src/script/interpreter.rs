@@ -1,13 +1,11 @@
 //! Running code: a script, the text of `-e`, or one input after another.
 
-use rhai::{AST, Dynamic, Engine, EvalAltResult, Expr, Scope, Stmt};
+use rhai::{AST, Dynamic, Engine, EvalAltResult, Expr, Module, Scope, Stmt};
 
 use super::engine::{caught, compile, engine};
 use super::race::races;
-use super::{Diagnostic, Session, diagnostics, innermost};
-
-/// At most this many values of a list are shown, one a line.
-const SHOWN: usize = 20;
+use super::{Diagnostic, Session, cards, diagnostics, innermost};
+use crate::report::Screen;
 
 /// An engine with the variables, functions and imports of what it ran so far.
 pub struct Interpreter {
@@ -32,6 +30,7 @@ impl Interpreter {
     /// the code in messages; for a script it is the path, which its imports are relative to.
     pub fn run(&mut self, source: &str, text: &str) -> Result<Dynamic, Box<Diagnostic>> {
         self.evaluate(source, text).map_err(|error| {
+            self.session.context().progress().abandon();
             let (session, engine, scope) = (&self.session, &self.engine, &self.scope);
             let place = (source, text);
             Box::new(diagnostics::diagnose(session, engine, scope, place, &error))
@@ -102,40 +101,62 @@ impl Interpreter {
 
     /// A value as `print` shows it.
     pub fn text(&self, value: &Dynamic) -> String {
-        self.call_text("to_string", value)
+        cards::text(&self.engine, value)
     }
 
-    /// A value as the prompt shows it: text in quotes, a list of cards one a line.
-    pub fn card(&self, value: &Dynamic) -> String {
-        let Ok(list) = value.as_array_ref() else {
-            let show = if value.is_string() {
-                "to_debug"
-            } else {
-                "to_string"
-            };
-            return self.call_text(show, value);
-        };
-        if list.is_empty() || !list.iter().all(Dynamic::is_variant) {
-            return self.text(value);
-        }
-        let mut lines: Vec<String> = list
-            .iter()
-            .take(SHOWN)
-            .map(|value| self.text(value))
-            .collect();
-        if list.len() > SHOWN {
-            lines.push(format!("... {} more", list.len() - SHOWN));
-        }
-        lines.join("\n")
+    /// A value alone as the prompt shows it on `screen`.
+    pub fn card(&self, value: &Dynamic, screen: &Screen) -> String {
+        cards::card(&self.engine, value, screen)
     }
 
-    /// A value by its own way to text.
-    fn call_text(&self, function: &str, value: &Dynamic) -> String {
-        let mut scope = Scope::new();
-        scope.push("value", value.clone());
-        self.engine
-            .eval_with_scope::<String>(&mut scope, &format!("{function}(value)"))
-            .unwrap_or_else(|_| super::type_name(value.type_name()))
+    /// A value in one line of at most `width` characters.
+    pub fn line(&self, value: &Dynamic, width: usize) -> String {
+        cards::line(&self.engine, value, width)
+    }
+
+    /// What the code so far has made.
+    pub fn state(&self) -> State {
+        State {
+            scope: self.scope.clone(),
+            functions: self.functions.clone(),
+        }
+    }
+
+    /// Goes back to what there was.
+    pub fn restore(&mut self, state: State) {
+        self.scope = state.scope;
+        self.functions = state.functions;
+    }
+
+    /// The functions that the code so far defines: name and parameters.
+    pub fn functions(&self) -> Vec<(String, Vec<String>)> {
+        let functions = self.functions.iter_functions();
+        functions
+            // Closures are functions too.
+            .filter(|f| !f.name.contains('$'))
+            .map(|f| {
+                let parameters = f.params.iter().map(ToString::to_string);
+                (f.name.to_string(), parameters.collect())
+            })
+            .collect()
+    }
+
+    /// Adds natives of the front end.
+    pub fn add_module(&mut self, module: Module) {
+        self.engine.register_global_module(module.into());
+    }
+}
+
+/// Variables and functions at some moment.
+pub struct State {
+    scope: Scope<'static>,
+    functions: AST,
+}
+
+impl State {
+    /// How many variables there are, hidden ones counted too.
+    pub fn variables(&self) -> usize {
+        self.scope.len()
     }
 }
 
@@ -244,10 +265,16 @@ mod tests {
         let value = interpreter
             .run("t", "[card(#{}), card(#{ size: 4 })]")
             .unwrap();
-        assert_eq!(interpreter.card(&value), "Card of 3\nCard of 4");
+        assert_eq!(
+            interpreter.card(&value, &Screen::default()),
+            "0  Card of 3\n1  Card of 4"
+        );
         let value = interpreter
             .run("t", "[#{}, #{ size: 4 }].map(card)")
             .unwrap();
-        assert_eq!(interpreter.card(&value), "Card of 3\nCard of 4");
+        assert_eq!(
+            interpreter.card(&value, &Screen::default()),
+            "0  Card of 3\n1  Card of 4"
+        );
     }
 }

@@ -5,6 +5,8 @@
 
 pub mod api;
 mod arithmetic;
+pub mod cards;
+mod catalogue;
 mod check;
 mod compare;
 mod diagnostics;
@@ -32,13 +34,14 @@ mod values;
 
 pub use api::json_to_dynamic;
 pub use api::options_of;
+pub use catalogue::{Catalogue, Form};
 pub use check::{Finding, check};
 pub use diagnostics::{Diagnostic, Severity};
 pub use engine::{compile, engine, names};
 pub use error::{Fallible, innermost, lowered, raised};
 pub use excerpt::Excerpt;
 pub use incomplete::incomplete;
-pub use interpreter::Interpreter;
+pub use interpreter::{Interpreter, State};
 pub use options::Options;
 pub use session::{Import, Mode, Session, Setup};
 pub use spec::{Absent, Kind, NativeSpec, OptionSpec};

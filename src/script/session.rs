@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rhai::NativeCallContext;
 
 use crate::context::{Progress, Silent};
+use crate::report::Screen;
 use crate::study::Store;
 use crate::{Context, Error, Result, bail, nearest};
 
@@ -54,6 +55,8 @@ pub struct Setup {
     pub device: candle_core::Device,
     /// Where results are kept and taken from; nowhere.
     pub store: Option<Store>,
+    /// What figures are drawn on, asked anew each time; no terminal.
+    pub screen: fn() -> Screen,
 }
 
 impl Default for Setup {
@@ -70,6 +73,7 @@ impl Default for Setup {
             module_path: Vec::new(),
             device: candle_core::Device::Cpu,
             store: None,
+            screen: Screen::default,
         }
     }
 }
@@ -153,6 +157,11 @@ impl Session {
     /// Forgets an earlier request to stop: before the next input of an interactive session.
     pub fn resume(&self) {
         self.0.setup.stop.store(false, Ordering::Relaxed);
+    }
+
+    /// What figures are drawn on.
+    pub fn screen(&self) -> Screen {
+        (self.0.setup.screen)()
     }
 
     /// The folder relative paths start from: the script's own, else the current one.

@@ -7,6 +7,7 @@ mod draw;
 mod heatmap;
 mod line;
 mod points;
+mod terminal;
 
 use std::fmt;
 use std::path::Path;
@@ -16,6 +17,7 @@ use kuva::prelude::{Figure as Panels, Layout, PngBackend, SvgBackend, TerminalBa
 use kuva::render::plots::Plot;
 use kuva::render::render::{Scene, render_multiple};
 
+use super::Colours;
 use super::table::{Format, Table};
 use crate::study::files::write_atomic;
 use crate::{Error, Result, bail};
@@ -95,11 +97,14 @@ impl Figure {
     }
 
     /// The figure in characters; without colours it has no escape codes.
-    pub fn to_terminal(&self, columns: usize, rows: usize, colours: bool) -> String {
+    pub fn to_terminal(&self, columns: usize, rows: usize, colours: Colours) -> String {
         let rows = rows.clamp(8, 200);
         let scene = self.scene(|layout| layout.with_term_rows(rows as u32).with_legend_box(false));
         let text = TerminalBackend::new(columns.clamp(20, 500), rows).render_scene(&scene);
-        if colours { text } else { draw::plain(&text) }
+        match colours {
+            Colours::None => draw::plain(&text),
+            colours => terminal::recoloured(&text, colours),
+        }
     }
 
     /// Saves the figure as .svg or .png, and the rows it was drawn from beside it as .csv.

@@ -25,6 +25,15 @@ fn table() -> Table {
     .unwrap()
 }
 
+/// A figure with two colours.
+pub(super) fn figure() -> Figure {
+    let options = ScatterOptions {
+        color: Some("domain".into()),
+        ..ScatterOptions::default()
+    };
+    table().scatter("conflict", "drop", &options).unwrap()
+}
+
 #[test]
 fn a_figure_says_what_it_shows_and_is_the_same_twice() {
     let options = ScatterOptions {
@@ -75,7 +84,7 @@ fn the_terminal_gets_plain_text_within_its_width() {
     let text = table()
         .scatter("conflict", "drop", &ScatterOptions::default())
         .unwrap()
-        .to_terminal(70, 20, false);
+        .to_terminal(70, 20, Colours::None);
     assert!(!text.contains('\u{1b}'));
     assert!(text.contains("conflict"), "{text}");
     assert!(text.lines().all(|l| l.chars().count() <= 70));

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table as Drawing, TableStyle};
 
 use super::number::{decimals, shown_with};
@@ -14,6 +16,8 @@ const HEAD: usize = 20;
 const TAIL: usize = 5;
 /// Longer cells are cut.
 const WIDEST_CELL: usize = 60;
+/// A text column is not made narrower than this for others' sake.
+const NARROWEST: usize = 10;
 /// Where there is no terminal, so that what a script prints is the same everywhere.
 const DEFAULT_WIDTH: usize = 100;
 /// Stands for the rows left out; no cell holds a control character once it is made printable.
@@ -65,6 +69,124 @@ impl Table {
         }
         lines.join("\n")
     }
+}
+
+impl Table {
+    /// The table for a screen `width` characters wide: a row a line. Where it is too wide, texts are
+    /// cut first, to no less than [`NARROWEST`] characters, then the last columns are left out, with
+    /// their names below.
+    pub fn fitted(&self, width: usize) -> String {
+        let shown: Vec<usize> = match self.rows > LONGEST {
+            true => (0..HEAD).chain(self.rows - TAIL..self.rows).collect(),
+            false => (0..self.rows).collect(),
+        };
+        let mut columns: Vec<Fit> = self.columns.iter().map(|c| Fit::of(c, &shown)).collect();
+        if columns.is_empty() {
+            return "(an empty table)".into();
+        }
+        let total = |columns: &[Fit]| columns.iter().map(|c| c.width + 2).sum::<usize>() - 2;
+        // The widest texts give way first, one character at a time, so that they end equally wide.
+        while total(&columns) > width {
+            let widest = columns
+                .iter_mut()
+                .filter(|column| !column.numeric && column.width > NARROWEST)
+                .max_by_key(|column| column.width);
+            match widest {
+                Some(column) => column.width -= 1,
+                None => break,
+            }
+        }
+        while columns.len() > 1 && total(&columns) > width {
+            columns.pop();
+        }
+        let line = |cell: &dyn Fn(&Fit) -> String| {
+            let cells: Vec<String> = columns.iter().map(cell).collect();
+            cells.join("  ").trim_end().to_string()
+        };
+        let mut lines = vec![
+            line(&|column| column.padded(&column.name)),
+            "─".repeat(total(&columns).min(width)),
+        ];
+        for row in 0..shown.len() {
+            if self.rows > LONGEST && row == HEAD {
+                lines.push(format!("... {} more rows ...", self.rows - shown.len()));
+            }
+            lines.push(line(&|column| column.padded(&column.texts[row])));
+        }
+        if self.rows == 0 {
+            lines.push("(no rows)".into());
+        }
+        let hidden: Vec<&str> = self.columns[columns.len()..]
+            .iter()
+            .map(|c| &*c.name)
+            .collect();
+        if !hidden.is_empty() {
+            let plural = if hidden.len() == 1 { "" } else { "s" };
+            lines.push(cut(
+                &format!(
+                    "... {} more column{plural}: {}",
+                    hidden.len(),
+                    hidden.join(", ")
+                ),
+                width,
+            ));
+        }
+        lines.join("\n")
+    }
+}
+
+/// A column as it is fitted.
+struct Fit {
+    name: String,
+    texts: Vec<String>,
+    numeric: bool,
+    width: usize,
+}
+
+impl Fit {
+    fn of(column: &Column, rows: &[usize]) -> Self {
+        let texts = column.texts(rows);
+        let name = printable(&column.name);
+        let all = texts.iter().chain([&name]);
+        Self {
+            numeric: column.is_numeric(),
+            width: all.map(|text| text.width()).max().unwrap_or(0),
+            texts,
+            name,
+        }
+    }
+
+    /// `text` as wide as the column, numbers to the right.
+    fn padded(&self, text: &str) -> String {
+        let text = cut(text, self.width);
+        let space = " ".repeat(self.width - text.width().min(self.width));
+        match self.numeric {
+            true => format!("{space}{text}"),
+            false => format!("{text}{space}"),
+        }
+    }
+}
+
+/// As much of `text` as fits into `width`: its start, and of a name, which has no spaces, its end
+/// too, since names often differ there.
+fn cut(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.into();
+    }
+    let room = width.saturating_sub(1);
+    let end = if text.contains(' ') { 0 } else { room / 2 };
+    let fitting = |letters: &mut dyn Iterator<Item = char>, room: usize| -> Vec<char> {
+        let mut filled = 0;
+        let fits = |c: &char| {
+            filled += c.width().unwrap_or(0);
+            filled <= room
+        };
+        letters.take_while(fits).collect()
+    };
+    let mut cut = fitting(&mut text.chars(), room - end);
+    cut.push('…');
+    cut.extend(fitting(&mut text.chars().rev(), end).iter().rev());
+    cut.into_iter().collect()
 }
 
 impl fmt::Display for Table {
@@ -183,6 +305,39 @@ films         10  -0.5000";
         for width in 0..12 {
             assert!(!table.render(Some(width)).is_empty());
         }
+    }
+
+    #[test]
+    fn a_wide_table_gives_way_in_order() {
+        let long = "word ".repeat(8);
+        let table = Table::from_columns([
+            ("name", vec![long.as_str().into(), "日本語".into()]),
+            ("accuracy", vec![0.123456.into(), 1.0.into()]),
+            ("note", vec!["a".into(), "b".into()]),
+        ])
+        .unwrap();
+        let wide = table.fitted(80);
+        assert!(wide.contains(long.trim()), "{wide}");
+        for width in [30, 26] {
+            let cut = table.fitted(width);
+            assert!(
+                cut.contains("word w") && cut.contains('…') && cut.contains("note"),
+                "{cut}"
+            );
+            assert!(cut.lines().all(|line| line.width() <= width), "{cut}");
+        }
+        let narrow = table.fitted(22);
+        assert!(narrow.ends_with("... 1 more column: no…"), "{narrow}");
+        assert!(
+            narrow.contains("0.1235") && !narrow.contains("note"),
+            "{narrow}"
+        );
+        for width in 0..12 {
+            assert!(!table.fitted(width).is_empty());
+        }
+        let rows = (0..40).map(Value::from).collect();
+        let long = Table::from_columns([("i", rows)]).unwrap().fitted(60);
+        assert!(long.contains("... 15 more rows ..."), "{long}");
     }
 
     #[test]

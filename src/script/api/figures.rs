@@ -1,7 +1,5 @@
 //! Figures of tables.
 
-use std::io::IsTerminal;
-
 use rhai::plugin::*;
 use rhai::{Array, Engine, Map, NativeCallContext};
 
@@ -283,7 +281,8 @@ mod natives {
         Ok(Figure::subplots(&figures_of(&figures)?, columns)?)
     }
 
-    /// Draws the figure in the terminal.
+    /// Draws the figure in the terminal: as an image where it takes images, else in characters and
+    /// the colours it has; plain and 80 characters wide where there is no terminal.
     ///
     /// ```rhai
     /// table([#{ x: 1, y: 2 }, #{ x: 2, y: 3 }]).line("x", "y").show();
@@ -291,7 +290,7 @@ mod natives {
     #[rhai_fn(pure, return_raw)]
     pub fn show(context: NativeCallContext, figure: &mut Figure) -> Fallible<()> {
         let session = Session::of(&context)?;
-        session.print(&figure.to_terminal(80, 24, std::io::stdout().is_terminal()));
+        session.print(&figure.show(&session.screen()));
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 
 use crate::script::Fallible;
 use crate::script::Session;
+use crate::script::cards::number;
 use crate::script::describe;
 use crate::script::{NativeSpec, OptionSpec, Options};
 use crate::study::files::write_atomic;
@@ -579,24 +580,16 @@ fn card_of(t: &Tensor) -> Result<String> {
         values.iter().copied().reduce(f64::min),
         values.iter().copied().reduce(f64::max),
     ) {
-        let first: Vec<String> = values.iter().take(4).map(|v| short(*v)).collect();
+        let first: Vec<String> = values.iter().take(4).map(|v| number(*v)).collect();
         let more = if values.len() > 4 { ", ..." } else { "" };
         card += &format!(
             ", {} to {}: {}{more}",
-            short(low),
-            short(high),
+            number(low),
+            number(high),
             first.join(", ")
         );
     }
     Ok(card)
-}
-
-fn short(value: f64) -> String {
-    if value.fract() == 0.0 && value.abs() < 1e6 {
-        format!("{value}")
-    } else {
-        format!("{value:.4}")
-    }
 }
 
 /// A map of these entries.

@@ -44,7 +44,7 @@ mod terminal;
 
 use std::collections::BTreeMap;
 
-use rhai::Engine;
+use rhai::{Engine, FuncMetadata};
 
 use super::{Session, engine};
 use crate::{Error, Result, nearest};
@@ -73,9 +73,30 @@ pub struct Entry {
 impl Entry {
     /// The first sentence of the doc comment.
     pub fn summary(&self) -> &str {
-        let first = self.text.split("\n\n").next().unwrap_or("");
-        first.split_inclusive(". ").next().unwrap_or("").trim()
+        summary(&self.text)
     }
+}
+
+/// The first sentence of a doc comment.
+pub(super) fn summary(text: &str) -> &str {
+    let first = text.split("\n\n").next().unwrap_or("");
+    first.split_inclusive(". ").next().unwrap_or("").trim()
+}
+
+/// Which of several forms' comments is the help: one with an example before one without, and any
+/// before one that only refers to another form.
+pub(super) fn worth(text: &str) -> u8 {
+    match text {
+        "" => 0,
+        t if t.starts_with("The same ") => 1,
+        t if !t.contains("```") => 2,
+        _ => 3,
+    }
+}
+
+/// A native's doc comment, Markdown without its markers.
+pub(super) fn comment(function: &FuncMetadata) -> String {
+    reference::stripped(function)
 }
 
 /// The help of `name`, plain and 80 columns wide; see [`help_in`].
