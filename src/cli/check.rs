@@ -52,7 +52,7 @@ impl Check {
         }
         match errors {
             0 => Ok(()),
-            _ => Err(Failure::Told),
+            _ => Err(Failure::Told(1)),
         }
     }
 }

@@ -74,8 +74,6 @@ enum Failure {
     Script(Box<Diagnostic>),
     /// A script has these mistakes.
     Mistakes(Vec<Diagnostic>),
-    /// What failed was told already.
-    Told,
     /// The command line was wrong.
     Command(crate::Error),
     /// What it asked for failed.
@@ -137,7 +135,6 @@ pub fn main() -> ExitCode {
             }
             ExitCode::FAILURE
         }
-        Err(Failure::Told) => ExitCode::FAILURE,
         Err(Failure::Failed(error)) => {
             eprintln!("tureen: error: {error}");
             ExitCode::FAILURE

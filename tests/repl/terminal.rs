@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::num::NonZero;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -77,7 +78,7 @@ impl Terminal {
             child,
             keyboard: File::from(ends.master),
             output,
-            screen: vt100::Parser::new(ROWS, width, 0),
+            screen: vt100::Parser::new(nonzero(ROWS), nonzero(width), 0),
             row: 0,
             raw: Vec::new(),
         }
@@ -167,7 +168,11 @@ impl Drop for Terminal {
 fn line(screen: &vt100::Screen, row: u16) -> String {
     let (_, width) = screen.size();
     let end = screen.cursor_position().1;
-    let text = screen.contents_between(row, 0, row, width);
+    let text = screen.contents_between(row, 0, row, width.get());
     let padding = usize::from(end).saturating_sub(text.chars().count());
-    text + &" ".repeat(padding)
+    format!("{text}{}", " ".repeat(padding))
+}
+
+fn nonzero(size: u16) -> NonZero<u16> {
+    NonZero::new(size).unwrap()
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use rhai::Dynamic;
+use tureen::report::Screen;
 use tureen::script::docs::{self, Comment};
 use tureen::script::{Interpreter, Mode, Session, Setup, incomplete};
 use tureen::study::Store;
@@ -83,7 +84,9 @@ impl Place {
                     return Err(format!("{code}  expected {expected}\n  got      {got}"));
                 }
             } else if !value.is_unit() && !code.trim_end().ends_with([';', '}']) {
-                interpreter.session().print(&interpreter.card(&value));
+                interpreter
+                    .session()
+                    .print(&interpreter.card(&value, &Screen::default()));
             }
             code.clear();
         }

@@ -89,8 +89,8 @@ pub(super) fn worth(text: &str) -> u8 {
     match text {
         "" => 0,
         t if t.starts_with("The same ") => 1,
-        t if !t.contains("```") => 2,
-        _ => 3,
+        t if t.contains("```") => 3,
+        _ => 2,
     }
 }
 
