@@ -75,7 +75,7 @@ let wide = table([#{ soup: "films+news+products+tweets", members: ["films", "new
 #[test]
 fn every_value_has_a_card_at_every_width() {
     let (mut interpreter, _) = interpreter(&[]);
-    interpreter.run("t", BEFORE).unwrap();
+    let _prepared = interpreter.run("t", BEFORE).unwrap();
     let made: Vec<_> = VALUES
         .iter()
         .map(|(name, code)| (*name, interpreter.run("t", code).unwrap()))
