@@ -124,7 +124,7 @@ fn bad_input_is_told_in_one_line() {
         ),
         (
             "load_adapter(\"an/own/adaptre\")",
-            "s.rhai:1:1: error: no adapter \"an/own/adaptre\": no such folder; did you mean \"an/own/adapter\"?",
+            "s.rhai:1:14: error: no adapter \"an/own/adaptre\": no such folder; did you mean \"an/own/adapter\"?",
         ),
         (
             "model(\"an/own/adapter\")",

@@ -56,7 +56,7 @@ fn every_criterion_prunes_what_was_asked() {
         (
             "let b = untrained(base, few, #{ init_seed: 7 }); let set = [a, b]; \
              let rate = sign_diff(set).rate; \
-             let pruned = set.map(|x| x.prune(rate + 0.001, #{ by: \"conflict\", among: set, scope: \"global\" })); \
+             let pruned = map(set, |x| x.prune(rate + 0.001, #{ by: \"conflict\", among: set, scope: \"global\" })); \
              [rate > 0.4, sign_diff(pruned).conflicts]",
             "[true, 0]",
         ),
@@ -71,7 +71,7 @@ fn every_criterion_prunes_what_was_asked() {
             "[0.5, 8]",
         ),
         (
-            "let p = a.prune(0.5, #{ grain: \"units\" }); let q = p.tensors(); let n = p.mask.names; [p.sparsity, n.len]",
+            "let p = a.prune(0.5, #{ grain: \"units\" }); let q = p.tensors(); let n = p.mask.names; [p.mask.sparsity, n.len]",
             "[0.5, 9]",
         ),
     ]);
@@ -110,7 +110,7 @@ fn what_cannot_be_ranked_is_refused_with_the_reason() {
         "{error}"
     );
     cases(&[
-        ("lora.prune(0.5, #{ by: \"random\" }).sparsity", "0.5"),
+        ("lora.prune(0.5, #{ by: \"random\" }).mask.sparsity", "0.5"),
         (
             "let p = lora.prune(0.5, #{ by: \"snip\", model: base, warmup: 3 }); \
              [p.mask.density, p.tensor(\"encoder.layer.0.attention.self.query.lora_B\").norm()]",

@@ -39,8 +39,9 @@ impl Session {
                 }
             })
     }
+
     /// The error with the advice to take a folder that is called nearly so, where there is one.
-    fn or_near(&self, name: &str, error: Error) -> Error {
+    pub(super) fn or_near(&self, name: &str, error: Error) -> Error {
         match self.near_folder(name) {
             Some(near) => error.hint(format!("did you mean {near:?}?")),
             None => error,

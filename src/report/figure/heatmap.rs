@@ -19,7 +19,7 @@ pub struct HeatmapOptions {
     pub title: Option<String>,
     /// Whether values are written into the cells; by default where there are at most 12 columns.
     pub annotate: Option<bool>,
-    /// What the values are, with their unit: stands at the colour bar.
+    /// What the values are, with their unit: follows the title.
     pub label: Option<String>,
 }
 
@@ -83,8 +83,11 @@ impl Table {
             .iter()
             .any(|l| l.chars().count() > 60 / columns.len().max(1));
         let card = format!("heatmap of {} by {}", self.len(), columns.len());
-        let (x, rows, title) = (x.to_string(), rows.to_string(), options.title.clone());
-        let label = options.label.clone();
+        let (x, rows) = (x.to_string(), rows.to_string());
+        // The bar of colours has no room for its label.
+        let parts = [&options.title, &options.label];
+        let parts: Vec<&str> = parts.into_iter().flatten().map(String::as_str).collect();
+        let title = (!parts.is_empty()).then(|| parts.join(": "));
         Ok(Figure::single(card, self.clone(), move || {
             // The axes count from below, the table from above.
             let below: Vec<String> = labels.iter().rev().cloned().collect();
@@ -94,9 +97,6 @@ impl Table {
                 .with_color_map(colours());
             if annotate {
                 map = map.with_values();
-            }
-            if let Some(label) = &label {
-                map = map.with_legend(draw::text(label));
             }
             let plots: Vec<Plot> = vec![map.into()];
             let layout = draw::layout(&plots, &x, &rows, title.as_deref())

@@ -368,7 +368,7 @@ fn pair_map(d: &Compared) -> Result<Figure> {
         false => (0..l).collect(),
     };
     matrix(d, &order)?.heatmap(&HeatmapOptions {
-        title: Some("Share of weights whose signs differ".into()),
+        title: Some("Signs of every pair".into()),
         label: Some("share of entries in conflict".into()),
         ..HeatmapOptions::default()
     })

@@ -105,7 +105,9 @@ impl<'w> Walk<'w, '_> {
             if self.knows_all_functions(name) {
                 self.unknown_call(name, types, at);
             }
-        } else if forms.iter().any(|form| form.takes.len() == types.len()) {
+        } else if self.is_property(name, types, method)
+            || forms.iter().any(|form| form.takes.len() == types.len())
+        {
             self.unknown_call(name, types, at);
         } else {
             let count = types.len() - usize::from(method);
@@ -118,6 +120,13 @@ impl<'w> Walk<'w, '_> {
             self.report(at, error);
         }
         None
+    }
+
+    /// Whether a method's name is one of its receiver's properties.
+    fn is_property(&self, name: &str, types: &[Type], method: bool) -> bool {
+        let receiver = types.first().and_then(Option::as_deref);
+        let natives = self.checker.natives;
+        method && receiver.is_some_and(|type_| natives.has_property(type_, "get", name))
     }
 
     fn unknown_call(&mut self, name: &str, types: &[Type], at: Position) {

@@ -136,7 +136,12 @@ fn missing_adapter(session: &Session, name: &str) -> Option<Error> {
     let here = found(session, name).ok()?;
     // What may be a name on the hub is not asked for here.
     let nowhere = !here && Repo::parse(Kind::Model, name).is_err();
-    nowhere.then(|| Error::new(format!("no adapter {name:?}: no such folder")))
+    nowhere.then(|| {
+        session.or_near(
+            name,
+            Error::new(format!("no adapter {name:?}: no such folder")),
+        )
+    })
 }
 
 fn missing_file(session: &Session, path: &str) -> Option<Error> {
