@@ -68,7 +68,6 @@ fn session(folder: &Path) -> (Session, Output) {
 }
 
 #[test]
-#[ignore = "fails; its message has not been read yet"]
 fn the_language_runs_as_it_was_designed() {
     let folder = folder();
     let run = |code: &str| {

@@ -112,7 +112,6 @@ fn with_stack(test: impl FnOnce() + Send + 'static) {
 }
 
 #[test]
-#[ignore = "one of the scripts overflows the stack"]
 fn wrong_scripts_are_told_what_to_do() {
     with_stack(compare_with_snapshots);
 }
@@ -133,7 +132,6 @@ fn compare_with_snapshots() {
 }
 
 #[test]
-#[ignore = "one of the scripts overflows the stack"]
 fn a_script_that_runs_has_no_mistake_that_is_certain() {
     with_stack(run_all);
 }

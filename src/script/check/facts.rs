@@ -22,7 +22,8 @@ pub(super) fn functions_of(tree: &AST) -> Vec<Function> {
     let functions = tree.iter_fn_def();
     let with_body = functions.map(|function| {
         // The engine shows a function's statements only to who walks over them.
-        let alone = tree.clone_functions_only_filtered(|_, _, _, name, count| {
+        let mut alone = tree.clone_functions_only();
+        alone.retain_functions(|_, _, name, count| {
             name == function.name.as_str() && count == function.params.len()
         });
         let mut body = Vec::new();
