@@ -526,16 +526,17 @@ fn doras_are_mixed_by_their_changes_to_a_model() {
     assert!(close(distance(&found, &expected), size(&expected)));
     let config = json!({"architecture": "lora", "r": 2, "alpha": 3, "use_dora": true, "attn_matrices": ["q"], "output_lora": true});
     let own = x.tensors().unwrap();
-    let own =
-        own.iter().map(
-            |(name, t)| match name.as_str().strip_suffix("lora_magnitude_vector") {
-                Some(stem) => (
-                    Name::new(format!("{stem}m.weight")),
-                    t.unsqueeze(1).unwrap(),
-                ),
-                None => (name.clone(), t.clone()),
-            },
-        );
+    // AdapterHub has no word for the attention's output.
+    let known = |name: &Name| !name.as_str().contains("attention.output");
+    let own = own.iter().filter(|(name, _)| known(name)).map(|(name, t)| {
+        match name.as_str().strip_suffix("lora_magnitude_vector") {
+            Some(stem) => (
+                Name::new(format!("{stem}m.weight")),
+                t.unsqueeze(1).unwrap(),
+            ),
+            None => (name.clone(), t.clone()),
+        }
+    });
     let mut hub = x.parts().clone();
     hub.kind = kind::from_config(&config).unwrap();
     let hub = Adapter::new(hub, own.collect()).unwrap();

@@ -144,10 +144,15 @@ impl Catalogue {
     /// where it depends on what cannot be told.
     pub fn returns(&self, name: &str, receiver: Option<&str>) -> Option<&str> {
         let forms: Vec<&Form> = self.calls(name);
-        let fitting: Vec<&&Form> = forms
+        let mut fitting: Vec<&&Form> = forms
             .iter()
             .filter(|form| receiver.is_none_or(|type_| form.receiver() == Some(type_)))
             .collect();
+        // What gives one value for one thing gives a list of them for a list.
+        let single = |form: &&&Form| form.parameters.iter().all(|(_, type_)| type_ != "list");
+        if fitting.iter().any(single) {
+            fitting.retain(single);
+        }
         let (first, rest) = fitting.split_first()?;
         let one = rest.iter().all(|form| form.returns == first.returns);
         (one && first.returns != "any").then_some(first.returns.as_str())

@@ -24,6 +24,7 @@ pub fn type_name(rust: &str) -> String {
         "Scored" => "Score".into(),
         "Part" => "Split".into(),
         "Grouped" => "Groups".into(),
+        "Compared" => "SignDiff".into(),
         path if path.starts_with("Arc<") && path.ends_with('>') => {
             type_name(&path["Arc<".len()..path.len() - 1])
         }

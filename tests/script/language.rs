@@ -43,7 +43,7 @@ fn folder() -> tempfile::TempDir {
 /// What the script finds there: an adapter of another run, tensors of another program.
 const BEFORE: &str = r#"
 let base = model("mini");
-train(base, dataset("few/films"), #{ epochs: 1, seed: 1, init_seed: 42 }).save("hub-or-folder");
+train(base, dataset("few/films"), #{ epochs: 1, seed: 1 }).save("hub-or-folder");
 let inputs = base.tokenize(["a good film", "a film that is not good at all"]);
 let tensors = #{
     input_ids: inputs.input_ids,

@@ -105,7 +105,8 @@ mod natives {
     /// ```rhai
     /// let lora = train(base, films, #{ adapter: "lora", epochs: 1 });
     /// lora.save("out/lora", #{ format: "peft" });
-    /// a.prune(0.9).save("out/small", #{ layout: "sparse" });    // about 0.13 of the bytes
+    /// a.prune(0.9).save("out/small", #{ layout: "sparse" });
+    /// load_adapter("out/small").sparsity    // about 0.9
     /// load_adapter("out/lora").kind    // lora
     /// ```
     #[rhai_fn(name = "save", pure, return_raw)]

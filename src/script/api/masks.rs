@@ -28,7 +28,7 @@ mod natives {
     }
 
     /// The share of entries that a mask does not keep.
-    #[rhai_fn(name = "mask_sparsity", get = "sparsity", pure)]
+    #[rhai_fn(get = "sparsity", pure)]
     pub fn mask_sparsity(mask: &mut Arc<Mask>) -> f64 {
         mask.sparsity()
     }
@@ -55,6 +55,8 @@ mod natives {
     /// The mask that keeps what is not zero: of a map of tensors by canonical name, as `tensors()`
     /// gives them.
     ///
+    /// - `tensors`: the map
+    ///
     /// ```rhai
     /// mask_of(#{ w: tensor([0.0, 2.0, -1.0]) > 0 }).kept    // 1
     /// ```
@@ -67,7 +69,14 @@ mod natives {
         Ok(Arc::new(Mask::of(&all, &Selection::All)?))
     }
 
-    /// Jaccard's index of what two masks keep.
+    /// Jaccard's index of what two masks keep: what both keep as a share of what either keeps.
+    ///
+    /// - `other`: a mask of the same tensors
+    ///
+    /// ```rhai
+    /// let m = a.prune(0.5).mask;
+    /// m.overlap(m)    // 1.0
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn overlap(mask: &mut Arc<Mask>, other: Arc<Mask>) -> Fallible<f64> {
         Ok(mask.overlap(&other)?)
@@ -126,12 +135,25 @@ mod natives {
     }
 
     /// Saves a mask: a safetensors file of zeros and ones.
+    ///
+    /// - `path`: the file, under the folder of the run
+    ///
+    /// ```rhai
+    /// a.prune(0.5).mask.save("out/half.safetensors");
+    /// ```
     #[rhai_fn(name = "save", pure, return_raw)]
     pub fn save_mask(context: NativeCallContext, mask: &mut Arc<Mask>, path: &str) -> Fallible<()> {
         Ok(mask.save(&Session::of(&context)?.write_path(path)?)?)
     }
 
     /// The mask in a file that a mask's `save` wrote.
+    ///
+    /// - `path`: the file, relative to the script
+    ///
+    /// ```rhai
+    /// a.prune(0.5).mask.save("out/mask.safetensors");
+    /// load_mask("out/mask.safetensors").density    // 0.5
+    /// ```
     #[rhai_fn(return_raw)]
     pub fn load_mask(context: NativeCallContext, path: &str) -> Fallible<Arc<Mask>> {
         Ok(Arc::new(Mask::load(

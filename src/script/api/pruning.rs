@@ -229,6 +229,11 @@ fn pruned(
     let options = Options::read(&PRUNE, options)?;
     let by = criterion(&options.text("by")?)?;
     let include = Selection::from(options.text("tensors")?.as_str());
+    if adapter.kind().name() == "ia3" {
+        bail!(
+            "the vectors of an IA3 lie near 1, not near 0: a zero there removes a whole channel, so they are not pruned"
+        );
+    }
     check_idle(&options, by)?;
     let seed = options
         .maybe_int("seed")?

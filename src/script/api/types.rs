@@ -119,7 +119,7 @@ score.accuracy > 0.4       // true
 score.majority >= 0.5      // true
 score.f1_macro > 0.2       // true
 score.loss > 0.0           // true
-score.predictions.columns  // ["i", "text", "gold", "predicted", "p", "correct"]
+score.predictions.columns    // ["i", "text", "gold", "predicted", "p", "correct"]
 score.confusion.columns    // ["gold", "negative", "positive"]
 ```"#,
     ),
@@ -145,6 +145,12 @@ d.matrix.columns           // ["member", "0", "1"]
 let layers = sign_diff(a, b);
 layers.by_layer.columns    // ["layer", "entries", "conflicts", "rate", "both_nonzero", "expected"]
 layers.by_tensor.len       // 6
+layers.by_site.len > 0     // true
+layers.by_row.len > 0      // true
+layers.drift > 0.0         // true
+layers.expected_shared < layers.expected    // true
+layers.conflict_mass >= 0.0    // true
+layers.cancelled_mass >= 0.0    // true
 ```"#,
     ),
     doc(
@@ -158,6 +164,7 @@ m.density                  // 0.5
 m.sparsity                 // 0.5
 m.entries                  // 55296
 m.kept                     // 27648
+m.names.len                // 6
 m.by_layer.columns         // ["layer", "entries", "kept", "density"]
 (m & !m).density           // 0.0
 (m | !m).density           // 1.0

@@ -116,7 +116,11 @@ pub(super) fn card(engine: &Engine, value: &Dynamic, width: usize) -> String {
     let whole = text(engine, value);
     let type_ = type_name(value.type_name());
     let Some(card) = CARDS.iter().find(|card| card.type_ == type_) else {
-        return whole;
+        let short = |line: &str| match line.chars().count() > width {
+            true => wrapped(line, width).join("\n"),
+            false => line.to_string(),
+        };
+        return whole.lines().map(short).collect::<Vec<_>>().join("\n");
     };
     let title = whole.split(": ").next().unwrap_or(&whole);
     let mut lines = wrapped(title, width);
