@@ -148,7 +148,7 @@ fn what_cannot_be_ranked_is_refused_with_the_reason() {
     told("a.prune(#{ keep: 100000000 })", "weights");
     told(
         "untrained(base, few, #{ adapter: \"ia3\" }).prune(0.5, #{ tensors: \"all\" })",
-        "leave it out: tensors: \"weights\" takes matrices alone",
+        "so they are not pruned",
     );
 }
 

@@ -89,7 +89,9 @@ fn every_value_has_a_card_at_every_width() {
         for (name, value) in &made {
             let card = interpreter.card(value, &screen);
             let line = interpreter.line(value, width);
-            for shown in card.lines().chain(line.lines()) {
+            // A text alone is shown whole: the terminal breaks it.
+            let whole = value.is_string();
+            for shown in card.lines().filter(|_| !whole).chain(line.lines()) {
                 assert!(shown.chars().count() <= width, "{name} at {width}: {shown}");
             }
             assert_eq!(line.lines().count(), 1, "{name}: {line}");

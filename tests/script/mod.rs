@@ -2,7 +2,6 @@
 
 mod examples;
 mod imports;
-mod language;
 mod reference;
 mod traps;
 mod values;

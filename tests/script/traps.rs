@@ -103,7 +103,7 @@ fn every_trap_is_one_line_with_its_place() {
         ),
         (
             "undefined_thing",
-            "t:1:1: error: unknown variable nowhere_thing",
+            "t:1:1: error: unknown variable undefined_thing",
         ),
         (
             "undefined_thing(1)",
@@ -254,8 +254,8 @@ fn every_trap_is_one_line_with_its_place() {
             r#"t:1:4: error: if is a reserved word; as a key it goes in quotes: #{ "if": 1 }, x["if"]"#,
         ),
         (
-            "[1, 2].map(|x| nowhere + x)",
-            "t:1:16: error: unknown variable nowhere",
+            "[1, 2].map(|x| zzzqqq + x)",
+            "t:1:16: error: unknown variable zzzqqq",
         ),
         (
             "fn f(x) { x.foo } f(#{a: 1})",
@@ -267,7 +267,7 @@ fn every_trap_is_one_line_with_its_place() {
         ),
         (
             "undefined_thing.foo",
-            "t:1:1: error: unknown variable nowhere_thing",
+            "t:1:1: error: unknown variable undefined_thing",
         ),
         (
             r#"#{a: 1} != #{a: "x"}"#,

@@ -73,7 +73,7 @@ impl Table {
 
 impl Table {
     /// The table for a screen `width` characters wide: a row a line. Where it is too wide, texts are
-    /// cut first, to no less than [`NARROWEST`] characters, then the last columns are left out, with
+    /// cut first, to no less than ten characters, then the last columns are left out, with
     /// their names below.
     pub fn fitted(&self, width: usize) -> String {
         let shown: Vec<usize> = match self.rows > LONGEST {
