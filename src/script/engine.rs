@@ -34,6 +34,9 @@ pub fn engine(session: &Session) -> Engine {
     let debugged = session.clone();
     engine.on_debug(move |text, _, _| debugged.print(text));
 
+    engine
+        .register_fn("to_string", function_card)
+        .register_fn("to_debug", function_card);
     engine.register_type_with_name::<Error>("Error");
     engine.register_fn("to_string", |error: &mut Error| error.to_string());
     engine.register_fn("to_debug", |error: &mut Error| error.to_string());
@@ -46,6 +49,14 @@ pub fn engine(session: &Session) -> Engine {
     }
     name_natives(&mut engine);
     engine
+}
+
+/// A function as a value. A closure's own name would differ from build to build.
+fn function_card(function: &mut FnPtr) -> String {
+    match function.is_anonymous() {
+        true => "a closure".to_string(),
+        false => format!("the function `{}`", function.fn_name()),
+    }
 }
 
 /// Makes natives values, so that `names.map(dataset)` works, in closures too. A variable of the

@@ -2,6 +2,7 @@
 
 mod examples;
 mod imports;
+mod language;
 mod reference;
 mod traps;
 mod values;

@@ -67,8 +67,9 @@ impl Table {
     ///
     /// Columns: this table's, then the other's without the keys. Rows: in this table's order, a
     /// row's partners in the other's order, then (outer) the other's rows without a partner. Keys
-    /// are never empty, and columns that are not keys have unlike names.
-    pub fn join(&self, other: &Self, keys: &[&str], how: How) -> Result<Self> {
+    /// are never empty. A column of the other that both have and that is no key comes with
+    /// `suffix` behind its name.
+    pub fn join(&self, other: &Self, keys: &[&str], how: How, suffix: &str) -> Result<Self> {
         if keys.is_empty() {
             bail!("a join needs at least one key column");
         }
@@ -76,10 +77,19 @@ impl Table {
         for key in keys {
             same_kind(key, self.column(key)?, other.column(key)?)?;
         }
-        let added: Vec<&str> = other.columns();
-        let added: Vec<&str> = added.into_iter().filter(|n| !keys.contains(n)).collect();
-        if let Some(clash) = added.iter().find(|name| self.has(name)) {
-            bail!("both tables have a column `{clash}` that is no key"; hint: "rename one of them, or join on it too");
+        let added: Vec<(&str, String)> = other
+            .columns()
+            .into_iter()
+            .filter(|name| !keys.contains(name))
+            .map(|name| match self.has(name) {
+                true => (name, format!("{name}{suffix}")),
+                false => (name, name.to_string()),
+            })
+            .collect();
+        for (at, (name, new)) in added.iter().enumerate() {
+            if self.has(new) || added[..at].iter().any(|(_, before)| before == new) {
+                bail!("both tables have a column `{name}` that is no key, and `{new}` is taken"; hint: "rename one of them, or give another suffix");
+            }
         }
         let pairs = pairs(&mine, theirs, how);
         let mut columns = Vec::with_capacity(self.columns.len() + added.len());
@@ -98,12 +108,12 @@ impl Table {
             };
             columns.push(Column::new(&column.name, pairs.iter().map(cell).collect())?);
         }
-        for name in added {
+        for (name, new) in &added {
             let there = other.column(name)?;
             let cell = |&(_, right): &(Option<usize>, Option<usize>)| {
                 right.map_or(Value::Null, |right| there[right].clone())
             };
-            columns.push(Column::new(name, pairs.iter().map(cell).collect())?);
+            columns.push(Column::new(new, pairs.iter().map(cell).collect())?);
         }
         Self::of_columns(columns, pairs.len())
     }
@@ -184,27 +194,43 @@ mod tests {
 
     #[test]
     fn joins_keep_the_rows_they_promise() {
-        let inner = left().join(&right(), &["size"], How::Inner).unwrap();
+        let inner = left()
+            .join(&right(), &["size"], How::Inner, "_right")
+            .unwrap();
         assert_eq!(inner.columns(), ["size", "drop", "name"]);
         assert_eq!(texts(&inner, "name"), ["two", "three", "two"]);
-        let kept = left().join(&right(), &["size"], How::Left).unwrap();
+        let kept = left()
+            .join(&right(), &["size"], How::Left, "_right")
+            .unwrap();
         assert_eq!(texts(&kept, "name"), ["two", "three", "two", ""]);
-        let outer = left().join(&right(), &["size"], How::Outer).unwrap();
+        let outer = left()
+            .join(&right(), &["size"], How::Outer, "_right")
+            .unwrap();
         assert_eq!(texts(&outer, "size"), ["2", "3", "2", "9", "5"]);
         assert_eq!(texts(&outer, "drop"), ["0.1", "0.2", "0.3", "0.4", ""]);
         assert_eq!(texts(&outer, "name"), ["two", "three", "two", "", "five"]);
-        let many = right().join(&left(), &["size"], How::Inner).unwrap();
+        let many = right()
+            .join(&left(), &["size"], How::Inner, "_right")
+            .unwrap();
         assert_eq!(texts(&many, "drop"), ["0.1", "0.3", "0.2"]);
+        let alike = left()
+            .join(&left(), &["size"], How::Inner, "_right")
+            .unwrap();
+        assert_eq!(alike.columns(), ["size", "drop", "drop_right"]);
+        assert_eq!(
+            texts(&alike, "drop_right"),
+            ["0.1", "0.3", "0.2", "0.1", "0.3", "0.4"]
+        );
     }
 
     #[test]
     fn ambiguous_joins_are_refused() {
         let fails = |a: &Table, b: &Table, keys: &[&str]| {
-            a.join(b, keys, How::Inner).unwrap_err().to_string()
+            a.join(b, keys, How::Inner, "").unwrap_err().to_string()
         };
         assert_eq!(
             fails(&left(), &left(), &["size"]),
-            "both tables have a column `drop` that is no key; rename one of them, or join on it too"
+            "both tables have a column `drop` that is no key, and `drop` is taken; rename one of them, or give another suffix"
         );
         assert!(fails(&left(), &right(), &["drop"]).contains("no column `drop`"));
         assert!(fails(&left(), &right(), &[]).contains("at least one key"));

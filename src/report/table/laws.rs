@@ -80,7 +80,7 @@ proptest! {
     fn a_join_with_itself_on_a_unique_key_changes_nothing(table in tables()) {
         let other = table.select(&["i", "text"]).unwrap().rename(&[("text", "again")]).unwrap();
         for how in [How::Inner, How::Left, How::Outer] {
-            let joined = table.join(&other, &["i"], how).unwrap();
+            let joined = table.join(&other, &["i"], how, "_b").unwrap();
             prop_assert_eq!(cells(&joined, "again"), cells(&table, "text"));
             let names = table.columns();
             prop_assert_eq!(&joined.select(&names).unwrap(), &table);
@@ -90,7 +90,7 @@ proptest! {
     #[test]
     fn a_join_makes_every_pair(a in tables(), b in tables()) {
         let b = b.select(&["group", "i"]).unwrap().rename(&[("i", "j")]).unwrap();
-        let joined = a.join(&b, &["group"], How::Inner).unwrap();
+        let joined = a.join(&b, &["group"], How::Inner, "_b").unwrap();
         let mut pairs = Vec::new();
         for (group, i) in cells(&a, "group").iter().zip(cells(&a, "i")) {
             for (there, j) in cells(&b, "group").iter().zip(cells(&b, "j")) {

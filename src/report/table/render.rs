@@ -72,6 +72,13 @@ impl Table {
 }
 
 impl Table {
+    /// The table in one line: how many rows, which columns.
+    pub fn summary(&self) -> String {
+        let plural = if self.rows == 1 { "" } else { "s" };
+        let columns = self.columns().join(", ");
+        format!("Table of {} row{plural}: {columns}", self.rows)
+    }
+
     /// The table for a screen `width` characters wide: a row a line. Where it is too wide, texts are
     /// cut first, to no less than ten characters, then the last columns are left out, with
     /// their names below.

@@ -25,7 +25,7 @@ pub(super) static OPTIONS: &[NativeSpec] = &[WEIGHT_DIFF, SIGN_FLIPS];
 pub(super) const SPACE: OptionSpec = OptionSpec::choice(
     "space",
     &["factors", "delta"],
-    "for LoRA: the entries of A and B, or of the change B A",
+    "of LoRA: the entries of A and B, or of the change B A; other kinds have their weights only",
 )
 .or("factors");
 pub(super) const TENSORS: OptionSpec = OptionSpec::text(
@@ -221,17 +221,19 @@ fn named<'a>(members: &'a Members, planes: &'a [SignPlanes]) -> Vec<(&'a str, &'
 
 /// What the options of a native say is compared.
 pub(super) fn view(options: &Options, members: &[Adapter]) -> Result<View> {
-    let space = match options.text("space")?.as_str() {
-        "delta" => Space::Delta,
-        _ => Space::Factors,
-    };
-    if space == Space::Delta && !members.iter().any(low_rank) {
-        return Err(options.error("space", "only LoRA has a change B A apart from its weights"));
-    }
     Ok(View {
         selection: Selection::from(options.text("tensors")?.as_str()),
-        space,
+        space: space(options, members)?,
         base: super::soups::base(options)?,
+    })
+}
+
+/// The space that is asked for. Other kinds than LoRA have their weights only.
+fn space(options: &Options, members: &[Adapter]) -> Result<Space> {
+    let delta = options.text("space")? == "delta";
+    Ok(match delta && members.iter().any(low_rank) {
+        true => Space::Delta,
+        false => Space::Factors,
     })
 }
 
@@ -372,14 +374,9 @@ fn flip_table(items: &Array, options: &Map) -> Result<Table> {
     let adapters = adapters(items, "sign_flips")?;
     let mut asked = View {
         selection: Selection::from(options.text("tensors")?.as_str()),
+        space: space(&options, &adapters)?,
         ..View::default()
     };
-    if options.text("space")? == "delta" {
-        if !adapters.iter().any(low_rank) {
-            return Err(options.error("space", "only LoRA has a change B A apart from its weights"));
-        }
-        asked.space = Space::Delta;
-    }
     let members = members(&adapters, &asked)?;
     let mut planes = members.planes()?;
     let mut names = members.names().to_vec();

@@ -21,14 +21,24 @@ static SORT: NativeSpec = NativeSpec {
     options: &[OptionSpec::bool("descending", "the greatest first").or("false")],
 };
 
+/// What tells apart columns of one name in a join.
+const SUFFIX: &str = "_right";
+
 static JOIN: NativeSpec = NativeSpec {
     name: "join",
-    options: &[OptionSpec::choice(
-        "how",
-        &["inner", "left", "outer"],
-        "which rows without a partner stay",
-    )
-    .or("inner")],
+    options: &[
+        OptionSpec::choice(
+            "how",
+            &["inner", "left", "outer"],
+            "which rows without a partner stay",
+        )
+        .or("inner"),
+        OptionSpec::text(
+            "suffix",
+            "what is put behind the name of a column of the second Table that both have and that is no key",
+        )
+        .or(SUFFIX),
+    ],
 };
 
 static CORRELATE: NativeSpec = NativeSpec {
@@ -385,13 +395,14 @@ mod natives {
         Ok(table.unique(column)?.iter().map(to_dynamic).collect())
     }
 
-    /// Rows of two Tables that agree in some columns, put side by side.
+    /// Rows of two Tables that agree in some columns, put side by side. A column that both have and
+    /// that is no key comes twice, the second time with `_right` behind its name.
     ///
     /// - `other`: the Table whose columns come after
     /// - `keys`: the columns that must agree
     ///
     /// # Errors
-    /// A column other than the keys that both have.
+    /// An empty key; keys that hold unlike things in the two Tables.
     ///
     /// ```rhai
     /// let sizes = table([#{ k: "a", x: 1 }, #{ k: "b", x: 2 }]);
@@ -401,7 +412,7 @@ mod natives {
     #[rhai_fn(pure, return_raw)]
     pub fn join(table: &mut Table, other: Table, keys: Array) -> Fallible<Table> {
         let keys = texts(&keys, "join")?;
-        Ok(table.join(&other, &borrowed(&keys), How::default())?)
+        Ok(table.join(&other, &borrowed(&keys), How::default(), SUFFIX)?)
     }
 
     /// The same with options.
@@ -418,13 +429,11 @@ mod natives {
         keys: Array,
         options: Map,
     ) -> Fallible<Table> {
-        let how = match Options::read(&JOIN, &options)?.text("how")?.as_str() {
-            "left" => How::Left,
-            "outer" => How::Outer,
-            _ => How::Inner,
-        };
+        let options = Options::read(&JOIN, &options)?;
+        let how = options.text("how")?.parse()?;
         let keys = texts(&keys, "join")?;
-        Ok(table.join(&other, &borrowed(&keys), how)?)
+        let suffix = options.text("suffix")?;
+        Ok(table.join(&other, &borrowed(&keys), how, &suffix)?)
     }
 
     /// Rows in groups that agree in some columns; `agg` sums them up.
@@ -562,9 +571,15 @@ mod natives {
         Ok(table.compare(column, value, &settings)?)
     }
 
-    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
+    #[rhai_fn(name = "to_string", pure)]
     pub fn card(table: &mut Table) -> String {
         table.to_string()
+    }
+
+    // Inside a list or a map, where a table has one line.
+    #[rhai_fn(name = "to_debug", pure)]
+    pub fn line_card(table: &mut Table) -> String {
+        table.summary()
     }
 
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]

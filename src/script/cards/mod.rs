@@ -49,8 +49,7 @@ pub fn line(engine: &Engine, value: &Dynamic, width: usize) -> String {
     } else if let Ok(text) = value.as_immutable_string_ref() {
         return containers::text_line(&text, width);
     } else if let Some(table) = value.read_lock::<Table>() {
-        let columns = table.columns().join(", ");
-        format!("Table of {} rows: {columns}", table.len())
+        table.summary()
     } else {
         text(engine, value)
     };
