@@ -1,12 +1,12 @@
 //! `tureen doc [NAME]`.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::Failure;
 use crate::Result;
+use crate::report::Colours;
 use crate::script::docs::{self, Look};
 use crate::script::{Session, Setup, engine};
 use crate::study::files::write_atomic;
@@ -64,11 +64,9 @@ fn write_definitions(session: &Session, folder: &Path) -> Result<String> {
 
 /// As wide as the terminal up to 100 columns, coloured where it shows colours.
 fn look() -> Look {
-    let stdout = std::io::stdout();
-    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let columns = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok());
+    let screen = super::screen::screen();
     Look {
-        width: columns.unwrap_or(80).clamp(40, 100),
-        color: stdout.is_terminal() && !plain,
+        width: screen.width.clamp(40, 100),
+        color: screen.colours != Colours::None,
     }
 }

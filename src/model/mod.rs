@@ -333,7 +333,7 @@ impl fmt::Display for Model {
         let c = self.config();
         write!(
             f,
-            "Model {}: {}, {} layers of {}, {} tokens, at most {} tokens a text, {}, id {}",
+            "Model {}: {}, {} layers of {}, vocabulary {}, at most {} tokens a text, {}, id {}",
             self.name(),
             c.model_type,
             c.num_hidden_layers,

@@ -6,7 +6,7 @@ use super::commands;
 use super::known::{Known, What};
 use super::place::Place;
 use super::tokens::{KEYWORDS, Kind};
-use crate::script::{Absent, Kind as Takes, NativeSpec, OptionSpec, options_of};
+use crate::script::{Absent, Kind as Takes, NativeSpec, OptionSpec, docs, options_of};
 use crate::{data, model};
 
 /// One of the things the word may become.
@@ -54,6 +54,14 @@ pub(super) fn complete(known: &Known, line: &str, folder: &Path) -> (usize, Vec<
 fn names(known: &Known, place: &Place) -> Vec<Candidate> {
     if place.word.is_empty() {
         return value_of_option(place);
+    }
+    if let [.., module, colons] = &place.before[..]
+        && colons.is("::")
+    {
+        let of_module = format!("{}::", module.text);
+        let functions = known.catalogue.names();
+        let functions = functions.filter_map(|name| name.strip_prefix(&of_module));
+        return functions.map(Candidate::plain).collect();
     }
     let mut names: Vec<String> = known.catalogue.names().map(String::from).collect();
     names.extend(known.variables.iter().map(|(name, _)| name.clone()));
@@ -156,7 +164,7 @@ pub(super) fn default(option: &OptionSpec) -> String {
 
 /// The natives whose text names a model, and those whose text names a dataset.
 const OF_MODELS: [&str; 1] = ["model"];
-const OF_DATASETS: [&str; 1] = ["dataset"];
+const OF_DATASETS: [&str; 2] = ["dataset", "datasets"];
 
 /// The words an option knows, the names that come with the program, files.
 fn in_quotes(place: &Place, offset: usize, folder: &Path) -> (usize, Vec<Candidate>) {
@@ -169,6 +177,23 @@ fn in_quotes(place: &Place, offset: usize, folder: &Path) -> (usize, Vec<Candida
                 .map(|word| Candidate::plain(format!("{word}\"")))
                 .collect(),
         );
+    }
+    if place
+        .before
+        .last()
+        .is_some_and(|word| word.kind == Kind::Keyword && word.text == "import")
+    {
+        let modules = docs::modules().into_iter().map(|module| module.path);
+        let fitting = modules.filter(|path| path.starts_with(place.word));
+        let mut found: Vec<Candidate> = fitting
+            .map(|path| Candidate::plain(format!("{path}\"")))
+            .collect();
+        if found.is_empty() {
+            let (cut, files) = files(place.word, folder);
+            return (start + cut, files);
+        }
+        found.sort_by(|a, b| a.written.cmp(&b.written));
+        return (start, found);
     }
     let names = match place.call() {
         Some((native, _)) if OF_MODELS.contains(&native) => model::BUNDLED.to_vec(),
@@ -285,6 +310,12 @@ mod tests {
     fn names_of_what_comes_with_the_program_are_completed() {
         assert_eq!(found("model(\"mi").1, ["mini\""]);
         assert!(found("dataset(\"").1.contains(&"films\"".to_string()));
+        assert!(found("datasets([\"fi").1.contains(&"films\"".to_string()));
+        assert!(
+            found("import \"std/s")
+                .1
+                .contains(&"std/soups\"".to_string())
+        );
     }
 
     #[test]

@@ -14,21 +14,24 @@ use crate::{Error, Result};
 /// An example of a doc comment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Example {
-    /// The code.
+    /// The code, with what it takes for granted before it.
     pub(super) code: String,
-    /// Whether it runs as it is, needing nothing that may be missing.
+    /// Whether it takes nothing for granted: neither a model nor something trained.
     pub(super) alone: bool,
 }
 
-/// The first example of a doc comment.
-pub(super) fn of(text: &str) -> Option<Example> {
-    let (_, rest) = text.split_once("```rhai")?;
-    let (flags, rest) = rest.split_once('\n')?;
-    let (code, _) = rest.split_once("```")?;
-    Some(Example {
-        code: code.trim_end().to_string(),
-        alone: !flags.contains("no_run"),
-    })
+/// Code of a doc comment, made to run as it stands.
+fn of(code: &str) -> Example {
+    match docs::prelude(code) {
+        before if before.is_empty() => Example {
+            code: code.to_string(),
+            alone: true,
+        },
+        before => Example {
+            code: format!("{before}\n{code}"),
+            alone: false,
+        },
+    }
 }
 
 /// Longer examples are left to `:example`.
@@ -104,7 +107,8 @@ fn run(setup: Setup, code: &str, screen: &Screen) -> Result<String> {
 
 /// The example of the native called `name`.
 pub(super) fn find(interpreter: &Interpreter, name: &str) -> Option<Example> {
-    of(&docs::entries(interpreter.engine(), true).get(name)?.text)
+    let entries = docs::entries(interpreter.engine(), true);
+    entries.get(name)?.example.as_deref().map(of)
 }
 
 #[cfg(test)]
@@ -113,20 +117,20 @@ mod tests {
 
     #[test]
     fn an_example_is_found_and_run() {
-        let example = of("Text.\n\n```rhai\nprint(1);\n2 + 3    // 5\n```\nmore").unwrap();
+        let example = of("print(1);\n2 + 3    // 5");
         assert!(example.alone);
         assert_eq!(
             at_once(&example, &Screen::default()).as_deref(),
             Some("1\n5")
         );
-        let later = of("```rhai,no_run\nmodel(\"x\")\n```").unwrap();
+        let later = of("base.name");
+        assert_eq!(later.code, "let base = model(\"mini\");\nbase.name");
         assert_eq!(at_once(&later, &Screen::default()), None);
-        assert_eq!(of("no example"), None);
     }
 
     #[test]
     fn an_example_that_takes_long_is_left() {
-        let example = of("```rhai\nloop { }\n```").unwrap();
+        let example = of("loop { }");
         assert_eq!(at_once(&example, &Screen::default()), None);
     }
 }

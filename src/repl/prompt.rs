@@ -13,8 +13,8 @@ use super::outputs::{self, Outputs};
 use super::pieces::pieces;
 use super::transcript::{self, Input, Shown};
 use super::{example, page};
-use crate::report::Screen;
 use crate::report::figure::Figure;
+use crate::report::{Colours, Screen};
 use crate::script::{Catalogue, Interpreter, Session, docs, type_name};
 use crate::study::files::write_atomic;
 use crate::{Error, Result, bail};
@@ -223,12 +223,13 @@ impl Prompt {
         if let Some((value, member)) = name.rsplit_once('.') {
             let type_ = known.type_of(value).unwrap_or_else(|| value.to_string());
             let members = known.catalogue.members(&type_, false);
-            if let Some(form) = members.iter().find(|form| form.name == member) {
-                let arguments = match form.property {
-                    true => format!(": {}", form.returns),
-                    false => format!("({})", form.arguments(true).join(", ")),
-                };
-                self.show(&format!("{type_}.{member}{arguments}\n\n{}", form.text));
+            if members.iter().any(|form| form.name == member) {
+                let engine = self.interpreter.engine();
+                let name = format!("{type_}.{member}");
+                // A function that any value has is told by its own name.
+                let told = docs::help_in(engine, &name, &look(&screen))
+                    .or_else(|_| docs::help_in(engine, member, &look(&screen)))?;
+                self.show(&told);
                 return Ok(());
             }
         }
@@ -236,7 +237,8 @@ impl Prompt {
             self.show(&self.members(name));
             return Ok(());
         }
-        self.show(&docs::help(self.interpreter.engine(), name)?);
+        let engine = self.interpreter.engine();
+        self.show(&docs::help_in(engine, name, &look(&screen))?);
         if let Some(example) = example::find(&self.interpreter, name) {
             match example::at_once(&example, &screen) {
                 Some(told) => self.show(&format!("\nThe example gives:\n{told}")),
@@ -393,6 +395,14 @@ impl Prompt {
         self.known.borrow_mut().imports = None;
         self.begin();
         Ok(Step::Next)
+    }
+}
+
+/// How help is shown on a screen.
+fn look(screen: &Screen) -> docs::Look {
+    docs::Look {
+        width: screen.width.clamp(40, 100),
+        color: screen.colours != Colours::None,
     }
 }
 

@@ -20,11 +20,6 @@ pub fn type_name(rust: &str) -> String {
         "map" | "Map" => "map".into(),
         "Fn" | "FnPtr" => "function".into(),
         "Dynamic" | "?" | "_" => "any".into(),
-        // The names these types are registered under.
-        "Scored" => "Score".into(),
-        "Part" => "Split".into(),
-        "Grouped" => "Groups".into(),
-        "Compared" => "SignDiff".into(),
         path if path.starts_with("Arc<") && path.ends_with('>') => {
             type_name(&path["Arc<".len()..path.len() - 1])
         }
@@ -42,6 +37,7 @@ pub fn type_name(rust: &str) -> String {
             "Scored" => "Score".into(),
             "Part" => "Split".into(),
             "Grouped" => "Groups".into(),
+            "Compared" => "SignDiff".into(),
             name => name.to_string(),
         },
     }

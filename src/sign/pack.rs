@@ -57,9 +57,9 @@ pub(super) fn bytes_of(values: &[f32]) -> std::borrow::Cow<'_, [u8]> {
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
     use std::arch::x86_64::{
-        __m256i, _mm256_and_si256, _mm256_cmpeq_epi8, _mm256_cmpgt_epi32, _mm256_max_epi32,
-        _mm256_movemask_epi8, _mm256_packs_epi16, _mm256_packs_epi32, _mm256_permutevar8x32_epi32,
-        _mm256_set_epi64x, _mm256_set1_epi32, _mm256_setr_epi32, _mm256_setzero_si256,
+        __m256i, _mm256_and_si256, _mm256_cmpeq_epi8, _mm256_cmpgt_epi32, _mm256_loadu_si256,
+        _mm256_max_epi32, _mm256_movemask_epi8, _mm256_packs_epi16, _mm256_packs_epi32,
+        _mm256_permutevar8x32_epi32, _mm256_set1_epi32, _mm256_setr_epi32, _mm256_setzero_si256,
     };
 
     use super::{INFINITY, WORD};
@@ -74,10 +74,13 @@ mod avx2 {
             let (mut sign, mut zero) = (0u64, 0u64);
             let (vectors, _) = word.as_chunks::<32>();
             for (half, vectors) in vectors.chunks_exact(4).enumerate() {
-                let x = [0, 1, 2, 3].map(|i| load(&vectors[i]));
-                let sizes = x.map(|x| _mm256_and_si256(x, size));
-                for sizes in sizes {
-                    most = _mm256_max_epi32(most, sizes);
+                let [a, b, c, d] = vectors else { continue };
+                // Written out, not mapped: closures passed to others are compiled without AVX2.
+                let x = [load(a), load(b), load(c), load(d)];
+                let mut sizes = x;
+                for sizes in &mut sizes {
+                    *sizes = _mm256_and_si256(*sizes, size);
+                    most = _mm256_max_epi32(most, *sizes);
                 }
                 let none = _mm256_cmpeq_epi8(narrowed(sizes), _mm256_setzero_si256());
                 sign |= u64::from(_mm256_movemask_epi8(narrowed(x)) as u32) << (32 * half);
@@ -103,9 +106,8 @@ mod avx2 {
     #[inline]
     #[target_feature(enable = "avx2")]
     fn load(bytes: &[u8; 32]) -> __m256i {
-        let (words, _) = bytes.as_chunks::<8>();
-        let [a, b, c, d] = [0, 1, 2, 3].map(|i| i64::from_le_bytes(words[i]));
-        _mm256_set_epi64x(d, c, b, a)
+        // SAFETY: the bytes are as many as are read, and any alignment will do.
+        unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
     }
 }
 

@@ -8,9 +8,9 @@ use super::ones::{differing, opposed};
 use super::{Counts, Planes};
 
 /// Members on a side of a tile.
-const TILE: usize = 32;
+const TILE: usize = 24;
 /// Words of a plane in a tile: the planes of two tiles' sides stay in a core's own cache.
-const WORDS: usize = 512;
+const WORDS: usize = 1024;
 /// Words of a plane that a task takes where there are few tiles.
 const SHARE: usize = 1 << 16;
 /// So many tiles are enough for all threads.

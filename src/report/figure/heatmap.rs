@@ -121,11 +121,7 @@ impl Table {
         values: &str,
         options: &HeatmapOptions,
     ) -> Result<Figure> {
-        let means = self
-            .group(&[rows, columns])?
-            .agg(&[(values, vec![Aggregate::Mean])])?;
-        means
-            .pivot(rows, columns, &format!("{values}_mean"))?
+        self.pivot(rows, columns, values, Aggregate::Mean)?
             .map(columns, options)
     }
 }

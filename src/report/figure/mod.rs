@@ -99,7 +99,7 @@ impl Figure {
     /// The figure in characters; without colours it has no escape codes.
     pub fn to_terminal(&self, columns: usize, rows: usize, colours: Colours) -> String {
         let rows = rows.clamp(8, 200);
-        let scene = self.scene(|layout| layout.with_term_rows(rows as u32).with_legend_box(false));
+        let scene = self.scene(|layout| terminal::laid_out(layout, rows as u32));
         let text = TerminalBackend::new(columns.clamp(20, 500), rows).render_scene(&scene);
         match colours {
             Colours::None => draw::plain(&text),

@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use kuva::prelude::Layout;
 
 use super::Figure;
 use crate::report::{Colours, Images, Screen};
@@ -12,6 +13,31 @@ const WIDEST: usize = 100;
 const TALLEST: usize = 28;
 /// The pixels that a column of characters is taken for, where an image is made to fit.
 const PIXELS: usize = 9;
+
+/// A panel made ready for characters. A cell of the terminal that a line runs through shows the
+/// line and nothing else: so no grid, and no data on the axes.
+pub(super) fn laid_out(layout: Layout, rows: u32) -> Layout {
+    /// Room between the data and the axes, as a share of what the data covers.
+    const ROOM: f64 = 0.06;
+    let mut layout = layout
+        .with_term_rows(rows)
+        .with_legend_box(false)
+        .with_show_grid(false);
+    if layout.x_categories.is_some() || layout.y_categories.is_some() {
+        return layout;
+    }
+    let room = |(low, high): (f64, f64)| {
+        let room = (high - low).max(f64::MIN_POSITIVE) * ROOM;
+        (low - room, high + room)
+    };
+    if let Some((low, high)) = layout.data_x_range.map(room) {
+        layout = layout.with_x_axis_min(low).with_x_axis_max(high);
+    }
+    if let Some((low, high)) = layout.data_y_range.map(room) {
+        layout = layout.with_y_axis_min(low).with_y_axis_max(high);
+    }
+    layout
+}
 
 impl Figure {
     /// The figure for `screen`.

@@ -91,6 +91,31 @@ fn the_terminal_gets_plain_text_within_its_width() {
 }
 
 #[test]
+fn every_point_can_be_seen_in_the_terminal() {
+    let at = |v: &[f64]| v.iter().map(|v| Value::Float(*v)).collect::<Vec<_>>();
+    let corners = Table::from_columns([
+        ("x", at(&[1.0, 2.0, 1.0, 2.0, 1.5])),
+        ("y", at(&[2.0, 3.0, 3.0, 2.0, 2.5])),
+    ]);
+    let text = corners
+        .unwrap()
+        .scatter("x", "y", &ScatterOptions::default())
+        .unwrap()
+        .to_terminal(80, 24, Colours::None);
+    let points = |row: &str| row.chars().any(|c| ('\u{2801}'..='\u{28ff}').contains(&c));
+    let lines: Vec<&str> = text.lines().filter(|line| points(line)).collect();
+    let clusters: usize = lines
+        .iter()
+        .map(|line| {
+            line.split(|c: char| !points(&c.to_string()))
+                .filter(|p| !p.is_empty())
+                .count()
+        })
+        .sum();
+    assert!(clusters >= 5, "{text}");
+}
+
+#[test]
 fn repeated_rows_need_a_word_on_what_repeats() {
     let error = table()
         .line("conflict", "drop", &LineOptions::default())

@@ -116,6 +116,11 @@ impl Table {
 }
 
 impl Grouped {
+    /// The columns that the rows of a group agree in.
+    pub fn keys(&self) -> &[String] {
+        &self.keys
+    }
+
     /// How many groups.
     pub fn len(&self) -> usize {
         self.groups.rows.len()

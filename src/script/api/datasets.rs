@@ -30,6 +30,18 @@ pub struct Part {
     split: Split,
 }
 
+impl Part {
+    /// What it is a part of.
+    pub(in crate::script) fn dataset(&self) -> &Dataset {
+        &self.dataset
+    }
+
+    /// Its rows.
+    pub(in crate::script) fn rows(&self) -> &[Row] {
+        self.dataset.split(self.split)
+    }
+}
+
 /// Registers the topic.
 pub(super) fn register(engine: &mut Engine, _: &Session) {
     engine.register_type_with_name::<Dataset>("Dataset");

@@ -17,6 +17,7 @@ mod evaluation;
 mod evidence;
 mod figures;
 mod files;
+mod grids;
 mod kinds;
 mod lists;
 mod loading;
@@ -36,6 +37,7 @@ mod types;
 
 pub use types::{TYPES, TypeDoc};
 
+pub(super) use datasets::Part;
 pub(super) use files::read_as;
 pub(super) use loading::missing_dataset;
 pub(super) use models::missing_model;
@@ -57,6 +59,7 @@ pub static TOPICS: &[Topic] = &[
     topic("Adapters", adapters::register, adapters::OPTIONS),
     topic("Training", training::register, training::OPTIONS),
     topic("Evaluation", evaluation::register, evaluation::OPTIONS),
+    topic("Grids", grids::register, &[]),
     topic("Soups", soups::register, soups::OPTIONS),
     topic("Recipes", recipes::register, recipes::OPTIONS),
     topic("Choosing", choosing::register, choosing::OPTIONS),

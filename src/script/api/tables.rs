@@ -14,7 +14,7 @@ use crate::stats::Correlation;
 use crate::{Error, Result, bail};
 
 /// The options of the natives here.
-pub(super) static OPTIONS: &[NativeSpec] = &[SORT, JOIN, CORRELATE, COMPARE];
+pub(super) static OPTIONS: &[NativeSpec] = &[SORT, JOIN, PIVOT, CORRELATE, COMPARE];
 
 static SORT: NativeSpec = NativeSpec {
     name: "sort",
@@ -39,6 +39,16 @@ static JOIN: NativeSpec = NativeSpec {
         )
         .or(SUFFIX),
     ],
+};
+
+static PIVOT: NativeSpec = NativeSpec {
+    name: "pivot",
+    options: &[OptionSpec::choice(
+        "summary",
+        &["mean", "sd", "n", "ci95", "median", "min", "max", "sum"],
+        "what stands where several rows meet",
+    )
+    .or("mean")],
 };
 
 static CORRELATE: NativeSpec = NativeSpec {
@@ -485,18 +495,38 @@ mod natives {
     ///
     /// - `rows`: the column whose values name the rows
     /// - `columns`: the column whose values become columns
-    /// - `values`: the column that fills the cells
+    /// - `values`: the column that fills the cells; where several rows meet, with their mean
     ///
     /// # Errors
-    /// Two values for one cell.
+    /// Several rows meet where there are no numbers to take a mean of.
     ///
     /// ```rhai
-    /// let long = table([#{ a: "x", b: "p", v: 1 }, #{ a: "x", b: "q", v: 2 }]);
-    /// long.pivot("a", "b", "v").columns    // ["a", "p", "q"]
+    /// let long = table([#{ a: "x", b: "p", v: 1 }, #{ a: "x", b: "q", v: 2 }, #{ a: "x", b: "q", v: 3 }]);
+    /// let wide = long.pivot("a", "b", "v");
+    /// wide.columns        // ["a", "p", "q"]
+    /// wide.column("q")    // [2.5]
     /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn pivot(table: &mut Table, rows: &str, columns: &str, values: &str) -> Fallible<Table> {
-        Ok(table.pivot(rows, columns, values)?)
+        Ok(table.pivot(rows, columns, values, Aggregate::Mean)?)
+    }
+
+    /// The same with options.
+    ///
+    /// ```rhai
+    /// let long = table([#{ a: "x", b: "q", v: 2 }, #{ a: "x", b: "q", v: 3 }]);
+    /// long.pivot("a", "b", "v", #{ summary: "n" }).column("q")    // [2]
+    /// ```
+    #[rhai_fn(name = "pivot", pure, return_raw)]
+    pub fn pivot_with(
+        table: &mut Table,
+        rows: &str,
+        columns: &str,
+        values: &str,
+        options: Map,
+    ) -> Fallible<Table> {
+        let summary = Options::read(&PIVOT, &options)?.text("summary")?.parse()?;
+        Ok(table.pivot(rows, columns, values, summary)?)
     }
 
     /// The correlation of two columns: `.r .p .n`, and with `ci` also `.lo .hi`.
@@ -584,7 +614,8 @@ mod natives {
 
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]
     pub fn groups_card(groups: &mut Grouped) -> String {
-        format!("Groups: {}", groups.len())
+        let keys = groups.keys().join(", ");
+        format!("Groups by {keys}: {} groups", groups.len())
     }
 
     /// The coefficient, -1 to 1.

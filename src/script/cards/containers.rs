@@ -131,8 +131,19 @@ pub(super) fn list_line(engine: &Engine, list: &Array, width: usize) -> String {
     if shown.len() == list.len() && whole.chars().count() <= width {
         return whole;
     }
-    let first = shown.first().map_or("", String::as_str);
-    format!("list of {}: {first}, ...", list.len())
+    let mut told = format!("list of {}: ", list.len());
+    let room = width.saturating_sub(", ...".len());
+    for (at, item) in shown.iter().enumerate() {
+        let next = match at {
+            0 => item.clone(),
+            _ => format!(", {item}"),
+        };
+        if at > 0 && told.chars().count() + next.chars().count() > room {
+            break;
+        }
+        told += &next;
+    }
+    told + ", ..."
 }
 
 /// A text alone: in quotes where it is one line, else as it reads.

@@ -5,7 +5,9 @@ use rhai::{Dynamic, Engine};
 
 use super::{call, cut, grouped, line, number, text, wrapped};
 use crate::adapter::Adapter;
+use crate::data::{Dataset, Row};
 use crate::report::table::Table;
+use crate::script::api::Part;
 use crate::script::values::type_name;
 
 /// What a card shows of a value besides its name.
@@ -52,13 +54,14 @@ const CARDS: &[Card] = &[
     },
     Card {
         type_: "Split",
-        fields: &[Property("len", "rows"), Property("texts", "")],
+        fields: &[Property("len", "rows"), Told("first text", first_of_split)],
     },
     Card {
         type_: "Adapter",
         fields: &[
             Property("kind", ""),
             Property("parameters", ""),
+            Told("settings", settings),
             Told("sparsity", sparsity),
             Told("base", base),
             Told("members", members),
@@ -209,28 +212,60 @@ fn names(engine: &Engine, list: &Dynamic) -> Option<String> {
 }
 
 fn rows(value: &Dynamic) -> Option<String> {
-    let data = value.read_lock::<crate::data::Dataset>()?;
+    let data = value.read_lock::<Dataset>()?;
     let shown = data.to_string();
     let (_, told) = shown.split_once(": ")?;
     Some(told.split(';').next()?.to_string())
 }
 
 fn first_text(value: &Dynamic) -> Option<String> {
+    let data = value.read_lock::<Dataset>()?;
+    let row = data.row(0).ok()?;
+    Some(told(&data, row))
+}
+
+/// A text with its label.
+fn told(data: &Dataset, row: &Row) -> String {
     /// Enough to see what kind of text it is.
     const FAR: usize = 160;
-    let data = value.read_lock::<crate::data::Dataset>()?;
-    let row = data.row(0).ok()?;
-    let label = data.label_text(row.label);
     let text = super::containers::text_line(&row.text, FAR);
-    Some(match label {
+    match data.label_text(row.label) {
         Some(label) => format!("{text} is {label}"),
         None => text,
-    })
+    }
+}
+
+fn first_of_split(value: &Dynamic) -> Option<String> {
+    let part = value.read_lock::<Part>()?;
+    Some(told(part.dataset(), part.rows().first()?))
 }
 
 fn sparsity(value: &Dynamic) -> Option<String> {
     let adapter = value.read_lock::<Adapter>()?;
     Some(number(adapter.mask()?.sparsity()))
+}
+
+/// The numbers and words that tell adapters of one kind apart.
+fn settings(value: &Dynamic) -> Option<String> {
+    const SHOWN: [&str; 6] = [
+        "reduction_factor",
+        "non_linearity",
+        "r",
+        "alpha",
+        "use_rslora",
+        "use_dora",
+    ];
+    let config = value.read_lock::<Adapter>()?.kind().config();
+    let told: Vec<String> = SHOWN
+        .iter()
+        .filter_map(|name| match config.get(name)? {
+            serde_json::Value::String(text) => Some(format!("{name} {text}")),
+            serde_json::Value::Number(number) => Some(format!("{name} {number}")),
+            serde_json::Value::Bool(true) => Some((*name).to_string()),
+            _ => None,
+        })
+        .collect();
+    (!told.is_empty()).then(|| told.join(", "))
 }
 
 fn base(value: &Dynamic) -> Option<String> {
@@ -244,7 +279,16 @@ fn members(value: &Dynamic) -> Option<String> {
     let how = recipe.describe();
     let method = how.get("method").and_then(|method| method.as_str());
     Some(match method {
-        Some(method) => format!("{}, mixed by {method}", names.join(", ")),
+        Some(method) => {
+            let density = how
+                .get("density")
+                .map(|density| format!(", density {density}"));
+            format!(
+                "{}, mixed by {method}{}",
+                names.join(", "),
+                density.unwrap_or_default()
+            )
+        }
         None => names.join(", "),
     })
 }

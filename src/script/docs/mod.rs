@@ -68,6 +68,8 @@ pub struct Entry {
     pub signatures: Vec<String>,
     /// Its doc comment, Markdown.
     pub text: String,
+    /// Its first example that runs.
+    pub example: Option<String>,
 }
 
 impl Entry {
@@ -258,10 +260,13 @@ pub fn entries(engine: &Engine, all: bool) -> BTreeMap<String, Entry> {
             .forms
             .first()
             .map_or(String::new(), |f| f.doc.markdown());
+        let mut examples = page.forms.iter().flat_map(|f| &f.doc.examples);
+        let example = examples.next().cloned();
         let signatures = page.forms.into_iter().flat_map(|f| f.signatures);
         let entry = Entry {
             signatures: signatures.collect(),
             text,
+            example,
         };
         (page.name, entry)
     };
