@@ -17,4 +17,5 @@ mod repl;
 mod script;
 mod signs;
 mod soups;
+mod studies;
 mod training;

@@ -12,15 +12,20 @@ use crate::script::Diagnostic;
 
 mod check;
 mod convert;
+mod diff;
 mod doc;
 mod eval;
 mod interrupt;
+mod lock;
 mod merge;
 mod options;
 mod progress;
+mod reproduce;
 mod run;
+mod runs;
 mod screen;
 mod shell;
+mod store;
 mod surroundings;
 
 pub use progress::Bars;
@@ -52,6 +57,16 @@ struct Cli {
 enum Command {
     /// Run a study.
     Run(run::Run),
+    /// List runs, or show one.
+    Runs(runs::Runs),
+    /// Compare two runs.
+    Diff(diff::Diff),
+    /// Pin what a run of a study read.
+    Lock(lock::LockCommand),
+    /// Run a study again and compare what it records.
+    Reproduce(reproduce::Reproduce),
+    /// Look at the store of results, verify it, clean it.
+    Store(store::StoreCommand),
     /// Look for mistakes in a study without running it.
     Check(check::Check),
     /// Write an adapter's folder in another library's layout.
@@ -113,6 +128,11 @@ pub fn main() -> ExitCode {
     let result = match (cli.command, cli.code) {
         (Some(Command::Run(command)), _) => command.main(),
         (Some(Command::Check(command)), _) => command.main(),
+        (Some(Command::Runs(command)), _) => command.main(),
+        (Some(Command::Diff(command)), _) => command.main(),
+        (Some(Command::Lock(command)), _) => command.main(),
+        (Some(Command::Reproduce(command)), _) => command.main(),
+        (Some(Command::Store(command)), _) => command.main(),
         (Some(Command::Convert(command)), _) => command.main(),
         (Some(Command::Soup(command)), _) => command.main(),
         (Some(Command::Signs(command)), _) => command.main(),

@@ -8,7 +8,7 @@ use super::{Failure, Surroundings};
 use crate::Error;
 use crate::script::api::study::Study;
 use crate::script::{Diagnostic, Interpreter, Mode, Session, Severity, check};
-use crate::study::Record;
+use crate::study::{Lock, Record, Run as Kept, Store};
 
 /// Run a study.
 #[derive(Debug, Args)]
@@ -18,6 +18,9 @@ pub(super) struct Run {
     /// The folder that what the script writes goes under (default: runs/NAME-TIME-ID).
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
+    /// Refuse what is not as the study's lock has it.
+    #[arg(long)]
+    locked: bool,
     #[command(flatten)]
     surroundings: Surroundings,
 }
@@ -28,30 +31,54 @@ impl Run {
     }
 
     pub(super) fn main(self) -> Result<(), Failure> {
-        let source = self.script.display().to_string();
-        let text = std::fs::read_to_string(&self.script)
-            .map_err(|error| Diagnostic::of(&source, Error::new(error.to_string())))?;
-        let mode = Mode::Script {
-            path: self.script.clone(),
+        let lock = match self.locked {
+            true => Some(Lock::read(&self.script).map_err(Failure::Failed)?),
+            false => None,
         };
-        let session = self
-            .surroundings
-            .session(mode, PathBuf::new())
-            .map_err(Failure::Command)?;
-        known_parameters(&text, &session).map_err(Failure::Command)?;
-        checked(&session, &source, &text)?;
-        let mut record = Record::begin(&self.script, &text, session.setup().params.clone());
-        let folder = self.out.unwrap_or_else(|| record.folder());
-        session.set_write_folder(&folder);
-        let unsaved = |error: Error| Failure::from(Diagnostic::of(&source, error));
-        record.save(&folder).map_err(unsaved)?;
-        let outcome = execute(&source, &text, &session);
-        describe(&mut record, &session);
-        record.end(outcome.as_ref().map(|_| ()).map_err(|d| &d.error));
-        record.save(&folder).map_err(unsaved)?;
-        session.notice(format!("the run is in {}", folder.display()));
-        Ok(outcome?)
+        study(&self.script, self.out, self.surroundings, lock)?;
+        Ok(())
     }
+}
+
+/// Runs the study at `script` into `out`, by default a new folder in `runs`.
+pub(super) fn study(
+    script: &Path,
+    out: Option<PathBuf>,
+    surroundings: Surroundings,
+    lock: Option<Lock>,
+) -> Result<Kept, Failure> {
+    let source = script.display().to_string();
+    let unsaved = |error: Error| Failure::from(Diagnostic::of(&source, error));
+    let text =
+        std::fs::read_to_string(script).map_err(|error| unsaved(Error::new(error.to_string())))?;
+    let mode = Mode::Script {
+        path: script.to_path_buf(),
+    };
+    let locked = lock.clone();
+    let session = surroundings
+        .session_with(mode, PathBuf::new(), |setup| setup.lock = lock)
+        .map_err(Failure::Command)?;
+    known_parameters(&text, &session).map_err(Failure::Command)?;
+    checked(&session, &source, &text)?;
+    let mut record = Record::begin(script, &text, session.setup().params.clone());
+    if let Some(lock) = &locked {
+        lock.check_script(&record.script_hash).map_err(unsaved)?;
+    }
+    let folder = out.unwrap_or_else(|| record.folder());
+    session.set_write_folder(&folder);
+    record.save(&folder).map_err(unsaved)?;
+    if let Some(store) = session.context().store()
+        && let Err(error) = store.note_run(&folder)
+    {
+        session.notice(format!("the store cannot be written: {error}"));
+    }
+    let outcome = execute(&source, &text, &session);
+    describe(&mut record, &session);
+    record.end(outcome.as_ref().map(|_| ()).map_err(|d| &d.error));
+    record.save(&folder).map_err(unsaved)?;
+    session.notice(format!("the run is in {}", folder.display()));
+    outcome?;
+    Ok(Kept { folder, record })
 }
 
 /// Refuses a script that no run can come through, before it spends time; what a run may not come
@@ -111,6 +138,12 @@ fn describe(record: &mut Record, session: &Session) {
     record.question = said.question;
     record.recorded = said.recorded;
     record.seed = session.seed();
+    record.inputs = session.inputs();
+    record.store = session
+        .context()
+        .store()
+        .map(Store::used)
+        .unwrap_or_default();
     record.imports = session
         .imports()
         .into_iter()

@@ -1,5 +1,6 @@
 //! What every way of running code takes: parameters, threads, device, permissions.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -53,8 +54,30 @@ impl Surroundings {
         self.json
     }
 
+    /// Those of a run that is to come out as one with these parameters did, from nothing kept.
+    pub(super) fn again(parameters: &BTreeMap<String, String>, threads: Option<usize>) -> Self {
+        let set = parameters
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"));
+        Self {
+            set: set.collect(),
+            no_store: true,
+            ..Self::plain(threads, [])
+        }
+    }
+
     /// A session in `mode` that writes under `write_folder`, with the terminal's bars and Ctrl-C.
     pub(super) fn session(self, mode: Mode, write_folder: PathBuf) -> Result<Session> {
+        self.session_with(mode, write_folder, |_| {})
+    }
+
+    /// The same, set up further by `more`.
+    pub(super) fn session_with(
+        self,
+        mode: Mode,
+        write_folder: PathBuf,
+        more: impl FnOnce(&mut Setup),
+    ) -> Result<Session> {
         // SAFETY: nothing before this starts a thread; Ctrl-C's is started below.
         unsafe { threads::init(self.threads)? };
         let params = self
@@ -70,7 +93,7 @@ impl Surroundings {
         // The session outlives what runs in it; a script does not.
         let patience = if mode == Mode::Repl { 2 } else { 1 };
         interrupt::install(&stop, patience);
-        Ok(Session::new(Setup {
+        let mut setup = Setup {
             mode,
             stop,
             progress: Arc::new(Bars::default()),
@@ -83,7 +106,9 @@ impl Surroundings {
             store,
             screen: screen::screen,
             ..Setup::default()
-        }))
+        };
+        more(&mut setup);
+        Ok(Session::new(setup))
     }
 
     /// The interactive session.

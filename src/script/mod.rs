@@ -16,6 +16,7 @@ mod error;
 mod excerpt;
 mod foreign;
 mod incomplete;
+mod inputs;
 mod interpreter;
 mod modules;
 mod options;

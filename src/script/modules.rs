@@ -129,6 +129,10 @@ impl ModuleResolver for Modules {
             None => {}
         }
         let hash = blake3::hash(text.as_bytes()).to_hex().to_string();
+        if let Some(lock) = &self.session.setup().lock {
+            let name = file.display().to_string();
+            lock.check_import(&name, &hash).map_err(here)?;
+        }
         self.session.record_import(Import {
             path: file.clone(),
             hash,

@@ -13,7 +13,7 @@ use rhai::NativeCallContext;
 
 use crate::context::{Progress, Silent};
 use crate::report::Screen;
-use crate::study::Store;
+use crate::study::{Lock, Store};
 use crate::{Context, Error, Result, bail, nearest};
 
 /// How the code came to be run.
@@ -55,6 +55,8 @@ pub struct Setup {
     pub device: candle_core::Device,
     /// Where results are kept and taken from; nowhere.
     pub store: Option<Store>,
+    /// What the script may read, and nothing else; anything.
+    pub lock: Option<Lock>,
     /// What figures are drawn on, asked anew each time; no terminal.
     pub screen: fn() -> Screen,
 }
@@ -73,6 +75,7 @@ impl Default for Setup {
             module_path: Vec::new(),
             device: candle_core::Device::Cpu,
             store: None,
+            lock: None,
             screen: Screen::default,
         }
     }
@@ -100,6 +103,7 @@ pub(super) struct State {
     asked: RefCell<BTreeSet<String>>,
     pub(super) literals: RefCell<BTreeSet<String>>,
     imports: RefCell<Vec<Import>>,
+    pub(super) inputs: RefCell<BTreeMap<String, String>>,
     told: RefCell<BTreeSet<String>>,
     extensions: RefCell<BTreeMap<TypeId, Rc<dyn Any>>>,
 }
@@ -121,6 +125,7 @@ impl Session {
             asked: RefCell::default(),
             literals: RefCell::default(),
             imports: RefCell::default(),
+            inputs: RefCell::default(),
             told: RefCell::default(),
             extensions: RefCell::default(),
             setup,

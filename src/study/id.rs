@@ -44,6 +44,12 @@ impl Id {
         Ok(Self(hasher.finalize().to_hex()[..32].to_string()))
     }
 
+    /// An id as it is written; none if `text` is no id.
+    pub fn read(text: &str) -> Option<Self> {
+        let digit = |b| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+        (text.len() == 32 && text.bytes().all(digit)).then(|| Self(text.to_string()))
+    }
+
     /// All 32 digits.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -64,10 +70,7 @@ impl serde::Serialize for Id {
 impl<'de> serde::Deserialize<'de> for Id {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        match text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-            true => Ok(Self(text)),
-            false => Err(serde::de::Error::custom(format!("{text:?} is no id"))),
-        }
+        Self::read(&text).ok_or_else(|| serde::de::Error::custom(format!("{text:?} is no id")))
     }
 }
 

@@ -1,10 +1,18 @@
-//! Ids, the store, run records.
+//! Ids, the store, run records, locks.
 
+mod compare;
 pub mod files;
+mod gc;
 mod id;
+mod lock;
 mod run;
+mod runs;
 mod store;
 
+pub use compare::{Comparison, Difference, Verdict};
+pub use gc::Cleaned;
 pub use id::Id;
+pub use lock::Lock;
 pub use run::{Record, Status};
-pub use store::Store;
+pub use runs::Run;
+pub use store::{Entry, Store};

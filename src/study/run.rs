@@ -1,6 +1,6 @@
 //! The record of a run: what was run, with what, and what it found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -25,6 +25,29 @@ pub enum Status {
     Interrupted,
 }
 
+impl Status {
+    const ALL: [(&str, Self); 4] = [
+        ("running", Self::Running),
+        ("done", Self::Done),
+        ("failed", Self::Failed),
+        ("interrupted", Self::Interrupted),
+    ];
+}
+
+impl std::fmt::Display for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(Self::ALL[*self as usize].0)
+    }
+}
+
+impl std::str::FromStr for Status {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        crate::stats::choose("status", name, &Self::ALL)
+    }
+}
+
 /// What `run.json` holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {
@@ -40,6 +63,12 @@ pub struct Record {
     pub script_hash: String,
     /// Hashes of imported modules, by path.
     pub imports: BTreeMap<String, String>,
+    /// Ids of what the script read, by kind and name.
+    #[serde(default)]
+    pub inputs: BTreeMap<String, String>,
+    /// The ids of what the run took from the store or put there.
+    #[serde(default)]
+    pub store: BTreeSet<Id>,
     /// Parameters given with `--set`.
     pub parameters: BTreeMap<String, String>,
     /// The study's seed.
@@ -72,6 +101,8 @@ impl Record {
                 .as_str()
                 .to_string(),
             imports: BTreeMap::new(),
+            inputs: BTreeMap::new(),
+            store: BTreeSet::new(),
             parameters,
             seed: 0,
             recorded: BTreeMap::new(),

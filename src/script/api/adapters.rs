@@ -75,6 +75,7 @@ mod natives {
         let missing = || Error::new(format!("no adapter {path:?}: no such folder"));
         let session = Session::of(&context)?;
         let folder = session.path_or_repository(Kind::Model, path, &formats::needed, missing)?;
+        session.note_files("adapter", path, &folder)?;
         let loaded = formats::load(&folder)?;
         let mut parts = loaded.parts().clone();
         let local = session.read_path(path).is_ok_and(|p| p == folder);

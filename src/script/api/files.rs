@@ -32,7 +32,9 @@ mod natives {
     /// ```
     #[rhai_fn(return_raw)]
     pub fn read_text(context: NativeCallContext, path: &str) -> Fallible<String> {
-        let file = Session::of(&context)?.read_path(path)?;
+        let session = Session::of(&context)?;
+        let file = session.read_path(path)?;
+        session.note_files("file", path, &file)?;
         let text = std::fs::File::open(&file).and_then(|opened| {
             let mut text = String::new();
             opened.take(LONGEST).read_to_string(&mut text)?;

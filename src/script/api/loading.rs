@@ -50,6 +50,7 @@ pub(super) fn load(context: &NativeCallContext, name: &str, options: &Map) -> Re
             ));
         }
         let data = bundled::load(name)?;
+        Session::of(context)?.note_input("dataset", name, data.id())?;
         return Ok(match options.maybe_text("name")? {
             Some(name) => data.renamed(&name),
             None => data,
@@ -59,10 +60,11 @@ pub(super) fn load(context: &NativeCallContext, name: &str, options: &Map) -> Re
     let session = Session::of(context)?;
     let Some(repository) = name.strip_prefix("hub:") else {
         let path = session.read_path(name)?;
-        return match path.exists() {
-            true => Dataset::load(&path, &options),
-            false => Err(missing(name)),
-        };
+        if !path.exists() {
+            return Err(missing(name));
+        }
+        session.note_files("dataset", name, &path)?;
+        return Dataset::load(&path, &options);
     };
     from_hub(&session, repository, options)
 }
@@ -109,6 +111,7 @@ fn from_hub(session: &Session, name: &str, mut options: LoadOptions) -> Result<D
         }
         (Err(error), None) => return Err(error),
     };
+    session.note_files("dataset", &format!("hub:{name}"), &folder)?;
     Dataset::load(&folder, &options)
 }
 

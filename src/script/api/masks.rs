@@ -156,9 +156,10 @@ mod natives {
     /// ```
     #[rhai_fn(return_raw)]
     pub fn load_mask(context: NativeCallContext, path: &str) -> Fallible<Arc<Mask>> {
-        Ok(Arc::new(Mask::load(
-            &Session::of(&context)?.read_path(path)?,
-        )?))
+        let session = Session::of(&context)?;
+        let file = session.read_path(path)?;
+        session.note_files("file", path, &file)?;
+        Ok(Arc::new(Mask::load(&file)?))
     }
 
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]

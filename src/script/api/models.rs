@@ -333,6 +333,7 @@ fn load(context: &NativeCallContext, name: &str, options: &Map) -> Fallible<Mode
             Model::from_folder(name, &folder, dtype, device)?
         }
     };
+    session.note_input("model", name, model.id())?;
     let model = match precision.as_str() {
         "bf16" => model.in_bf16()?,
         _ => model,

@@ -137,7 +137,10 @@ mod natives {
     /// ```
     #[rhai_fn(return_raw)]
     pub fn read_table(context: NativeCallContext, path: &str) -> Fallible<Table> {
-        Ok(Table::read(&Session::of(&context)?.read_path(path)?)?)
+        let session = Session::of(&context)?;
+        let file = session.read_path(path)?;
+        session.note_files("file", path, &file)?;
+        Ok(Table::read(&file)?)
     }
 
     /// Tables one below another.

@@ -62,7 +62,9 @@ mod natives {
     /// ```
     #[rhai_fn(return_raw)]
     pub fn load_tensors(context: NativeCallContext, path: &str) -> Fallible<Map> {
-        let file = Session::of(&context)?.read_path(path)?;
+        let session = Session::of(&context)?;
+        let file = session.read_path(path)?;
+        session.note_files("file", path, &file)?;
         let tensors = crate::tensorfile::read(&file)?;
         Ok(tensors
             .into_iter()

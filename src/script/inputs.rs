@@ -1,0 +1,99 @@
+//! What a script reads, noted for its record and held against its lock.
+
+use std::path::Path;
+
+use super::Session;
+use super::session::Mode;
+use crate::study::Id;
+use crate::study::files::listed;
+use crate::{Error, Result};
+
+impl Session {
+    /// Notes that the script read `name`, whose identity is `id`. An error where the study is
+    /// locked and the lock has another, or none.
+    pub(super) fn note_input(&self, kind: &str, name: &str, id: &str) -> Result<()> {
+        let input = format!("{kind} {name}");
+        if let Some(lock) = &self.setup().lock {
+            lock.check_input(&input, id)?;
+        }
+        self.state()
+            .inputs
+            .borrow_mut()
+            .insert(input, id.to_string());
+        Ok(())
+    }
+
+    /// The same of a file, or of a folder with all its files, which are read for their hash. What
+    /// the script itself wrote is no input, and only of a script anything is noted.
+    pub(super) fn note_files(&self, kind: &str, name: &str, path: &Path) -> Result<()> {
+        let Mode::Script { .. } = self.setup().mode else {
+            return Ok(());
+        };
+        let written = self.write_folder();
+        let whole = |path: &Path| path.canonicalize().ok();
+        if let (Some(path), Some(written)) = (whole(path), whole(&written))
+            && path.starts_with(&written)
+        {
+            return Ok(());
+        }
+        let id = Id::of_pieces("files", |feed| feed_files(path, Path::new(""), feed))?;
+        self.note_input(kind, name, id.as_str())
+    }
+
+    /// What was read so far: ids by kind and name.
+    pub fn inputs(&self) -> std::collections::BTreeMap<String, String> {
+        self.state().inputs.borrow().clone()
+    }
+}
+
+/// Names and bytes of the files under `path`, in the order of their names.
+fn feed_files(path: &Path, name: &Path, feed: &mut dyn FnMut(&[u8])) -> Result<()> {
+    let failed = |error: std::io::Error| Error::at_path(path, error);
+    if path.is_dir() {
+        for (part, path) in listed(path)? {
+            // Hidden files are notes of tools: locks, resumed downloads.
+            if !part.starts_with('.') {
+                feed_files(&path, &name.join(&part), feed)?;
+            }
+        }
+        return Ok(());
+    }
+    let mut file = std::fs::File::open(path).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len();
+    let name = name.display().to_string();
+    feed(&(name.len() as u64).to_le_bytes());
+    feed(name.as_bytes());
+    feed(&length.to_le_bytes());
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match std::io::Read::read(&mut file, &mut buffer).map_err(failed)? {
+            0 => return Ok(()),
+            n => feed(&buffer[..n]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(path: &Path) -> Id {
+        Id::of_pieces("files", |feed| feed_files(path, Path::new(""), feed)).unwrap()
+    }
+
+    #[test]
+    fn names_and_contents_of_a_folder_count_and_hidden_files_do_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir(at("in")).unwrap();
+        std::fs::write(at("in/a"), "1").unwrap();
+        let first = hash(folder.path());
+        std::fs::write(at(".lock"), "x").unwrap();
+        assert_eq!(hash(folder.path()), first);
+        std::fs::rename(at("in/a"), at("in/b")).unwrap();
+        let renamed = hash(folder.path());
+        assert_ne!(renamed, first);
+        std::fs::write(at("in/b"), "2").unwrap();
+        assert_ne!(hash(folder.path()), renamed);
+    }
+}
