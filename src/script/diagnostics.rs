@@ -183,6 +183,7 @@ pub(super) fn diagnose(
         .or_else(|| (file == source).then(|| text.into()));
     let known = Known {
         engine,
+        source: &file,
         scope,
         text: code.as_deref().unwrap_or_default(),
         position,

@@ -1,17 +1,12 @@
 //! Finding the option of a call that an error is about.
 
-use rhai::{ASTNode, Engine, Expr, FnCallExpr, OptimizationLevel, Position, Stmt};
+use rhai::{AST, ASTNode, Engine, Expr, FnCallExpr, OptimizationLevel, Position, Stmt};
 
 use crate::About;
 
 /// Where `part` of the call at `position` stands in `text`, if it stands there as it is.
 pub(super) fn find(text: &str, position: Position, part: &About) -> Option<Position> {
-    let mut engine = Engine::new_raw();
-    // The optimiser would fold a map of literals, and its keys' places with it.
-    engine
-        .set_optimization_level(OptimizationLevel::None)
-        .set_max_expr_depths(0, 0);
-    let tree = engine.compile(text).ok()?;
+    let tree = parsed(text)?;
     let mut found = None;
     tree.walk(&mut |path: &[ASTNode]| {
         if let Some((call, at)) = path.last().and_then(call)
@@ -22,6 +17,16 @@ pub(super) fn find(text: &str, position: Position, part: &About) -> Option<Posit
         found.is_none()
     });
     found
+}
+
+/// The tree of `text`, whatever it names.
+pub(super) fn parsed(text: &str) -> Option<AST> {
+    let mut engine = Engine::new_raw();
+    // The optimiser would fold a map of literals, and its keys' places with it.
+    engine
+        .set_optimization_level(OptimizationLevel::None)
+        .set_max_expr_depths(0, 0);
+    engine.compile(text).ok()
 }
 
 fn call<'a>(node: &ASTNode<'a>) -> Option<(&'a FnCallExpr, Position)> {

@@ -1,5 +1,6 @@
 //! The language, by small scripts with the value or the line they give.
 
+mod checked;
 mod examples;
 mod imports;
 mod language;

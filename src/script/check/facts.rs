@@ -74,7 +74,7 @@ pub(super) fn assigned(tree: &AST) -> BTreeSet<String> {
 }
 
 /// The keys and texts of the script.
-pub(super) fn keys(tree: &AST) -> BTreeSet<String> {
+pub(in crate::script) fn keys(tree: &AST) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     tree.walk(&mut |path: &[ASTNode]| {
         match path.last() {
