@@ -56,3 +56,59 @@ fn other_closures_are_not_warned_of() {
         assert_eq!(warnings(script), [""; 0], "{script}");
     }
 }
+
+#[test]
+fn a_missing_semicolon_does_not_end_the_check() {
+    let missing = "missing `;` to terminate this statement";
+    for (script, place) in [
+        ("let a = 1\nprint(b);\nprint(c);", "1:10"),
+        (
+            "let a = 1 // one\n\nlet d = 2;\nprint(b);\nprint(c);",
+            "1:10",
+        ),
+        ("let a = 1 let d = 2;\nprint(b);\nprint(c);", "1:10"),
+    ] {
+        let found = told(script);
+        assert_eq!(found.len(), 3, "{script}: {found:?}");
+        assert_eq!(found[0], format!("t:{place}: error: {missing}"));
+        assert!(found[1].contains("unknown variable b"), "{found:?}");
+        assert!(found[2].contains("unknown variable c"), "{found:?}");
+    }
+}
+
+#[test]
+fn single_quotes_do_not_end_the_check() {
+    let found = told("let name = 'films';\nprint(b);");
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[1].starts_with("t:2:7: error: unknown variable b"));
+}
+
+#[test]
+fn a_call_that_does_not_fit_says_what_does() {
+    for (call, hint) in [
+        (
+            "train(films)",
+            "it takes train(model: Model, data: Dataset or list[, options])",
+        ),
+        ("train(films, base)", "the order is train(model, data)"),
+        (
+            "train(base, \"films\")",
+            "dataset(\"films\") is the dataset of that name",
+        ),
+        (
+            "train(\"mini\", films)",
+            "model(\"mini\") is the model of that name",
+        ),
+        (
+            "train(base, films, 3)",
+            "options are a map: train(base, films, #{ ",
+        ),
+    ] {
+        let script = format!("let base = model(\"mini\"); let films = dataset(\"films\"); {call};");
+        let found = told(&script);
+        assert!(
+            found.len() == 1 && found[0].contains(hint),
+            "{call}: {found:?}"
+        );
+    }
+}

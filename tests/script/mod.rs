@@ -5,6 +5,7 @@ mod examples;
 mod imports;
 mod language;
 mod reference;
+mod told;
 mod traps;
 mod values;
 mod wrong;

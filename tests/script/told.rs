@@ -1,0 +1,130 @@
+//! What a run tells of names and of code that does not parse.
+
+use super::{check, outcome};
+
+#[test]
+fn what_is_meant_by_a_name_is_told() {
+    check(&[
+        (
+            "let score = #{ accuracy: 0.9 }; score.acuracy",
+            "t:1:39: error: the map has no key acuracy; did you mean accuracy?",
+        ),
+        (
+            r#"parse_json("{\"accuracy\": 1}").acuracy"#,
+            r#"t:1:33: error: the map has no key acuracy; where it may be missing, test "acuracy" in the map, or use get("acuracy")"#,
+        ),
+        (
+            "{ let inner = 1; } print(inner)",
+            "t:1:26: error: inner ends with its block; declare it before the block",
+        ),
+        (
+            "print(later); let later = 1;",
+            "t:1:7: error: unknown variable later; declare it before its use",
+        ),
+        (
+            "fn f(list) { lst[0] } f([1])",
+            "t:1:14: error: unknown variable lst; did you mean list?",
+        ),
+        ("let x = 1; y", "t:1:12: error: unknown variable y"),
+        (
+            "let xs = [1]; xs.sorte()",
+            "t:1:18: error: unknown function sorte(list); did you mean sorted?",
+        ),
+        (
+            "let sorted = [1].sort(); sorted[0]",
+            "t:1:32: error: the value is (), which has no entries; a call without a result gives (), such as sort(); sorted() gives a copy",
+        ),
+    ]);
+}
+
+#[test]
+fn what_does_not_parse_says_what_to_write() {
+    check(&[
+        (
+            "let name = 'films';",
+            r#"t:1:12: error: single quotes hold one letter; a text goes in double quotes: "films""#,
+        ),
+        (
+            "let size = 2; #{ size }",
+            "t:1:23: error: expected `:` after size; there is no shorthand: #{ size: size }",
+        ),
+        (
+            "let x = 3; if x = 3 { }",
+            "t:1:17: error: a condition compares with ==; = sets a variable",
+        ),
+        (
+            "#{ a: 1, a: 2 }",
+            "t:1:10: error: the key a stands twice in the map",
+        ),
+        (
+            "fn static(x) { x }",
+            "t:1:4: error: static is a reserved word; a function needs another name",
+        ),
+    ]);
+    let told = outcome(r#"train(model("mini"), dataset("films"), #{ use: 1 })"#);
+    assert!(told.contains("train: unknown option use"), "{told}");
+}
+
+/// The words that rhai keeps, none of which means anything here.
+const RESERVED: &[&str] = &[
+    "default",
+    "new",
+    "match",
+    "case",
+    "use",
+    "is",
+    "module",
+    "thread",
+    "sync",
+    "async",
+    "await",
+    "yield",
+    "public",
+    "static",
+    "shared",
+    "go",
+    "goto",
+    "spawn",
+    "void",
+    "null",
+    "nil",
+    "package",
+    "protected",
+    "super",
+    "var",
+    "until",
+    "do",
+    "throw",
+];
+
+#[test]
+fn a_reserved_word_is_told_by_what_it_was_meant_for() {
+    for word in RESERVED {
+        for (script, hint) in [
+            (
+                format!("#{{ {word}: 1 }}"),
+                format!("write \"{word}\": ..."),
+            ),
+            (
+                format!("let m = #{{}}; m.{word}"),
+                format!("write x[\"{word}\"]"),
+            ),
+            (
+                format!("let m = #{{}}; m.{word}(1)"),
+                "a function needs another name".into(),
+            ),
+            (
+                format!("let {word} = 1;"),
+                "a variable needs another name".into(),
+            ),
+            (
+                format!("fn {word}(x) {{ x }}"),
+                "a function needs another name".into(),
+            ),
+        ] {
+            let got = outcome(&script);
+            let expected = format!("error: {word} is a reserved word; {hint}");
+            assert!(got.ends_with(&expected), "{script}: {got}");
+        }
+    }
+}
