@@ -21,6 +21,8 @@ pub enum About {
     Key(String),
     /// The value of this option.
     Value(String),
+    /// This text, where it stands in the call as a literal.
+    Text(String),
 }
 
 /// Why an operation ended; the command line turns it into an exit code.

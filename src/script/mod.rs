@@ -25,6 +25,7 @@ mod options;
 mod parsing;
 mod paths;
 mod race;
+mod recursion;
 mod repositories;
 mod reserved;
 mod reword;

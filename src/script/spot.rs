@@ -38,13 +38,26 @@ fn call<'a>(node: &ASTNode<'a>) -> Option<(&'a FnCallExpr, Position)> {
 }
 
 fn entry(call: &FnCallExpr, part: &About) -> Option<Position> {
-    let (About::Key(name) | About::Value(name)) = part;
+    let (key, name) = match part {
+        About::Text(text) => return call.args.iter().find_map(|value| literal(value, text)),
+        About::Key(name) => (true, name),
+        About::Value(name) => (false, name),
+    };
     let Some(Expr::Map(entries, _)) = call.args.last() else {
         return None;
     };
-    let (key, value) = entries.0.iter().find(|(key, _)| key.name == *name)?;
-    Some(match part {
-        About::Key(_) => key.pos,
-        About::Value(_) => value.start_position(),
+    let (own, value) = entries.0.iter().find(|(own, _)| own.name == *name)?;
+    Some(match key {
+        true => own.pos,
+        false => value.start_position(),
     })
+}
+
+/// Where `text` stands in a value, as it is or in a list.
+fn literal(value: &Expr, text: &str) -> Option<Position> {
+    match value {
+        Expr::StringConstant(own, at) => (own == text).then_some(*at),
+        Expr::Array(values, _) => values.iter().find_map(|value| literal(value, text)),
+        _ => None,
+    }
 }

@@ -181,7 +181,7 @@ fn again(context: &NativeCallContext, folder: &str, options: &Map) -> Result<Ada
         None => Vec::new(),
     };
     let session = Session::of(context)?;
-    let folder = session.read_path(folder)?;
+    let folder = session.read_file(folder)?;
     let beside = saved_members(&folder);
     soup::replay(&folder, &|origin| find(origin, &given, &beside, &session))
 }

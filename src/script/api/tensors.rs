@@ -62,7 +62,7 @@ mod natives {
     /// ```
     #[rhai_fn(return_raw)]
     pub fn load_tensors(context: NativeCallContext, path: &str) -> Fallible<Map> {
-        let file = Session::of(&context)?.read_path(path)?;
+        let file = Session::of(&context)?.read_file(path)?;
         let tensors = crate::tensorfile::read(&file)?;
         Ok(tensors
             .into_iter()

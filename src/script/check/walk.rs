@@ -7,14 +7,15 @@ use rhai::{
     Stmt,
 };
 
-use super::Checker;
 use super::captures::Captures;
 use super::facts::{Function, assigned, declaration, functions_of, keys, leaves};
 use super::inputs::Writes;
 use super::natives::Type;
 use super::scope::Visible;
 use super::syntax::Read;
+use super::{Checker, Finding};
 use crate::Error;
+use crate::script::engine::{hidden, hides};
 use crate::script::modules::Exports;
 use crate::script::reword::{Known, reword};
 
@@ -122,15 +123,14 @@ impl<'w> Walk<'w, '_> {
     }
 
     fn hidden_natives(&mut self) {
-        let names = self.functions.keys().cloned();
-        let hidden: Vec<String> = names.filter(|n| self.checker.is_native(n)).collect();
-        for name in hidden {
-            let at = declaration(self.text, &name).unwrap_or(Position::NONE);
-            let error = Error::new(format!(
-                "fn {name} hides the built-in function of that name"
-            ))
-            .hint("give it another name, unless this is meant");
-            self.checker.warn(self.source, self.text, at, error);
+        for (name, counts) in &self.functions {
+            let engine = self.checker.engine;
+            if counts.iter().any(|count| hides(engine, name, *count)) {
+                self.checker.findings.push(Finding {
+                    diagnostic: hidden(self.source, self.text, name),
+                    certain: false,
+                });
+            }
         }
     }
 
