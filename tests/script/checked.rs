@@ -112,3 +112,64 @@ fn a_call_that_does_not_fit_says_what_does() {
         );
     }
 }
+
+#[test]
+fn only_a_function_of_as_many_parameters_hides_a_native() {
+    assert_eq!(warnings("fn first(list) { list[0] } first([1])"), [""; 0]);
+    let hidden = "fn soup hides the built-in function of that name; give it another name, unless this is meant";
+    assert_eq!(
+        warnings("fn soup(x) { x } soup(1)"),
+        [format!("t:1:4: warning: {hidden}")]
+    );
+}
+
+#[test]
+fn an_unknown_module_is_marked_itself() {
+    let found = told("print(recipes::mean_of([1]));");
+    assert!(
+        found[0].starts_with("t:1:7: error: unknown module recipes"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn what_every_script_reads_is_looked_for() {
+    for call in [
+        "load_mask",
+        "replay",
+        "load_tensors",
+        "read_text",
+        "read_table",
+    ] {
+        let found = told(&format!("let x = {call}(\"nowhere.x\");"));
+        assert!(found.len() == 1, "{call}: {found:?}");
+        assert!(
+            found[0].contains("nowhere.x: no such file"),
+            "{call}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn what_the_engine_reads_in_another_way_is_warned_of() {
+    let minus = "the minus comes before the power: -x ** 2 is (-x) ** 2; write -(x ** 2), or (-x) ** 2 where that is meant";
+    for script in [
+        "let x = 3; -x ** 2",
+        "let x = 3; let y = 1; print(-x  ** 2)",
+    ] {
+        let found = warnings(script);
+        assert!(found.len() == 1 && found[0].ends_with(minus), "{found:?}");
+    }
+    let switch = "1.0 is not 1 here; write 1.0 => ...";
+    let found = warnings("switch 1.0 { 1 => 2, _ => 3 }");
+    assert!(found.len() == 1 && found[0].ends_with(switch), "{found:?}");
+    for script in [
+        "let x = 3; (-x) ** 2",
+        "let x = 3; -(x ** 2)",
+        "let x = 3; 1 - x ** 2",
+        "switch 1.0 { 1.0 => 2, _ => 3 }",
+        "switch 1 { 1 => 2, _ => 3 }",
+    ] {
+        assert_eq!(warnings(script), [""; 0], "{script}");
+    }
+}

@@ -133,6 +133,7 @@ impl<'w> Walk<'w, '_> {
 
     fn operator(&mut self, call: &'w FnCallExpr, types: &[Type], at: Position) -> Type {
         self.literals(call, at);
+        self.negative_base(call, at);
         let name = call.name.as_str();
         let known: Option<Vec<&str>> = types.iter().map(Option::as_deref).collect();
         let known = known?;

@@ -14,6 +14,7 @@ mod natives;
 mod options;
 mod races;
 mod scope;
+mod surprises;
 mod syntax;
 mod values;
 mod walk;

@@ -228,9 +228,11 @@ impl<'w> Walk<'w, '_> {
                 self.loop_ends();
                 self.visible.back_to(mark);
             }
-            Stmt::Switch(parts, _) => {
+            Stmt::Switch(parts, at) => {
                 let (value, cases) = &**parts;
-                self.expression(value);
+                if self.expression(value).as_deref() == Some("float") {
+                    self.float_among_ints(*at);
+                }
                 self.branches += 1;
                 for case in &cases.expressions {
                     self.expression(&case.lhs);
