@@ -40,15 +40,12 @@ impl Known<'_> {
             option == "options" && fits(needed, values)
         })?;
         let option = example(options_of(name)?, last)?;
-        let mut written: Vec<&str> = form.iter().map(|(name, _)| name.as_str()).collect();
-        written.pop();
-        self.as_written(name, &mut written);
-        (last != "map").then(|| {
-            format!(
-                "options are a map: {name}({}, #{{ {option} }})",
-                written.join(", ")
-            )
-        })
+        let mut values: Vec<&str> = form.iter().map(|(name, _)| name.as_str()).collect();
+        values.pop();
+        self.as_written(name, &mut values);
+        let options = format!("#{{ {option} }}");
+        values.push(&options);
+        (last != "map").then(|| format!("options are a map: {name}({})", values.join(", ")))
     }
 
     /// The names of parameters, with what the call has in their places where that is a name.

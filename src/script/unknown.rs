@@ -43,7 +43,7 @@ impl Known<'_> {
     /// A variable that the text declares, where it is not seen.
     fn out_of_sight(&self, bare: &str, name: &str) -> Option<Error> {
         let error = Error::new(format!("unknown variable {name}"));
-        let at = code::offset(bare, self.position).unwrap_or(bare.len());
+        let at = code::offset(self.text, self.position).unwrap_or(bare.len());
         let body = code::open(&bare[..at])
             .iter()
             .find(|open| open.bracket == '{' && open.function().is_some())
@@ -71,7 +71,7 @@ impl Known<'_> {
 
     /// The parameters of the function that the place of the error is in.
     fn parameters_around<'a>(&self, bare: &'a str) -> Vec<&'a str> {
-        let at = code::offset(bare, self.position).unwrap_or(bare.len());
+        let at = code::offset(self.text, self.position).unwrap_or(bare.len());
         let open = code::open(&bare[..at]);
         let body = open.iter().find(|open| open.function().is_some());
         body.and_then(|body| body.before.rsplit_once('('))

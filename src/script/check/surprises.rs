@@ -16,7 +16,7 @@ impl<'w> Walk<'w, '_> {
             _ => return,
         };
         let bare = code::bare(self.text);
-        let before = |at: Position| Some(bare[..code::offset(&bare, at)?].trim_end());
+        let before = |at: Position| Some(bare[..code::offset(self.text, at)?].trim_end());
         let (Some(base), Some(power)) = (before(base), before(at)) else {
             return;
         };
@@ -32,7 +32,7 @@ impl<'w> Walk<'w, '_> {
     /// `switch 1.0 { 1 => ... }` finds no case.
     pub(super) fn float_among_ints(&mut self, at: Position) {
         let bare = code::bare(self.text);
-        let Some(label) = code::offset(&bare, at).and_then(|at| int_label(&bare[at..])) else {
+        let Some(label) = code::offset(self.text, at).and_then(|at| int_label(&bare[at..])) else {
             return;
         };
         let error = Error::new(format!(
