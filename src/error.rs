@@ -21,6 +21,8 @@ pub enum About {
     Key(String),
     /// The value of this option.
     Value(String),
+    /// This text, where it stands in the call as a literal.
+    Text(String),
 }
 
 /// Why an operation ended; the command line turns it into an exit code.
@@ -134,14 +136,25 @@ macro_rules! bail {
     };
 }
 
-/// The nearest of `known` to a misspelt `name`, if any is near enough to be meant.
+/// The nearest of `known` to a misspelt `name`, if any is near enough to be meant; of two as near
+/// the one that continues it.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()
-        .map(|k| (strsim::damerau_levenshtein(name, k), k))
-        .filter(|(distance, k)| *distance <= 1 + k.len().min(name.len()) / 3)
+        .map(|k| {
+            (
+                strsim::damerau_levenshtein(name, k),
+                !k.starts_with(name),
+                k,
+            )
+        })
+        .filter(|(distance, _, k)| {
+            let shorter = k.len().min(name.len());
+            // A name with no letter in common is another one.
+            *distance < shorter && *distance <= 1 + shorter / 3
+        })
         .min()
-        .map(|(_, k)| k)
+        .map(|(.., k)| k)
 }
 
 fn one_line(text: &str) -> String {
@@ -168,5 +181,7 @@ mod tests {
         assert_eq!(nearest("epoch", known), Some("epochs"));
         assert_eq!(nearest("sede", known), Some("seed"));
         assert_eq!(nearest("temperature", known), None);
+        assert_eq!(nearest("y", ["x"]), None);
+        assert_eq!(nearest("sorte", ["sort", "sorted"]), Some("sorted"));
     }
 }

@@ -90,8 +90,12 @@ fn checked(session: &Session, source: &str, text: &str) -> Result<(), Failure> {
         return Err(Failure::Mistakes(all.collect()));
     }
     for finding in found {
-        if finding.diagnostic.severity == Severity::Error {
-            session.notice(format!("where it comes there, {}", finding.diagnostic));
+        match finding.diagnostic.severity {
+            Severity::Error => {
+                session.notice(format!("where it comes there, {}", finding.diagnostic));
+            }
+            // Some of them the run itself tells too.
+            Severity::Warning => session.notice_once(finding.diagnostic.to_string()),
         }
     }
     Ok(())

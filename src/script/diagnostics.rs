@@ -11,8 +11,8 @@ use super::parsing::place;
 use super::reword::{Known, reword};
 use super::sources::Sources;
 use super::trace::{Frame, Trace, trace};
-use super::{Session, spot};
-use crate::{Error, Kind};
+use super::{Session, recursion, spot};
+use crate::{About, Error, Kind};
 
 /// The most calls that are shown.
 const CALLS: usize = 6;
@@ -183,15 +183,21 @@ pub(super) fn diagnose(
         .or_else(|| (file == source).then(|| text.into()));
     let known = Known {
         engine,
+        source: &file,
         scope,
         text: code.as_deref().unwrap_or_default(),
         position,
     };
     let raised = super::innermost(error);
-    let error = reword(&known, raised);
-    let exact = error
-        .subject()
-        .and_then(|part| spot::find(known.text, position, part));
+    let (error, exact) = match raised {
+        EvalAltResult::ErrorStackOverflow(_) => recursion::round(known.text, position).unzip(),
+        _ => (None, None),
+    };
+    let error = error.unwrap_or_else(|| reword(&known, raised));
+    let exact = exact.or_else(|| {
+        let part = error.subject().cloned().or_else(|| named(&error))?;
+        spot::find(known.text, position, &part)
+    });
     let position = exact.unwrap_or_else(|| place(known.text, raised, position));
     let place = position
         .line()
@@ -202,4 +208,11 @@ pub(super) fn diagnose(
         stack,
         ..Diagnostic::of(file, error)
     }
+}
+
+/// What the message names in back-ticks, such as a column.
+fn named(error: &Error) -> Option<About> {
+    let (_, rest) = error.message().split_once('`')?;
+    let (name, _) = rest.split_once('`')?;
+    Some(About::Text(name.into()))
 }

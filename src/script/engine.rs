@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use rhai::{AST, ASTNode, Dynamic, Engine, Expr, FnPtr, OptimizationLevel, ParseError, Scope};
 
+use super::check::facts::declaration;
 use super::error::Fallible;
 use super::modules::Modules;
+use super::recursion::DEEPEST;
 use super::sources::Sources;
-use super::{Session, api, arithmetic, compare};
+use super::{Diagnostic, Session, Severity, api, arithmetic, compare};
 use crate::Error;
 
 /// An engine with all natives, for `session`.
@@ -21,7 +23,7 @@ pub fn engine(session: &Session) -> Engine {
         .set_strict_variables(true)
         .set_fail_on_invalid_map_property(true)
         .set_max_expr_depths(256, 128)
-        .set_max_call_levels(64)
+        .set_max_call_levels(DEEPEST)
         // Code as text would escape the literals that say what a script reads.
         .disable_symbol("eval")
         .set_default_tag(Dynamic::from(session.clone()))
@@ -130,18 +132,39 @@ pub fn compile(
     tree.set_source(source);
     sources.define(source, tree.iter_functions().map(|function| function.name));
     for function in tree.iter_functions() {
-        if natives
-            .binary_search_by(|name| name.as_str().cmp(function.name))
-            .is_ok()
-        {
-            session.notice_once(format!(
-                "{source}: fn {} hides the built-in function of that name",
-                function.name
-            ));
+        if hides(engine, function.name, function.params.len()) {
+            let warning = hidden(source, text, function.name);
+            session.notice_once(warning.to_string());
         }
     }
     session.name_literals(literals(&tree));
     Ok(tree)
+}
+
+/// Whether a script's function takes the place of a native: one of as many parameters.
+pub(super) fn hides(engine: &Engine, name: &str, count: usize) -> bool {
+    let same = |info: rhai::FuncInfo| {
+        let same = qualified(&info) == name && info.metadata.num_params == count;
+        same.then_some(())
+    };
+    !engine.collect_fn_metadata(None, same, true).is_empty()
+}
+
+/// The warning of such a function.
+pub(super) fn hidden(source: &str, text: &str, name: &str) -> Diagnostic {
+    let error = Error::new(format!(
+        "fn {name} hides the built-in function of that name"
+    ))
+    .hint("give it another name, unless this is meant");
+    let at = declaration(text, name).and_then(|at| Some((at.line()?, at.position()?)));
+    let diagnostic = match at {
+        Some(at) => Diagnostic::at(source, text, at, error),
+        None => Diagnostic::of(source, error),
+    };
+    Diagnostic {
+        severity: Severity::Warning,
+        ..diagnostic
+    }
 }
 
 pub(super) fn literals(tree: &AST) -> Vec<String> {

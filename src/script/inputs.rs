@@ -1,6 +1,7 @@
 //! What a script reads, noted for its record and held against its lock.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use super::Session;
 use super::session::Mode;
@@ -23,6 +24,13 @@ impl Session {
         Ok(())
     }
 
+    /// The file or folder that `path` means, noted.
+    pub(super) fn input(&self, kind: &str, path: &str) -> Result<PathBuf> {
+        let file = self.read_file(path)?;
+        self.note_files(kind, path, &file)?;
+        Ok(file)
+    }
+
     /// The same of a file, or of a folder with all its files, which are read for their hash. What
     /// the script itself wrote is no input, and only of a script anything is noted.
     pub(super) fn note_files(&self, kind: &str, name: &str, path: &Path) -> Result<()> {
@@ -41,7 +49,7 @@ impl Session {
     }
 
     /// What was read so far: ids by kind and name.
-    pub fn inputs(&self) -> std::collections::BTreeMap<String, String> {
+    pub fn inputs(&self) -> BTreeMap<String, String> {
         self.state().inputs.borrow().clone()
     }
 }

@@ -2,14 +2,14 @@
 //! the folders of the module path (`TUREEN_PATH`).
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
-use rhai::{Engine, EvalAltResult, Module, ModuleResolver, Position, Scope};
+use rhai::{Engine, EvalAltResult, Expr, FnAccess, Module, ModuleResolver, Position, Scope, Stmt};
 
-use super::Session;
 use super::session::Import;
+use super::{Session, spot};
 use crate::{Error, Result, nearest};
 
 /// The modules that the binary carries: what is imported, and its text.
@@ -78,6 +78,67 @@ impl Modules {
         };
         named(folder.join(path))
     }
+}
+
+/// The functions of a module, with the counts of their parameters.
+pub(super) type Exports = BTreeMap<String, BTreeSet<usize>>;
+
+/// What a module with this text gives; nothing where it does not parse.
+pub(super) fn exports(text: &str) -> Exports {
+    let mut exports = Exports::new();
+    let Some(tree) = spot::parsed(text) else {
+        return exports;
+    };
+    let public = |f: &rhai::ScriptFnMetadata| f.access == FnAccess::Public;
+    for function in tree.iter_functions().filter(public) {
+        let counts = exports.entry(function.name.to_string()).or_default();
+        counts.insert(function.params.len());
+    }
+    exports
+}
+
+/// What the module gives that the text of `source` imports as `alias`.
+pub(super) fn import_of(engine: &Engine, source: &str, text: &str, alias: &str) -> Option<Exports> {
+    let session = engine.default_tag().clone().try_cast::<Session>()?;
+    let tree = spot::parsed(text)?;
+    let path = tree
+        .statements()
+        .iter()
+        .find_map(|statement| match statement {
+            Stmt::Import(import, _) if import.1.name == alias => match &import.0 {
+                Expr::StringConstant(path, _) => Some(path.to_string()),
+                _ => None,
+            },
+            _ => None,
+        })?;
+    let (_, text) = Modules::new(session).find(Some(source), &path).ok()?;
+    Some(exports(&text))
+}
+
+/// Why a module has no function `name` of `count` parameters; none where it has.
+pub(super) fn missing_member(
+    module: &str,
+    name: &str,
+    count: usize,
+    exports: &Exports,
+) -> Option<Error> {
+    let Some(counts) = exports.get(name) else {
+        let error = Error::new(format!("module {module} has no function {name}"));
+        let names = exports.keys().map(String::as_str);
+        let names: Vec<&str> = names.filter(|name| !name.starts_with("anon$")).collect();
+        return Some(match nearest(name, names.iter().copied()) {
+            Some(near) => error.hint(format!("did you mean {module}::{near}?")),
+            None => error.hint(format!("it has {}", names.join(", "))),
+        });
+    };
+    let written: Vec<String> = counts.iter().map(ToString::to_string).collect();
+    let plural = if written == ["1"] { "" } else { "s" };
+    (!counts.contains(&count)).then(|| {
+        Error::new(format!(
+            "{module}::{name} takes {} argument{plural}, got {count}",
+            written.join(" or ")
+        ))
+    })
 }
 
 /// A module's name without the folder of those that the binary carries.

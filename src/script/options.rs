@@ -152,6 +152,8 @@ mod tests {
                 .or("3")
                 .unit("epochs"),
             OptionSpec::float("lr", 0.0, 1.0, "the learning rate").or("1e-3"),
+            OptionSpec::float("scale", 1e-12, 10.0, "the scale").or("1"),
+            OptionSpec::choice("split", &["train", "validation"], "the rows").or("train"),
             OptionSpec::int("seed", 0, i64::MAX, "the seed").otherwise("the study's seed"),
         ],
     };
@@ -177,7 +179,27 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_one_line() {
-        let cases: [(&str, Dynamic, &str); 6] = [
+        let cases: [(&str, Dynamic, &str); 10] = [
+            (
+                "epochs",
+                "3".into(),
+                "train: option epochs: expected a whole number of epochs from 1 to 1000, got text \"3\"; write it without quotes: 3",
+            ),
+            (
+                "lr",
+                6.into(),
+                "train: option lr: expected a number from 0 to 1, got int 6; 0.06 means 6 %",
+            ),
+            (
+                "scale",
+                0.into(),
+                "train: option scale: expected a number from 1e-12 to 10, got int 0",
+            ),
+            (
+                "split",
+                "dev".into(),
+                "train: option split: expected one of \"train\", \"validation\", got text \"dev\"; dev is called \"validation\" here",
+            ),
             (
                 "epoch",
                 3.into(),
@@ -186,7 +208,7 @@ mod tests {
             (
                 "zzz",
                 3.into(),
-                "train: unknown option zzz; it takes adapter, epochs, lr, seed",
+                "train: unknown option zzz; it takes adapter, epochs, lr, scale, split, seed",
             ),
             (
                 "epochs",

@@ -2,63 +2,10 @@
 
 use rhai::{EvalAltResult, LexError, ParseErrorType, Position};
 
-use super::foreign;
+use super::reserved::RESERVED;
 use super::reword::{Known, lower};
+use super::{code, foreign};
 use crate::Error;
-
-/// Words that the language keeps for itself.
-pub(super) const RESERVED: &[&str] = &[
-    "as",
-    "async",
-    "await",
-    "break",
-    "case",
-    "catch",
-    "const",
-    "continue",
-    "default",
-    "do",
-    "else",
-    "export",
-    "fn",
-    "for",
-    "global",
-    "go",
-    "goto",
-    "if",
-    "import",
-    "in",
-    "is",
-    "let",
-    "loop",
-    "match",
-    "module",
-    "new",
-    "nil",
-    "null",
-    "package",
-    "private",
-    "protected",
-    "public",
-    "return",
-    "shared",
-    "spawn",
-    "static",
-    "super",
-    "switch",
-    "sync",
-    "this",
-    "thread",
-    "throw",
-    "try",
-    "until",
-    "use",
-    "var",
-    "void",
-    "while",
-    "with",
-    "yield",
-];
 
 /// The parser's error, reworded.
 pub(super) fn parsing(known: &Known, kind: &ParseErrorType) -> Error {
@@ -83,28 +30,59 @@ pub(super) fn parsing(known: &Known, kind: &ParseErrorType) -> Error {
         | ParseErrorType::PropertyExpected
         | ParseErrorType::VariableExpected
         | ParseErrorType::ExprExpected(_)
-            if known.word().is_some_and(|word| RESERVED.contains(&word)) =>
+        | ParseErrorType::FnMissingName
+            if known.is_reserved_name() =>
         {
             known.reserved(known.word().unwrap_or_default())
         }
-        ParseErrorType::MissingToken(token, why) => Error::new(format!("expected `{token}` {why}")),
+        ParseErrorType::MissingToken(token, why) => missing(token, why),
         ParseErrorType::Reserved(word) => known.reserved(word),
-        ParseErrorType::BadInput(LexError::ImproperSymbol(word, _))
-            if word.chars().all(char::is_alphabetic) =>
-        {
-            known.reserved(word)
-        }
-        ParseErrorType::BadInput(LexError::UnterminatedString) => {
-            Error::new("the text has no closing quote")
-                .hint("texts of several lines go in back-ticks")
+        ParseErrorType::BadInput(error) => known.unreadable(error),
+        ParseErrorType::MismatchedType(expected, got) => known.mismatched(expected, got),
+        ParseErrorType::AssignmentToConstant(name) if !name.is_empty() => constant(name),
+        ParseErrorType::DuplicatedProperty(key) => {
+            Error::new(format!("the key {key} stands twice in the map"))
         }
         ParseErrorType::PropertyExpected => Error::new("expected the name of a property")
-            .hint("a key that is a reserved word goes in quotes: #{ \"in\": 1 }, x[\"in\"]"),
+            .hint("what is no name goes in quotes: #{ \"1\": 2 }, x[\"1\"]"),
         ParseErrorType::VariableExpected => {
             Error::new("expected the name of a variable").hint("a name has a letter in it")
         }
         other => Error::new(lower(&other.to_string())),
     }
+}
+
+/// A constant that is assigned to.
+pub(super) fn constant(name: &str) -> Error {
+    Error::new(format!("{name} is a constant")).hint("declare it with let to change it")
+}
+
+/// A token that is not there.
+fn missing(token: &str, why: &str) -> Error {
+    let key = why
+        .strip_prefix("to follow the property '")
+        .and_then(|rest| rest.split_once('\''));
+    match key {
+        Some((key, _)) if token == ":" => Error::new(format!("expected `:` after {key}"))
+            .hint(format!("there is no shorthand: #{{ {key}: {key} }}")),
+        _ => Error::new(format!("expected `{token}` {}", plain(why))),
+    }
+}
+
+/// The parser's words for values, as users know them.
+fn plain(words: &str) -> String {
+    [
+        ("object map literal", "map"),
+        ("an object map", "a map"),
+        ("array literal", "list"),
+        ("an array", "a list"),
+        ("a string", "a text"),
+        ("a floating-point number", "a number"),
+    ]
+    .iter()
+    .fold(words.to_string(), |text, (theirs, ours)| {
+        text.replace(theirs, ours)
+    })
 }
 
 /// Where the user looks for the error: a missing `;` at the end of what it should end, not at what
@@ -113,48 +91,77 @@ pub(super) fn place(text: &str, error: &EvalAltResult, position: Position) -> Po
     let EvalAltResult::ErrorParsing(ParseErrorType::MissingToken(token, _), _) = error else {
         return position;
     };
-    let (Some(line), Some(column), ";") = (position.line(), position.position(), token.as_str())
-    else {
+    if token != ";" {
         return position;
-    };
-    let lines: Vec<&str> = text.lines().take(line).collect();
-    for (index, code) in lines.iter().enumerate().rev() {
-        let count = match index + 1 == line {
-            true => column - 1,
-            false => usize::MAX,
-        };
-        let before: String = code.chars().take(count).collect();
-        // Where a comment stands between, its end is not the code's.
-        if before.contains("//") || before.contains("*/") {
-            return position;
-        }
-        let end = before.trim_end().chars().count();
-        if end > 0 {
-            let fits = |n: usize| u16::try_from(n).ok();
-            return match (fits(index + 1), fits(end + 1)) {
-                (Some(line), Some(column)) => Position::new(line, column),
-                _ => position,
-            };
-        }
     }
-    position
+    code::offset(text, position)
+        .map(|at| code::end_of_code(text, at))
+        .filter(|end| *end > 0)
+        .and_then(|end| code::position(text, end))
+        .unwrap_or(position)
 }
 
 impl Known<'_> {
+    /// A piece of the text that is no code.
+    fn unreadable(&self, error: &LexError) -> Error {
+        match error {
+            LexError::ImproperSymbol(word, _) if word.chars().all(char::is_alphabetic) => {
+                self.reserved(word)
+            }
+            LexError::ImproperSymbol(symbol, why) if symbol == "=" && why.contains("'=='") => {
+                Error::new("a condition compares with ==").hint("= sets a variable")
+            }
+            LexError::UnterminatedString => Error::new("the text has no closing quote")
+                .hint("texts of several lines go in back-ticks"),
+            LexError::MalformedChar(text) => Error::new("single quotes hold one letter")
+                .hint(format!("a text goes in double quotes: {text:?}")),
+            other => Error::new(lower(&other.to_string())),
+        }
+    }
+
+    /// A literal where its kind cannot stand.
+    fn mismatched(&self, expected: &str, got: &str) -> Error {
+        let got = plain(got);
+        let number = self.word().filter(|word| word.parse::<i64>().is_ok());
+        match expected {
+            "a boolean expression" => {
+                let error = Error::new(format!("a condition is true or false, got {got}"));
+                match got.as_str() {
+                    "a number" => error.hint("write x != 0"),
+                    _ => error,
+                }
+            }
+            "an iterable value" => {
+                let error = Error::new(format!("`for` cannot go over {got}"));
+                match number {
+                    Some(number) => error.hint(format!("for i in 0..{number}")),
+                    None => error.hint("it takes a list, a range or a map's keys()"),
+                }
+            }
+            _ => Error::new(format!("expected {expected}, got {got}")),
+        }
+    }
+
+    /// Whether a reserved word stands at the place of the error where a name belongs.
+    fn is_reserved_name(&self) -> bool {
+        self.word()
+            .is_some_and(|word| RESERVED.contains(&word) && self.role(word).is_some())
+    }
+
+    /// The text from the place of the error on.
+    pub(super) fn rest(&self) -> Option<&str> {
+        self.text.get(code::offset(self.text, self.position)?..)
+    }
+
     /// The word at the place of the error.
-    fn word(&self) -> Option<&str> {
-        let line = self.text.lines().nth(self.position.line()? - 1)?;
-        let start = line
-            .char_indices()
-            .nth(self.position.position()?.checked_sub(1)?)?
-            .0;
-        line[start..]
+    pub(super) fn word(&self) -> Option<&str> {
+        self.rest()?
             .split(|c: char| !(c.is_alphanumeric() || c == '_'))
             .next()
     }
 
     /// What stands before the place of the error in its line.
-    fn before(&self) -> Option<&str> {
+    pub(super) fn before(&self) -> Option<&str> {
         let line = self.text.lines().nth(self.position.line()? - 1)?;
         let (end, _) = line
             .char_indices()
@@ -167,23 +174,5 @@ impl Known<'_> {
         self.before()?
             .rsplit(|c: char| !(c.is_alphanumeric() || c == '_'))
             .next()
-    }
-
-    fn reserved(&self, word: &str) -> Error {
-        if word == "eval" {
-            return Error::new("eval is not available").hint("a script runs no code made of texts");
-        }
-        let error = Error::new(format!("{word} is a reserved word"));
-        let before = self.before().unwrap_or_default();
-        let statement = before.is_empty() || before.ends_with([';', '}']);
-        match foreign::here(word).filter(|_| statement) {
-            Some(here) => error.hint(format!("here it is {here}")),
-            None if before.ends_with("let") || before.ends_with("const") => {
-                error.hint("a variable needs another name")
-            }
-            None => error.hint(format!(
-                "as a key it goes in quotes: #{{ \"{word}\": 1 }}, x[\"{word}\"]"
-            )),
-        }
     }
 }

@@ -7,7 +7,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::Session;
-use crate::{Result, bail};
+use crate::{About, Error, Result, bail};
 
 impl Session {
     /// The file or folder to read for `path` as the script wrote it: relative to the script, else
@@ -25,6 +25,22 @@ impl Session {
         };
         self.check_read(path, &found)?;
         Ok(found)
+    }
+
+    /// The file to read for `path`; an error where there is none.
+    pub(super) fn read_file(&self, path: &str) -> Result<PathBuf> {
+        let file = self.read_path(path)?;
+        match file.exists() {
+            true => Ok(file),
+            false => Err(self
+                .or_near_file(path, Error::new(format!("{path}: no such file")))
+                .about(About::Text(path.into()))),
+        }
+    }
+
+    /// Why there is nothing to read at `path`, if so.
+    pub(super) fn missing_file(&self, path: &str) -> Option<Error> {
+        self.read_file(path).err()
     }
 
     /// An error unless the script, which wrote `path`, may read the `file` this means.
@@ -135,6 +151,26 @@ mod tests {
         assert!(session.read_path("/etc/hostname").is_err());
         session.name_literals(["../x/a.txt".to_string()]);
         assert!(session.read_path("../x/a.txt").is_ok());
+    }
+
+    #[test]
+    fn a_missing_file_names_the_nearest_or_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("notes.txt"), "x").unwrap();
+        let session = session(folder.path());
+        assert!(session.missing_file("notes.txt").is_none());
+        let told = |path: &str| session.missing_file(path).unwrap().to_string();
+        assert_eq!(
+            told("nots.txt"),
+            "nots.txt: no such file; did you mean \"notes.txt\"?"
+        );
+        assert_eq!(
+            told("grades.csv"),
+            format!(
+                "grades.csv: no such file; it is looked for in {}",
+                folder.path().display()
+            )
+        );
     }
 
     #[test]

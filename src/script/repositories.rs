@@ -1,6 +1,6 @@
 //! Names of repositories of the hub in a script: what is no path is looked for there.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::hub::{Choose, Hub, Kind, Repo};
 use crate::{Error, Result, nearest};
@@ -42,19 +42,28 @@ impl Session {
 
     /// The error with the advice to take a folder that is called nearly so, where there is one.
     pub(super) fn or_near(&self, name: &str, error: Error) -> Error {
-        match self.near_folder(name) {
+        match self.near(name, Path::is_dir) {
             Some(near) => error.hint(format!("did you mean {near:?}?")),
             None => error,
         }
     }
 
-    /// The folder that is called nearly so, as a path written in the same way.
-    fn near_folder(&self, name: &str) -> Option<String> {
+    /// The error with the advice to take a file or folder that is called nearly so, else with the
+    /// folder where it is looked for.
+    pub(super) fn or_near_file(&self, path: &str, error: Error) -> Error {
+        match self.near(path, |_| true) {
+            Some(near) => error.hint(format!("did you mean {near:?}?")),
+            None => error.hint(format!("it is looked for in {}", self.folder().display())),
+        }
+    }
+
+    /// What is called nearly so, as a path written in the same way.
+    fn near(&self, name: &str, wanted: impl Fn(&Path) -> bool) -> Option<String> {
         let path = self.read_path(name).ok()?;
         let own = path.file_name()?.to_str()?;
         let entries = std::fs::read_dir(path.parent()?).ok()?.flatten();
-        let folders = entries.filter(|entry| entry.path().is_dir());
-        let mut names: Vec<String> = folders
+        let found = entries.filter(|entry| wanted(&entry.path()));
+        let mut names: Vec<String> = found
             .filter_map(|entry| entry.file_name().into_string().ok())
             .collect();
         names.sort();

@@ -2,19 +2,19 @@
 
 use rhai::{Dynamic, Engine, EvalAltResult, Position, Scope};
 
-use super::parsing::parsing;
+use super::parsing::{constant, parsing};
+use super::raised;
+use super::recursion::DEEPEST;
 use super::session::listed;
-use super::signatures::{has_method, properties, signatures};
+use super::signatures::{has_method, properties};
 use super::values::{a, describe, type_name};
-use super::{engine, foreign, raised};
 use crate::{Error, nearest};
-
-/// At most this many signatures, properties or names in a hint.
-const LISTED: usize = 4;
 
 /// What messages may refer to.
 pub(super) struct Known<'a> {
     pub(super) engine: &'a Engine,
+    /// The file of the text.
+    pub(super) source: &'a str,
     pub(super) scope: &'a Scope<'a>,
     pub(super) text: &'a str,
     pub(super) position: Position,
@@ -29,23 +29,9 @@ pub(super) fn reword(known: &Known, error: &EvalAltResult) -> Error {
         EvalAltResult::ErrorParsing(kind, _) => parsing(known, kind),
         EvalAltResult::ErrorVariableNotFound(name, _) => known.variable(name),
         EvalAltResult::ErrorFunctionNotFound(call, _) => known.function(call),
-        EvalAltResult::ErrorPropertyNotFound(name, _) => {
-            Error::new(format!("the map has no key {name}")).hint(format!(
-                "where it may be missing, test \"{name}\" in the map, or use get(\"{name}\")"
-            ))
-        }
+        EvalAltResult::ErrorPropertyNotFound(name, _) => known.key(name),
         EvalAltResult::ErrorDotExpr(message, _) => known.property(message),
-        EvalAltResult::ErrorIndexingType(what, _) => {
-            let words: Vec<String> = what
-                .split(['[', ']'])
-                .map(|part| type_name(part.trim()))
-                .filter(|part| !part.is_empty())
-                .collect();
-            let (of, by) = words
-                .split_first()
-                .map_or(("value", &[][..]), |(of, by)| (of.as_str(), by));
-            Error::new(format!("{} cannot be indexed with {}", a(of), by.join(" ")))
-        }
+        EvalAltResult::ErrorIndexingType(what, _) => unindexed(what),
         EvalAltResult::ErrorDataRace(..) => Error::new("a value is used while a call works on it")
             .hint("let one of the two use a copy: let copy = value;"),
         EvalAltResult::ErrorMismatchDataType(expected, got, _)
@@ -53,6 +39,15 @@ pub(super) fn reword(known: &Known, error: &EvalAltResult) -> Error {
         {
             Error::new("a list is indexed with a whole number")
                 .hint("a part of it is list.extract(0..2)")
+        }
+        EvalAltResult::ErrorMismatchDataType(expected, got, _)
+            if type_name(expected) == "bool" && matches!(&*type_name(got), "int" | "float") =>
+        {
+            Error::new(format!(
+                "a condition is true or false, got {}",
+                a(&type_name(got))
+            ))
+            .hint("write x != 0")
         }
         EvalAltResult::ErrorMismatchDataType(expected, got, _)
         | EvalAltResult::ErrorMismatchOutputType(expected, got, _) => Error::new(format!(
@@ -69,102 +64,30 @@ pub(super) fn reword(known: &Known, error: &EvalAltResult) -> Error {
         EvalAltResult::ErrorFor(_) => Error::new("`for` cannot go over this value")
             .hint("it takes a list, a range or a map's keys()"),
         EvalAltResult::ErrorRuntime(value, _) => Error::new(thrown(value)),
-        EvalAltResult::ErrorStackOverflow(_) => {
-            Error::new("functions call each other too deeply; expected at most 64 levels")
-        }
-        EvalAltResult::ErrorAssignmentToConstant(name, _) => {
-            Error::new(format!("{name} is a constant")).hint("declare it with let to change it")
-        }
+        EvalAltResult::ErrorStackOverflow(_) => Error::new(format!(
+            "functions call each other too deeply, at most {DEEPEST} levels"
+        )),
+        EvalAltResult::ErrorAssignmentToConstant(name, _) => constant(name),
+        EvalAltResult::ErrorArithmetic(message, _) => arithmetic(message),
         EvalAltResult::ErrorModuleNotFound(name, _) => Error::new(format!("unknown module {name}"))
             .hint(format!("import it first: import \"{name}\" as {name};")),
-        EvalAltResult::ErrorUnboundThis(_) => Error::new("`this` has no value here"),
+        EvalAltResult::ErrorUnboundThis(_) => {
+            Error::new("this has a value only in a function called as a method")
+        }
         other => Error::new(lower(&without_place(other))),
     }
 }
 
 impl Known<'_> {
-    pub(super) fn variable(&self, name: &str) -> Error {
-        let error = Error::new(format!("unknown variable {name}"));
-        if let Some(here) = foreign::here(name) {
-            return error.hint(format!("here it is {here}"));
-        }
-        if declared(self.text, name) {
-            return error.hint(
-                "a fn sees only its parameters: pass it as one; elsewhere, declare it before its use",
-            );
-        }
-        let variables = self
-            .scope
-            .iter_raw()
-            .map(|(name, ..)| name)
-            .chain(declarations(self.text));
-        match nearest(name, variables) {
-            Some(near) => error.hint(format!("did you mean {near}?")),
-            None => self.nearest_native(name, error),
-        }
-    }
-
-    fn function(&self, call: &str) -> Error {
-        let Some((name, rest)) = call.split_once(" (") else {
-            // The engine's own functions raise this with a sentence.
-            return Error::new(lower(call));
-        };
-        let types: Vec<String> = rest
-            .trim_end_matches(')')
-            .split(", ")
-            .filter(|t| !t.is_empty())
-            .map(|t| {
-                if t.contains("ImmutableString") {
-                    "text".into()
-                } else {
-                    type_name(t)
-                }
-            })
-            .collect();
-        if !name.starts_with(|c: char| c.is_alphanumeric() || c == '_') {
-            return Error::new(match types.as_slice() {
-                [one] => format!("no operator {name} for {one}"),
-                _ => format!("no operator {name} for {}", types.join(" and ")),
-            });
-        }
-        if let [own] = &types[..]
-            && properties(self.engine, own).iter().any(|p| p == name)
-        {
-            return Error::new(format!("{name} is a property of {}", a(own)))
-                .hint(format!("write .{name} without ()"));
-        }
-        let takes = signatures(self.engine, name);
-        if !takes.is_empty() {
-            let more = if takes.len() > LISTED { ", ..." } else { "" };
-            let takes: Vec<&str> = takes.iter().take(LISTED).map(String::as_str).collect();
-            return Error::new(format!("{name} does not take ({})", types.join(", ")))
-                .hint(format!("it takes {}{more}", takes.join(", ")));
-        }
-        let error = Error::new(format!("unknown function {name}({})", types.join(", ")));
-        if self.scope.contains(name) || declared(self.text, name) {
-            return error.hint(format!("{name} is a variable: write {name}.call(...)"));
-        }
-        if let Some(parameters) = script_function(self.text, name) {
-            return error.hint(format!("the script has {name}({parameters})"));
-        }
-        self.nearest_native(name, error)
-    }
-
-    /// The error with the native that was meant; short names are near to too many.
-    fn nearest_native(&self, name: &str, error: Error) -> Error {
-        let natives = engine::names(self.engine);
-        match nearest(name, natives.iter().map(String::as_str)) {
-            Some(near) if name.len() > 3 => error.hint(format!("did you mean {near}?")),
-            _ => error,
-        }
-    }
-
     fn property(&self, message: &str) -> Error {
         let quoted: Vec<&str> = message.split('\'').skip(1).step_by(2).collect();
         let [name, rust, ..] = quoted.as_slice() else {
             return Error::new(lower(message));
         };
         let type_ = type_name(rust);
+        if type_ == "()" {
+            return nothing();
+        }
         if message.starts_with("No writable") {
             return Error::new(format!("property {name} of {} cannot be set", a(&type_)))
                 .hint("values do not change; make a new one");
@@ -195,32 +118,40 @@ fn thrown(value: &Dynamic) -> String {
     }
 }
 
-/// Whether `text` declares a variable or names a parameter `name`.
-fn declared(text: &str, name: &str) -> bool {
-    declarations(text).contains(&name)
-        || text
-            .split('|')
-            .skip(1)
-            .step_by(2)
-            .any(|inner| inner.split(',').any(|p| p.trim() == name))
-}
-
-/// The names that `text` declares with let, const or for.
-fn declarations(text: &str) -> Vec<&str> {
-    let words: Vec<&str> = text
-        .split(|c: char| !(c.is_alphanumeric() || c == '_'))
-        .filter(|w| !w.is_empty())
+/// `x[key]` of what has no entries; `what` is `map [text]`.
+fn unindexed(what: &str) -> Error {
+    let words: Vec<String> = what
+        .split(['[', ']'])
+        .map(|part| type_name(part.trim()))
+        .filter(|part| !part.is_empty())
         .collect();
-    let declared = words
-        .windows(2)
-        .filter(|w| matches!(w[0], "let" | "const" | "for"));
-    declared.map(|w| w[1]).collect()
+    let (of, by) = words
+        .split_first()
+        .map_or(("value", &[][..]), |(of, by)| (of.as_str(), by));
+    match of {
+        "()" => nothing(),
+        _ => Error::new(format!("{} cannot be indexed with {}", a(of), by.join(" "))),
+    }
 }
 
-/// The parameters of the script's own function `name`.
-fn script_function<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    let start = text.find(&format!("fn {name}("))? + 3 + name.len() + 1;
-    text[start..].split(')').next()
+/// An entry or property of nothing.
+fn nothing() -> Error {
+    Error::new("the value is (), which has no entries")
+        .hint("a call without a result gives (), such as sort(); sorted() gives a copy")
+}
+
+/// What the engine's own arithmetic refuses.
+fn arithmetic(message: &str) -> Error {
+    let error = Error::new(lower(message));
+    let power = message
+        .rsplit_once(": ")
+        .and_then(|(_, power)| power.split_once(" ** "));
+    match power {
+        Some((base, exponent)) if exponent.starts_with('-') => {
+            error.hint(format!("write {base}.0 ** {exponent}"))
+        }
+        _ => error,
+    }
 }
 
 /// An engine's message without its place, which the diagnostic has.

@@ -20,9 +20,9 @@ pub(super) fn signature(function: &FuncMetadata) -> String {
 }
 
 /// The name and type of each parameter; of what a script defines the name alone.
-pub(super) fn parameters(function: &FuncMetadata) -> Vec<(String, String)> {
+pub(super) fn parameters(function: &FuncMetadata) -> Parameters {
     let known = function.params_info.iter().take(function.num_params);
-    let mut parameters: Vec<(String, String)> = known
+    let mut parameters: Parameters = known
         .map(|parameter| match parameter.split_once(':') {
             Some((name, rust)) => (
                 name.trim().trim_start_matches("mut ").to_string(),
@@ -54,38 +54,44 @@ pub(super) fn returns(function: &FuncMetadata) -> String {
     }
 }
 
-/// All signatures of the functions called `name`, those with fewer parameters first; without the
-/// engine's own where we have some.
-pub(super) fn signatures(engine: &Engine, name: &str) -> Vec<String> {
+/// The name and type of each parameter of a function.
+pub(super) type Parameters = Vec<(String, String)>;
+
+/// The parameters of all functions called `name`, those with fewer first; without the engine's own
+/// where we have some.
+pub(super) fn forms(engine: &Engine, name: &str) -> Vec<Parameters> {
     let find = |all: bool| {
-        let mut found: Vec<(usize, String)> = engine.collect_fn_metadata(
-            None,
-            |info| {
-                let wanted = qualified(&info) == name;
-                wanted.then(|| (info.metadata.num_params, signature(info.metadata)))
-            },
-            all,
-        );
-        found.sort();
+        let wanted =
+            |info: rhai::FuncInfo| (qualified(&info) == name).then(|| parameters(info.metadata));
+        let mut found: Vec<Parameters> = engine.collect_fn_metadata(None, wanted, all);
+        found.sort_by_cached_key(|form| (form.len(), form.clone()));
         found.dedup();
         found
     };
     let own = find(false);
-    let found = if own.is_empty() { find(true) } else { own };
-    found.into_iter().map(|(_, signature)| signature).collect()
+    if own.is_empty() { find(true) } else { own }
 }
 
 /// The properties that values of the type users call `type_` have, sorted.
 pub(super) fn properties(engine: &Engine, type_: &str) -> Vec<String> {
-    members(engine, type_, |name| name.strip_prefix("get$"))
+    of_type(engine, type_, |name| name.strip_prefix("get$"))
 }
 
 /// Whether values of that type have the method `name`.
 pub(super) fn has_method(engine: &Engine, type_: &str, name: &str) -> bool {
-    !members(engine, type_, |method| (method == name).then_some(method)).is_empty()
+    !of_type(engine, type_, |method| (method == name).then_some(method)).is_empty()
 }
 
-fn members(
+/// The properties and methods that values of that type have, sorted.
+pub(super) fn members(engine: &Engine, type_: &str) -> Vec<String> {
+    of_type(engine, type_, |name| {
+        let name = name.strip_prefix("get$").unwrap_or(name);
+        let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        plain.then_some(name)
+    })
+}
+
+fn of_type(
     engine: &Engine,
     type_: &str,
     wanted: impl Fn(&str) -> Option<&str> + Copy,

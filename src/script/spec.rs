@@ -5,6 +5,9 @@ use rhai::Dynamic;
 use super::values::describe;
 use crate::{About, Error, Result, bail, nearest};
 
+/// What others call the validation split.
+const VALIDATION: &[&str] = &["dev", "val", "valid", "eval"];
+
 /// The options of one native.
 #[derive(Debug, Clone, Copy)]
 pub struct NativeSpec {
@@ -175,13 +178,17 @@ impl OptionSpec {
     /// `value` as the option keeps it: whole numbers become floats where the kind is a float.
     pub(super) fn checked(&self, value: Dynamic) -> Result<Dynamic> {
         let wrong = || {
-            Error::new(format!(
+            let error = Error::new(format!(
                 "option {}: expected {}, got {}",
                 self.name,
                 self.expected(),
                 describe(&value)
             ))
-            .about(About::Value(self.name.into()))
+            .about(About::Value(self.name.into()));
+            match self.meant(&value) {
+                Some(hint) => error.hint(hint),
+                None => error,
+            }
         };
         let fits = match self.kind {
             Kind::Int { min, max } => {
@@ -202,13 +209,7 @@ impl OptionSpec {
             Kind::Text => value.is_string(),
             Kind::Choice(words) => {
                 let text = value.as_immutable_string_ref().map_err(|_| wrong())?;
-                if !words.contains(&text.as_str()) {
-                    return Err(match nearest(&text, words.iter().copied()) {
-                        Some(near) => wrong().hint(format!("did you mean \"{near}\"?")),
-                        None => wrong(),
-                    });
-                }
-                true
+                words.contains(&text.as_str())
             }
             Kind::List => value.is_array(),
             Kind::Map => value.is_map(),
@@ -216,6 +217,32 @@ impl OptionSpec {
             Kind::Value(_) => true,
         };
         if fits { Ok(value) } else { Err(wrong()) }
+    }
+
+    /// What a value that does not fit may be meant as.
+    fn meant(&self, value: &Dynamic) -> Option<String> {
+        let text = value.as_immutable_string_ref().ok();
+        match (self.kind, text) {
+            (Kind::Choice(words), Some(text)) => {
+                let alias = VALIDATION.contains(&text.as_str()) && words.contains(&"validation");
+                match nearest(&text, words.iter().copied()) {
+                    _ if alias => Some(format!("{} is called \"validation\" here", *text)),
+                    near => near.map(|near| format!("did you mean \"{near}\"?")),
+                }
+            }
+            (Kind::Int { .. } | Kind::Float { .. }, Some(text)) => {
+                let number = text.parse::<f64>().is_ok_and(f64::is_finite);
+                number.then(|| format!("write it without quotes: {}", *text))
+            }
+            (Kind::Float { min: 0.0, max: 1.0 }, None) => {
+                let percent = value
+                    .as_float()
+                    .or_else(|_| value.as_int().map(|n| n as f64));
+                let percent = percent.ok().filter(|n| (1.0..=100.0).contains(n))?;
+                Some(format!("{} means {percent} %", percent / 100.0))
+            }
+            _ => None,
+        }
     }
 
     /// What the option takes, as a phrase: "a whole number from 1 to 100".
@@ -235,8 +262,8 @@ impl OptionSpec {
             }
             Kind::Float { min, max } => {
                 let bounds = bounds(
-                    min.is_finite().then_some(min),
-                    max.is_finite().then_some(max),
+                    min.is_finite().then(|| number(min)),
+                    max.is_finite().then(|| number(max)),
                 );
                 format!("a number{unit}{bounds}")
             }
@@ -251,6 +278,14 @@ impl OptionSpec {
             Kind::Function => "a function".into(),
             Kind::Value(expected) => expected.into(),
         }
+    }
+}
+
+/// A number in a few letters: 1e-12 for 0.000000000001.
+fn number(value: f64) -> String {
+    match value.abs() {
+        0.0 | 1e-4..1e15 => value.to_string(),
+        _ => format!("{value:e}"),
     }
 }
 

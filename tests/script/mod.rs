@@ -1,9 +1,11 @@
 //! The language, by small scripts with the value or the line they give.
 
+mod checked;
 mod examples;
 mod imports;
 mod language;
 mod reference;
+mod told;
 mod traps;
 mod values;
 mod wrong;

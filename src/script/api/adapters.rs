@@ -13,7 +13,7 @@ use crate::script::Fallible;
 use crate::script::Session;
 use crate::script::{NativeSpec, OptionSpec, Options};
 use crate::study::Id;
-use crate::{Error, Result, bail};
+use crate::{About, Error, Result, bail};
 
 /// The options of the natives here.
 pub(super) static OPTIONS: &[NativeSpec] = &[SAVE];
@@ -72,7 +72,10 @@ mod natives {
     /// ```
     #[rhai_fn(return_raw)]
     pub fn load_adapter(context: NativeCallContext, path: &str) -> Fallible<Adapter> {
-        let missing = || Error::new(format!("no adapter {path:?}: no such folder"));
+        let missing = || {
+            Error::new(format!("no adapter {path:?}: no such folder"))
+                .about(About::Text(path.into()))
+        };
         let session = Session::of(&context)?;
         let folder = session.path_or_repository(Kind::Model, path, &formats::needed, missing)?;
         session.note_files("adapter", path, &folder)?;

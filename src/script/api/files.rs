@@ -32,9 +32,7 @@ mod natives {
     /// ```
     #[rhai_fn(return_raw)]
     pub fn read_text(context: NativeCallContext, path: &str) -> Fallible<String> {
-        let session = Session::of(&context)?;
-        let file = session.read_path(path)?;
-        session.note_files("file", path, &file)?;
+        let file = Session::of(&context)?.input("file", path)?;
         let text = std::fs::File::open(&file).and_then(|opened| {
             let mut text = String::new();
             opened.take(LONGEST).read_to_string(&mut text)?;
@@ -67,8 +65,7 @@ mod natives {
     /// ```
     #[rhai_fn(return_raw)]
     pub fn parse_json(text: &str) -> Fallible<Dynamic> {
-        let value: Value = serde_json::from_str(text)
-            .map_err(|error| Error::new(format!("parse_json: {error}")))?;
+        let value: Value = serde_json::from_str(text).map_err(unread_json)?;
         Ok(from_json(value)?)
     }
 
@@ -125,6 +122,14 @@ pub(in crate::script) fn read_as(name: &str, text: &str, like: &Dynamic) -> Resu
             "--set {name}={text}: expected a value like the default, {}",
             describe(like)
         ),
+    }
+}
+
+fn unread_json(error: serde_json::Error) -> Error {
+    let told = Error::new(format!("parse_json: {error}"));
+    match error.to_string().starts_with("key must be a string") {
+        true => told.hint("keys stand in quotes: {\"epochs\": 3}"),
+        false => told,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::hub::{Hub, Kind, Repo};
 use crate::script::Session;
 use crate::script::describe;
 use crate::script::{NativeSpec, OptionSpec, Options};
-use crate::{Error, Result, bail, nearest};
+use crate::{About, Error, Result, bail, nearest};
 
 /// The options of `dataset`.
 pub(super) static DATASET: NativeSpec = NativeSpec {
@@ -61,7 +61,7 @@ pub(super) fn load(context: &NativeCallContext, name: &str, options: &Map) -> Re
     let Some(repository) = name.strip_prefix("hub:") else {
         let path = session.read_path(name)?;
         if !path.exists() {
-            return Err(missing(name));
+            return Err(missing(&session, name));
         }
         session.note_files("dataset", name, &path)?;
         return Dataset::load(&path, &options);
@@ -75,21 +75,26 @@ pub(in crate::script) fn missing_dataset(session: &Session, name: &str) -> Optio
         return None;
     }
     match session.read_path(name) {
-        Ok(path) => (!path.exists()).then(|| missing(name)),
+        Ok(path) => (!path.exists()).then(|| missing(session, name)),
         Err(error) => Some(error),
     }
 }
 
-fn missing(name: &str) -> Error {
-    let error = Error::new(format!("no dataset {name:?}: no such file or folder"));
+fn missing(session: &Session, name: &str) -> Error {
+    let error = Error::new(format!("no dataset {name:?}: no such file or folder"))
+        .about(About::Text(name.into()));
     let names: Vec<&str> = bundled::names().collect();
-    match nearest(name, names.iter().copied()) {
-        Some(near) => error.hint(format!("did you mean \"{near}\"?")),
-        None => error.hint(format!(
-            "the binary carries {}; \"hub:owner/name\" is one of the hub",
-            names.join(", ")
-        )),
+    if let Some(near) = nearest(name, names.iter().copied()) {
+        return error.hint(format!("did you mean \"{near}\"?"));
     }
+    // What looks like a file is meant as one.
+    if name.contains(['.', '/']) {
+        return session.or_near_file(name, error);
+    }
+    error.hint(format!(
+        "the binary carries {}; \"hub:owner/name\" is one of the hub",
+        names.join(", ")
+    ))
 }
 
 /// A dataset of the hub: `owner/name`, or `name/config` for one that consists of several.

@@ -156,9 +156,7 @@ mod natives {
     /// ```
     #[rhai_fn(return_raw)]
     pub fn load_mask(context: NativeCallContext, path: &str) -> Fallible<Arc<Mask>> {
-        let session = Session::of(&context)?;
-        let file = session.read_path(path)?;
-        session.note_files("file", path, &file)?;
+        let file = Session::of(&context)?.input("file", path)?;
         Ok(Arc::new(Mask::load(&file)?))
     }
 

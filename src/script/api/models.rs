@@ -17,7 +17,7 @@ use crate::script::Session;
 use crate::script::describe;
 use crate::script::{NativeSpec, OptionSpec, Options};
 use crate::train::{Gradients, Targets, gradients_of, targets};
-use crate::{Error, Result, bail, nearest};
+use crate::{About, Error, Result, bail, nearest};
 
 /// The options of the natives here.
 pub(super) static OPTIONS: &[NativeSpec] = &[MODEL, TOKENIZE];
@@ -293,17 +293,19 @@ pub(in crate::script) fn missing_model(session: &Session, name: &str) -> Option<
     }
     // A slip in a carried name is no name on the hub.
     if let Some(near) = nearest(name, BUNDLED.iter().copied()) {
-        let error = Error::new(format!("no model {name:?}"));
+        let error = Error::new(format!("no model {name:?}")).about(About::Text(name.into()));
         return Some(error.hint(format!("did you mean \"{near}\"?")));
     }
     Repo::parse(Kind::Model, name).err().map(|_| unknown(name))
 }
 
 fn unknown(name: &str) -> Error {
-    Error::new(format!("no model {name:?}")).hint(format!(
-        "expected a folder with config.json, a name on the hub, or one the binary carries: {}",
-        BUNDLED.join(", ")
-    ))
+    Error::new(format!("no model {name:?}"))
+        .about(About::Text(name.into()))
+        .hint(format!(
+            "expected a folder with config.json, a name on the hub, or one the binary carries: {}",
+            BUNDLED.join(", ")
+        ))
 }
 
 fn load(context: &NativeCallContext, name: &str, options: &Map) -> Fallible<Model> {

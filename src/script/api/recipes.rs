@@ -181,9 +181,7 @@ fn again(context: &NativeCallContext, folder: &str, options: &Map) -> Result<Ada
         None => Vec::new(),
     };
     let session = Session::of(context)?;
-    let path = session.read_path(folder)?;
-    session.note_files("adapter", folder, &path)?;
-    let folder = path;
+    let folder = session.input("adapter", folder)?;
     let beside = saved_members(&folder);
     soup::replay(&folder, &|origin| find(origin, &given, &beside, &session))
 }

@@ -137,9 +137,7 @@ mod natives {
     /// ```
     #[rhai_fn(return_raw)]
     pub fn read_table(context: NativeCallContext, path: &str) -> Fallible<Table> {
-        let session = Session::of(&context)?;
-        let file = session.read_path(path)?;
-        session.note_files("file", path, &file)?;
+        let file = Session::of(&context)?.input("file", path)?;
         Ok(Table::read(&file)?)
     }
 

@@ -62,9 +62,7 @@ mod natives {
     /// ```
     #[rhai_fn(return_raw)]
     pub fn load_tensors(context: NativeCallContext, path: &str) -> Fallible<Map> {
-        let session = Session::of(&context)?;
-        let file = session.read_path(path)?;
-        session.note_files("file", path, &file)?;
+        let file = Session::of(&context)?.input("file", path)?;
         let tensors = crate::tensorfile::read(&file)?;
         Ok(tensors
             .into_iter()

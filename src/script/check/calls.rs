@@ -1,14 +1,12 @@
 //! Calls: is there such a function, with so many arguments, of these types?
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use rhai::{EvalAltResult, Expr, FnAccess, FnCallExpr, Ident, Position};
+use rhai::{EvalAltResult, Expr, FnCallExpr, Ident, Position};
 
 use super::natives::{Type, is_plain};
 use super::walk::Walk;
-use crate::script::modules::Modules;
-use crate::script::signatures::signatures;
+use crate::script::modules::{Exports, Modules, exports, missing_member};
 use crate::{Error, nearest};
 
 /// What the engine calls itself.
@@ -29,21 +27,18 @@ const KEYWORDS: &[&str] = &[
 /// Operators that every two values have, to work or to fail by their values.
 const COMPARISONS: &[&str] = &["==", "!=", "<", "<=", ">", ">=", "in"];
 
-/// At most this many signatures in a hint.
-const LISTED: usize = 4;
-
-/// The functions of a module, with the counts of their parameters.
-pub(super) type Exports = BTreeMap<String, BTreeSet<usize>>;
-
 impl<'w> Walk<'w, '_> {
     /// A call `name(arguments)`, or an operator's.
     pub(super) fn call(&mut self, call: &'w FnCallExpr, at: Position) -> Type {
+        let before = self.changes_so_far();
         let types = self.arguments(call);
+        self.keeps_arguments(call, before);
         self.may_leave(call);
         if let Some(module) = call.namespace.path.first() {
             let qualified = format!("{}::{}", module.name, call.name);
             if self.checker.natives.forms(&qualified).is_empty() {
-                self.module_member(&module.name, &call.name, Some(types.len()), at);
+                let place = (module.pos, at);
+                self.module_member(&module.name, &call.name, Some(types.len()), place);
                 return None;
             }
             self.options(&qualified, call, types.len());
@@ -72,7 +67,9 @@ impl<'w> Walk<'w, '_> {
     /// A call `receiver.name(arguments)`.
     pub(super) fn method(&mut self, receiver: Type, call: &'w FnCallExpr, at: Position) -> Type {
         let mut types = vec![receiver];
+        let before = self.changes_so_far();
         types.extend(self.arguments(call));
+        self.keeps_arguments(call, before);
         self.may_leave(call);
         let name = call.name.as_str();
         let own = self.functions.contains_key(name);
@@ -107,17 +104,16 @@ impl<'w> Walk<'w, '_> {
             }
         } else if self.is_property(name, types, method)
             || forms.iter().any(|form| form.takes.len() == types.len())
+            || types.iter().all(Option::is_some)
         {
             self.unknown_call(name, types, at);
         } else {
             let count = types.len() - usize::from(method);
-            let takes = signatures(self.checker.engine, name);
-            let more = if takes.len() > LISTED { ", ..." } else { "" };
-            let takes: Vec<&str> = takes.iter().take(LISTED).map(String::as_str).collect();
             let plural = if count == 1 { "" } else { "s" };
-            let error = Error::new(format!("{name} does not take {count} argument{plural}"))
-                .hint(format!("it takes {}{more}", takes.join(", ")));
-            self.report(at, error);
+            let error = Error::new(format!("{name} does not take {count} argument{plural}"));
+            let types: Vec<String> = types.iter().map(written).map(str::to_string).collect();
+            let hint = self.known(at, |known| known.misfit(name, &types));
+            self.report(at, hint.map_or(error.clone(), |hint| error.hint(hint)));
         }
         None
     }
@@ -130,13 +126,14 @@ impl<'w> Walk<'w, '_> {
     }
 
     fn unknown_call(&mut self, name: &str, types: &[Type], at: Position) {
-        let types: Vec<&str> = types.iter().map(|t| t.as_deref().unwrap_or("?")).collect();
+        let types: Vec<&str> = types.iter().map(written).collect();
         let call = format!("{name} ({})", types.join(", "));
         self.report_engine(&EvalAltResult::ErrorFunctionNotFound(call, at));
     }
 
     fn operator(&mut self, call: &'w FnCallExpr, types: &[Type], at: Position) -> Type {
         self.literals(call, at);
+        self.negative_base(call, at);
         let name = call.name.as_str();
         let known: Option<Vec<&str>> = types.iter().map(Option::as_deref).collect();
         let known = known?;
@@ -188,32 +185,21 @@ impl<'w> Walk<'w, '_> {
 
     fn module(&mut self, file: &Path, text: &str) -> Exports {
         let name = file.display().to_string();
-        let mut exports = Exports::new();
-        if let Ok(tree) = self.checker.engine.compile(text) {
-            for function in tree
-                .iter_functions()
-                .filter(|f| f.access == FnAccess::Public)
-            {
-                exports
-                    .entry(function.name.to_string())
-                    .or_default()
-                    .insert(function.params.len());
-            }
-        }
         if !self.checker.checked.contains(&name) {
             self.checker.checked.push(name.clone());
             self.checker.file(&name, text, true);
         }
-        exports
+        exports(text)
     }
 
-    /// Something of a module: a function of so many parameters, or a constant.
+    /// Something of a module: a function of so many parameters, or a constant; with the places of
+    /// the module's name and of its own.
     pub(super) fn module_member(
         &mut self,
         module: &str,
         name: &str,
         count: Option<usize>,
-        at: Position,
+        (module_at, at): (Position, Position),
     ) {
         if module == "global" {
             return;
@@ -226,7 +212,7 @@ impl<'w> Walk<'w, '_> {
                 (true, None) => {}
                 _ => {
                     let module = module.to_string();
-                    self.report_engine(&EvalAltResult::ErrorModuleNotFound(module, at));
+                    self.report_engine(&EvalAltResult::ErrorModuleNotFound(module, module_at));
                 }
             }
             return;
@@ -234,29 +220,9 @@ impl<'w> Walk<'w, '_> {
         let (Some(exports), Some(count)) = (known, count) else {
             return;
         };
-        let error = match exports.get(name) {
-            Some(counts) if counts.contains(&count) => return,
-            Some(counts) => {
-                let counts: Vec<String> = counts.iter().map(ToString::to_string).collect();
-                Error::new(format!(
-                    "{module}::{name} takes {} arguments, got {count}",
-                    counts.join(" or ")
-                ))
-            }
-            None => {
-                let error = Error::new(format!("module {module} has no function {name}"));
-                let names: Vec<&str> = exports
-                    .keys()
-                    .map(String::as_str)
-                    .filter(|name| !name.starts_with("anon$"))
-                    .collect();
-                match nearest(name, names.iter().copied()) {
-                    Some(near) => error.hint(format!("did you mean {module}::{near}?")),
-                    None => error.hint(format!("it has {}", names.join(", "))),
-                }
-            }
-        };
-        self.report(at, error);
+        if let Some(error) = missing_member(module, name, count, exports) {
+            self.report(at, error);
+        }
     }
 
     fn unknown_native(&mut self, name: &str, at: Position) {
@@ -268,4 +234,9 @@ impl<'w> Walk<'w, '_> {
         };
         self.report(at, error);
     }
+}
+
+/// A type as the engine's errors have it.
+fn written(type_: &Type) -> &str {
+    type_.as_deref().unwrap_or("?")
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use rhai::{AST, ASTFlags, ASTNode, Expr, Map, Position, Stmt};
 
 /// A function or closure of the script.
-pub(super) struct Function {
-    pub(super) name: String,
+pub(in crate::script) struct Function {
+    pub(in crate::script) name: String,
     pub(super) parameters: Vec<String>,
-    pub(super) body: Vec<Stmt>,
+    pub(in crate::script) body: Vec<Stmt>,
 }
 
 impl Function {
@@ -18,7 +18,7 @@ impl Function {
 }
 
 /// All of them.
-pub(super) fn functions_of(tree: &AST) -> Vec<Function> {
+pub(in crate::script) fn functions_of(tree: &AST) -> Vec<Function> {
     let functions = tree.iter_fn_def();
     let with_body = functions.map(|function| {
         // The engine shows a function's statements only to who walks over them.
@@ -43,7 +43,7 @@ pub(super) fn functions_of(tree: &AST) -> Vec<Function> {
 }
 
 /// Where `fn name(` stands.
-pub(super) fn declaration(text: &str, name: &str) -> Option<Position> {
+pub(in crate::script) fn declaration(text: &str, name: &str) -> Option<Position> {
     for (number, line) in text.lines().enumerate() {
         for (at, _) in line.match_indices("fn ") {
             let rest = line[at + 3..].trim_start();
@@ -74,7 +74,7 @@ pub(super) fn assigned(tree: &AST) -> BTreeSet<String> {
 }
 
 /// The keys and texts of the script.
-pub(super) fn keys(tree: &AST) -> BTreeSet<String> {
+pub(in crate::script) fn keys(tree: &AST) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     tree.walk(&mut |path: &[ASTNode]| {
         match path.last() {

@@ -78,7 +78,9 @@ impl<'w> Walk<'w, '_> {
             "dataset" | "datasets" => missing_dataset,
             "model" => missing_model,
             "load_adapter" => missing_adapter,
-            "load_tensors" | "read_text" | "read_table" => missing_file,
+            "load_tensors" | "read_text" | "read_table" | "load_mask" | "replay" => {
+                Session::missing_file
+            }
             _ => return,
         };
         let names: &[Expr] = match call.args.first() {
@@ -142,17 +144,6 @@ fn missing_adapter(session: &Session, name: &str) -> Option<Error> {
             Error::new(format!("no adapter {name:?}: no such folder")),
         )
     })
-}
-
-fn missing_file(session: &Session, path: &str) -> Option<Error> {
-    match found(session, path) {
-        Ok(true) => None,
-        Ok(false) => Some(Error::new(format!("{path}: no such file")).hint(format!(
-            "it is looked for in {}",
-            session.folder().display()
-        ))),
-        Err(error) => Some(error),
-    }
 }
 
 fn found(session: &Session, path: &str) -> Result<bool> {

@@ -5,7 +5,7 @@ use rhai::{Dynamic, Engine, Expr, FnCallExpr, Position, Scope};
 use super::walk::Walk;
 use crate::prune::check_sparsity;
 use crate::script::api::TOPICS;
-use crate::script::{engine, innermost};
+use crate::script::engine;
 
 /// The topics whose natives only calculate.
 const CALCULATING: &[&str] = &["Numbers", "Sequences"];
@@ -31,9 +31,7 @@ impl<'w> Walk<'w, '_> {
         }
         let engine = self.checker.engine;
         if let Err(error) = engine.eval_with_scope::<Dynamic>(&mut scope, &code) {
-            let told = self
-                .checker
-                .reworded(self.text, &Scope::new(), innermost(&error), at);
+            let told = self.checker.reworded((self.source, self.text), &error, at);
             self.report(at, told);
         }
     }

@@ -6,13 +6,15 @@
 //! each kind of mistake has its file.
 
 mod calls;
-mod facts;
+mod captures;
+pub(super) mod facts;
 mod inputs;
 mod literals;
 mod natives;
 mod options;
 mod races;
 mod scope;
+mod surprises;
 mod syntax;
 mod values;
 mod walk;
@@ -93,11 +95,12 @@ impl Checker<'_> {
             .is_ok()
     }
 
-    /// The engine's error as users read it.
-    fn reworded(&self, text: &str, scope: &Scope, error: &EvalAltResult, at: Position) -> Error {
+    /// The engine's error, raised by `text` of `source`, as users read it.
+    fn reworded(&self, (source, text): (&str, &str), error: &EvalAltResult, at: Position) -> Error {
         let known = Known {
             engine: self.engine,
-            scope,
+            source,
+            scope: &Scope::new(),
             text,
             position: at,
         };

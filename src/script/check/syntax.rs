@@ -1,11 +1,12 @@
 //! Reading a script that may not parse: what stops the parser is told, mended where its meaning is
 //! plain, and the rest is checked all the same.
 
-use rhai::{AST, EvalAltResult, LexError, ParseError, ParseErrorType, Position, Scope};
+use rhai::{AST, EvalAltResult, LexError, ParseError, ParseErrorType, Position};
 
 use super::Checker;
+use crate::script::reserved::{RESERVED, Role, role};
 use crate::script::sources::Sources;
-use crate::script::{engine, parsing};
+use crate::script::{code, engine, parsing};
 
 /// At most so many mistakes of the syntax are mended.
 const MENDED: usize = 30;
@@ -38,7 +39,7 @@ pub(super) fn read(checker: &mut Checker, source: &str, text: &str) -> Option<Re
         };
         let at = error.position();
         let raised = EvalAltResult::from(error.clone());
-        let told = checker.reworded(&code, &Scope::new(), &raised, at);
+        let told = checker.reworded((source, &code), &raised, at);
         let place = parsing::place(&code, &raised, at);
         checker.report(source, text, place, told, true);
         match mend(&code, &error) {
@@ -59,40 +60,55 @@ pub(super) fn read(checker: &mut Checker, source: &str, text: &str) -> Option<Re
     None
 }
 
-/// The code without the mistake, its places unmoved: a reserved word as a name becomes another of
-/// its length, a missing `;` takes the place of a space.
+/// The code without the mistake, its places unmoved, and the word that stands for a reserved one.
 fn mend(code: &str, error: &ParseError) -> Option<(String, Option<String>)> {
-    let at = offset(code, error.position())?;
-    let rest = &code[at..];
-    let word: String = rest
-        .chars()
-        .take_while(|c| c.is_alphanumeric() || *c == '_')
-        .collect();
-    if parsing::RESERVED.contains(&word.as_str()) {
-        let after = rest[word.len()..].trim_start();
-        let before = code[..at].trim_end();
-        let name = before.ends_with('.')
-            || after.starts_with(':')
-            || ["let", "const", "for"].iter().any(|k| before.ends_with(k));
-        let stand_in = "q".repeat(word.len());
-        let mended = format!("{}{stand_in}{}", &code[..at], &rest[word.len()..]);
-        return name.then_some((mended, Some(stand_in)));
-    }
+    let at = code::offset(code, error.position())?;
     match error.err_type() {
         ParseErrorType::MissingToken(token, _) if token == ";" => {
-            let space = code[..at].char_indices().next_back()?;
-            space.1.is_whitespace().then(|| {
-                let mended = format!(
-                    "{};{}",
-                    &code[..space.0],
-                    &code[space.0 + space.1.len_utf8()..]
-                );
-                (mended, None)
-            })
+            Some((with_semicolon(code, at)?, None))
         }
-        ParseErrorType::BadInput(LexError::UnterminatedString) => None,
-        _ => None,
+        ParseErrorType::BadInput(LexError::MalformedChar(text)) => {
+            Some((with_quotes(code, at, text)?, None))
+        }
+        kind => with_name(code, at, kind),
     }
+}
+
+/// The code with the `;` that is missing before `at`: in the place of a space, or at the end of
+/// the line above.
+fn with_semicolon(code: &str, at: usize) -> Option<String> {
+    let end = code::end_of_code(code, at);
+    let (before, between) = code[..at].split_at(end);
+    if between.contains('\n') {
+        return Some(format!("{before};{}", &code[end..]));
+    }
+    let space = between.chars().next().filter(|c| c.is_whitespace())?;
+    Some(format!("{before};{}", &code[end + space.len_utf8()..]))
+}
+
+/// The code with the text at `at` in double quotes.
+fn with_quotes(code: &str, at: usize, text: &str) -> Option<String> {
+    let rest = code[at..].strip_prefix('\'')?.strip_prefix(text)?;
+    let rest = rest.strip_prefix('\'')?;
+    let plain = !text.contains(['"', '\\']);
+    plain.then(|| format!("{}\"{text}\"{rest}", &code[..at]))
+}
+
+/// The code with another word of the same length for a reserved one that is used as a name.
+fn with_name(code: &str, at: usize, kind: &ParseErrorType) -> Option<(String, Option<String>)> {
+    let rest = &code[at..];
+    let letters = |c: char| c.is_alphanumeric() || c == '_';
+    let word = &rest[..rest.len() - rest.trim_start_matches(letters).len()];
+    let reserved = matches!(kind, ParseErrorType::Reserved(reserved) if reserved == word);
+    if !reserved && !RESERVED.contains(&word) {
+        return None;
+    }
+    if role(code, at, word)? == Role::Function {
+        return None;
+    }
+    let stand_in = "q".repeat(word.len());
+    let mended = format!("{}{stand_in}{}", &code[..at], &rest[word.len()..]);
+    Some((mended, Some(stand_in)))
 }
 
 /// The statements before the line of the mistake, as many as can be read.
@@ -102,21 +118,4 @@ fn before(checker: &Checker, code: &str, at: Position) -> Option<AST> {
     (1..line)
         .rev()
         .find_map(|count| checker.engine.compile(lines[..count].join("\n")).ok())
-}
-
-/// Where a place is in the text, in bytes.
-fn offset(text: &str, at: Position) -> Option<usize> {
-    let line = at.line()?;
-    let start: usize = text
-        .split_inclusive('\n')
-        .take(line - 1)
-        .map(str::len)
-        .sum();
-    let column = at.position()?.checked_sub(1)?;
-    let rest = text.get(start..)?;
-    let within = rest
-        .char_indices()
-        .nth(column)
-        .map_or(rest.len(), |(at, _)| at);
-    Some(start + within)
 }

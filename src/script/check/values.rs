@@ -95,7 +95,7 @@ impl<'w> Walk<'w, '_> {
         };
         let (_, name, namespace, _) = &**parts;
         if let Some(module) = namespace.path.first() {
-            self.module_member(&module.name, name, None, *at);
+            self.module_member(&module.name, name, None, (module.pos, *at));
             return None;
         }
         if let Some(variable) = self.visible.find(name) {

@@ -7,13 +7,17 @@ use rhai::{
     Stmt,
 };
 
-use super::Checker;
+use super::captures::Captures;
 use super::facts::{Function, assigned, declaration, functions_of, keys, leaves};
 use super::inputs::Writes;
 use super::natives::Type;
 use super::scope::Visible;
 use super::syntax::Read;
+use super::{Checker, Finding};
 use crate::Error;
+use crate::script::engine::{hidden, hides};
+use crate::script::modules::Exports;
+use crate::script::reword::{Known, reword};
 
 /// The walk over one file.
 pub(super) struct Walk<'w, 'a> {
@@ -21,10 +25,11 @@ pub(super) struct Walk<'w, 'a> {
     pub(super) source: &'w str,
     pub(super) text: &'w str,
     pub(super) visible: Visible,
+    pub(super) captures: Captures,
     /// The script's own functions: the counts of their parameters.
     pub(super) functions: BTreeMap<String, BTreeSet<usize>>,
     /// What the imported modules have, by alias; none where it is not known.
-    pub(super) modules: BTreeMap<String, Option<super::calls::Exports>>,
+    pub(super) modules: BTreeMap<String, Option<Exports>>,
     /// The keys and texts of the script: a closure may be called by one.
     pub(super) keys: BTreeSet<String>,
     pub(super) writes: Writes,
@@ -60,6 +65,7 @@ pub(super) fn walk(checker: &mut Checker, source: &str, text: &str, read: &Read,
         source,
         text,
         visible: Visible::default(),
+        captures: Captures::default(),
         functions,
         modules: BTreeMap::new(),
         keys: keys(tree),
@@ -81,6 +87,7 @@ pub(super) fn walk(checker: &mut Checker, source: &str, text: &str, read: &Read,
     for function in all.iter().filter(|function| !function.is_closure()) {
         walk.function(function);
     }
+    walk.changed_captures();
 }
 
 impl<'w> Walk<'w, '_> {
@@ -95,35 +102,45 @@ impl<'w> Walk<'w, '_> {
 
     /// Reports an error of the engine in the users' words.
     pub(super) fn report_engine(&mut self, error: &EvalAltResult) {
+        let at = error.position();
+        let error = self.known(at, |known| reword(known, error));
+        self.report(at, error);
+    }
+
+    /// Asks what is known at a place.
+    pub(super) fn known<T>(&self, at: Position, ask: impl FnOnce(&Known) -> T) -> T {
         let mut scope = rhai::Scope::new();
         for name in self.visible.names() {
             scope.push_constant(name.to_string(), ());
         }
-        let at = error.position();
-        let error = self.checker.reworded(self.text, &scope, error, at);
-        self.report(at, error);
+        ask(&Known {
+            engine: self.checker.engine,
+            source: self.source,
+            scope: &scope,
+            text: self.text,
+            position: at,
+        })
     }
 
     fn hidden_natives(&mut self) {
-        let names = self.functions.keys().cloned();
-        let hidden: Vec<String> = names.filter(|n| self.checker.is_native(n)).collect();
-        for name in hidden {
-            let at = declaration(self.text, &name).unwrap_or(Position::NONE);
-            let error = Error::new(format!(
-                "fn {name} hides the built-in function of that name"
-            ))
-            .hint("give it another name, unless this is meant");
-            self.checker.warn(self.source, self.text, at, error);
+        for (name, counts) in &self.functions {
+            let engine = self.checker.engine;
+            if counts.iter().any(|count| hides(engine, name, *count)) {
+                self.checker.findings.push(Finding {
+                    diagnostic: hidden(self.source, self.text, name),
+                    certain: false,
+                });
+            }
         }
     }
 
     fn function(&mut self, function: &'w Function) {
-        let outer = std::mem::take(&mut self.visible);
+        let outer = self.visible.hide();
         for parameter in &function.parameters {
             self.visible.declare(parameter, None, false);
         }
         self.body(function);
-        self.visible = outer;
+        self.visible.show(outer);
     }
 
     fn body(&mut self, function: &'w Function) {
@@ -173,7 +190,9 @@ impl<'w> Walk<'w, '_> {
         match statement {
             Stmt::Var(declared, flags, _) => {
                 let (name, value, _) = &**declared;
+                let before = self.changes_so_far();
                 let type_ = self.expression(value);
+                self.keeps(value, before);
                 if type_.as_deref() == Some("()") && !matches!(value, Expr::Unit(_)) {
                     self.nothing(name, value);
                 }
@@ -190,24 +209,30 @@ impl<'w> Walk<'w, '_> {
             }
             Stmt::While(flow, _) | Stmt::Do(flow, ..) => {
                 self.branches += 1;
+                self.loop_begins();
                 self.expression(&flow.expr);
                 self.branches -= 1;
                 self.branch(flow.body.statements());
+                self.loop_ends();
             }
             Stmt::For(parts, _) => {
                 let (variable, counter, flow) = &**parts;
                 self.expression(&flow.expr);
                 let mark = self.visible.mark();
-                self.visible.declare(&variable.name, None, false);
+                self.loop_begins();
+                self.visible.declare_looped(&variable.name);
                 if let Some(counter) = counter {
-                    self.visible.declare(&counter.name, None, false);
+                    self.visible.declare_looped(&counter.name);
                 }
                 self.branch(flow.body.statements());
+                self.loop_ends();
                 self.visible.back_to(mark);
             }
-            Stmt::Switch(parts, _) => {
+            Stmt::Switch(parts, at) => {
                 let (value, cases) = &**parts;
-                self.expression(value);
+                if self.expression(value).as_deref() == Some("float") {
+                    self.float_among_ints(*at);
+                }
                 self.branches += 1;
                 for case in &cases.expressions {
                     self.expression(&case.lhs);
@@ -260,10 +285,13 @@ impl<'w> Walk<'w, '_> {
     }
 
     fn assignment(&mut self, sides: &'w BinaryExpr) {
+        let before = self.changes_so_far();
         self.expression(&sides.rhs);
+        self.keeps(&sides.rhs, before);
         match &sides.lhs {
             Expr::Variable(variable, _, at) => {
                 self.variable(&sides.lhs);
+                self.changes(&variable.1);
                 if self.visible.find(&variable.1).is_some_and(|v| v.constant) {
                     let name = variable.1.to_string();
                     self.report_engine(&EvalAltResult::ErrorAssignmentToConstant(name, *at));
