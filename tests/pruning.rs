@@ -146,10 +146,32 @@ fn what_cannot_be_ranked_is_refused_with_the_reason() {
         "prune: option model: warm-up needs it: #{ warmup: 20, model: base }",
     );
     told("a.prune(#{ keep: 100000000 })", "weights");
-    told(
-        "untrained(base, few, #{ adapter: \"ia3\" }).prune(0.5, #{ tensors: \"all\" })",
-        "so they are not pruned",
-    );
+}
+
+#[test]
+fn what_lies_near_one_is_never_pruned() {
+    let scaled = "let s = untrained(base, few, #{ adapter: \"ia3\" });";
+    let dora = "let d = untrained(base, few, #{ adapter: \"dora\" });";
+    for script in [
+        format!("{scaled} s.prune(0.5)"),
+        format!("{scaled} s.prune(0.5, #{{ tensors: \"all\" }})"),
+        format!("{scaled} s.apply(mask_of(s.tensors()))"),
+        "train(base, few, #{ adapter: \"ia3\", sparsity: 0.5, epochs: 1 })".into(),
+        format!("{scaled} train(base, few, #{{ from: s, sparsity: 0.5, epochs: 1 }})"),
+        format!("{dora} d.prune(0.5, #{{ by: \"random\", tensors: \"all\" }})"),
+        format!("{dora} d.apply(mask_of(d.tensors()))"),
+    ] {
+        let error = outcome(&format!("{START}{script}"));
+        assert!(
+            error.contains("lies near 1, not near 0") && error.contains("not pruned"),
+            "{script}: {error}"
+        );
+    }
+    // A DoRA's matrices are near 0.
+    cases(&[(
+        "untrained(base, few, #{ adapter: \"dora\" }).prune(0.5, #{ by: \"random\" }).sparsity",
+        "0.5",
+    )]);
 }
 
 fn bits(tensor: &Tensor) -> Vec<u32> {

@@ -26,7 +26,7 @@ use std::borrow::Cow;
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
-use crate::adapter::{Name, Selection, Tensors, with_values};
+use crate::adapter::{Kind, Name, Selection, Tensors, with_values};
 use crate::{Result, bail};
 
 pub use amount::{Amount, Scope};
@@ -200,8 +200,7 @@ pub fn prune_by_scores(
 ///
 /// Matrices whose entries the criterion cannot tell apart because their pair is as it was before
 /// training (LoRA's B and the up-projection of some bottlenecks start at zero) are an error with
-/// the reason. So are vectors that lie near 1 (those of IA3, DoRA's lengths): a zero there takes a
-/// whole channel away.
+/// the reason.
 pub fn scores(
     tensors: &Tensors,
     criterion: &dyn Criterion,
@@ -220,12 +219,6 @@ fn unchecked_scores(
     include: &Selection,
 ) -> Result<Tensors> {
     let targets = include.pick(tensors)?;
-    if let Some((name, _)) = targets.iter().find(|(name, _)| is_near_one(name)) {
-        bail!(
-            "`{name}` lies near 1, not near 0: a zero there removes a whole channel, so it is not pruned";
-            hint: "leave it out: tensors: \"weights\" takes matrices alone"
-        );
-    }
     let flow = match criterion.needs() {
         Need::Flow => Some(flow(tensors)?),
         _ => None,
@@ -265,12 +258,20 @@ pub fn check_sparsity(sparsity: f64) -> Result<()> {
     bail!("sparsity is the share of weights set to zero, from 0 to 1, got {sparsity}"; hint: "0.9 means 90 %")
 }
 
-/// Whether a tensor scales what is there, rather than adding to it.
-fn is_near_one(name: &Name) -> bool {
-    let own = name.as_str().rsplit('.').next().unwrap_or_default();
-    own.starts_with("ia3_")
-        || own == "lora_magnitude_vector"
-        || name.as_str().ends_with(".m.weight")
+/// An error where one of these tensors scales what is there rather than adding to it (the vectors of
+/// an IA3, the lengths of a DoRA): it lies near 1, and a zero takes a whole channel away.
+pub fn check_prunable<'a>(
+    kind: &dyn Kind,
+    mut names: impl Iterator<Item = &'a Name>,
+) -> Result<()> {
+    match names.find(|name| kind.scales(name)) {
+        Some(name) => bail!(
+            "`{name}` of {} lies near 1, not near 0: a zero there removes a whole channel, so it is not pruned",
+            kind.name();
+            hint: "what adds to the model can be pruned: the matrices of bottlenecks, of LoRAs and of DoRAs"
+        ),
+        None => Ok(()),
+    }
 }
 
 fn evidence<'a>(

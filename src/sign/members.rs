@@ -328,12 +328,6 @@ fn ia3(adapter: &Adapter) -> bool {
     adapter.kind().name() == "ia3"
 }
 
-/// Whether a tensor holds the lengths of a DoRA's rows.
-fn lengths(name: &Name) -> bool {
-    let name = name.as_str();
-    name.ends_with(".m.weight") || name.ends_with(".lora_magnitude_vector")
-}
-
 /// The selected tensors of an adapter with their shapes.
 fn shapes(adapter: &Adapter, view: &View) -> Result<Shapes> {
     let mut all = adapter.shapes()?;
@@ -380,7 +374,7 @@ fn base(adapters: &[Adapter], view: &View, shapes: &Shapes) -> Result<Base> {
         Some(Asked::Zero) | None => Base::Zero,
     };
     if base.is_zero()
-        && let Some(name) = shapes.keys().find(|name| lengths(name))
+        && let Some(name) = shapes.keys().find(|name| adapters[0].kind().scales(name))
     {
         bail!(
             "{name} holds the lengths of rows, which are all positive: their signs never differ";

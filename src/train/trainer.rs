@@ -122,6 +122,9 @@ pub fn train(
     options: &TrainOptions,
     context: &Context,
 ) -> Result<Adapter> {
+    if let Some(gradual) = &options.gradual {
+        gradual.check(options.kind.as_ref(), model.config())?;
+    }
     let max_length = options
         .max_length
         .unwrap_or_else(|| model.max_length())
@@ -148,9 +151,6 @@ pub fn train(
             data.name()
         ));
         return Ok(adapter);
-    }
-    if let Some(gradual) = &options.gradual {
-        gradual.check()?;
     }
     if let Some(what) = options.kind.unapplied() {
         context.notice(format!(

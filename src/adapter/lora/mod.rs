@@ -156,6 +156,12 @@ impl Kind for Lora {
         (self.dropout > 0.0).then(|| format!("its dropout {}", self.dropout))
     }
 
+    /// The lengths of a DoRA's rows.
+    fn scales(&self, name: &Name) -> bool {
+        let name = name.as_str();
+        name.ends_with(".m.weight") || name.ends_with(".lora_magnitude_vector")
+    }
+
     fn mixing(&self) -> Mixing {
         // DoRA's change is not linear in its factors, and biases beside them are no factors.
         match self.dora || self.modules.lora_bias() || self.modules.own_biases() {

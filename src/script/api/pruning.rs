@@ -7,7 +7,7 @@ use rhai::{Engine, Map, NativeCallContext};
 
 use super::evidence::{check_idle, evidence, where_gradients_are};
 use crate::adapter::{Adapter, Selection, formats};
-use crate::prune::{Amount, Grain, Inputs, Mask, Plan, criterion, prune};
+use crate::prune::{Amount, Grain, Inputs, Mask, Plan, check_prunable, criterion, prune};
 use crate::script::{Fallible, NativeSpec, OptionSpec, Options, Session};
 use crate::study::Id;
 use crate::train::warmed;
@@ -229,11 +229,12 @@ fn pruned(
     let options = Options::read(&PRUNE, options)?;
     let by = criterion(&options.text("by")?)?;
     let include = Selection::from(options.text("tensors")?.as_str());
-    if adapter.kind().name() == "ia3" {
-        bail!(
-            "the vectors of an IA3 lie near 1, not near 0: a zero there removes a whole channel, so they are not pruned"
-        );
-    }
+    let shapes = adapter.shapes()?;
+    let picked = include.pick(&shapes)?;
+    check_prunable(
+        adapter.kind().as_ref(),
+        picked.iter().map(|(name, _)| *name),
+    )?;
     check_idle(&options, by)?;
     let seed = options
         .maybe_int("seed")?
@@ -353,6 +354,7 @@ fn asked(options: &Options, sparsity: Option<f64>) -> Result<Vec<&'static str>> 
 }
 
 fn masked(adapter: &Adapter, mask: Arc<Mask>) -> Result<Adapter> {
+    check_prunable(adapter.kind().as_ref(), mask.shapes().map(|(name, _)| name))?;
     let tensors = mask.apply(&*adapter.tensors()?)?;
     let mut parts = adapter.parts().clone();
     parts.id = Id::of_recipe(
