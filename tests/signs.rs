@@ -22,7 +22,7 @@ fn adapter(name: &str, config: &Value, tensors: Tensors, seed: Option<u64>) -> A
     let training = seed.map(|init_seed| Training {
         dataset: name.into(),
         dataset_id: name.into(),
-        init_seed,
+        init_seed: Some(init_seed),
         max_length: 8,
         best_epoch: 1,
         epochs: Vec::new(),
@@ -41,6 +41,7 @@ fn adapter(name: &str, config: &Value, tensors: Tensors, seed: Option<u64>) -> A
         heads: Vec::new(),
         mask: None,
         training,
+        init_seed: None,
         domain: None,
         source: None,
     };
