@@ -18,7 +18,9 @@ use super::modules::{Modules, Place};
 use super::tensors::{Name, Tensors};
 use super::watch::Watch;
 
-pub use deltas::{Factors, deltas, factors, factors_at};
+pub use deltas::{
+    Factors, OTHER_RANKS, check_change, deltas, factors, factors_at, has_factors, ranks_differ,
+};
 
 /// The settings of a LoRA.
 #[derive(Debug, Clone, PartialEq)]

@@ -54,8 +54,8 @@ mod natives {
     /// sign_diff(a, b).rate;
     /// ```
     #[rhai_fn(return_raw)]
-    pub fn sign_diff(a: Adapter, b: Adapter) -> Fallible<Compared> {
-        Ok(of_adapters(&[a, b], &Map::new())?)
+    pub fn sign_diff(context: NativeCallContext, a: Adapter, b: Adapter) -> Fallible<Compared> {
+        Ok(of_adapters(&context, &[a, b], &Map::new())?)
     }
 
     /// The same with options: `base: "initial"` compares what training changed, `tensors` may be
@@ -65,8 +65,13 @@ mod natives {
     /// sign_diff(a, b, #{ tensors: "*.layer.0.*|*.layer.1.*", base: "initial" }).rate;
     /// ```
     #[rhai_fn(name = "sign_diff", return_raw)]
-    pub fn sign_diff_with(a: Adapter, b: Adapter, options: Map) -> Fallible<Compared> {
-        Ok(of_adapters(&[a, b], &options)?)
+    pub fn sign_diff_with(
+        context: NativeCallContext,
+        a: Adapter,
+        b: Adapter,
+        options: Map,
+    ) -> Fallible<Compared> {
+        Ok(of_adapters(&context, &[a, b], &options)?)
     }
 
     /// The signs of two Tensors of one shape against each other.
@@ -75,8 +80,13 @@ mod natives {
     /// sign_diff(tensor([1.0, -1.0]), tensor([1.0, 1.0])).rate    // 0.5
     /// ```
     #[rhai_fn(name = "sign_diff", return_raw)]
-    pub fn sign_diff_tensors(a: Tensor, b: Tensor) -> Fallible<Compared> {
+    pub fn sign_diff_tensors(
+        context: NativeCallContext,
+        a: Tensor,
+        b: Tensor,
+    ) -> Fallible<Compared> {
         Ok(of_array(
+            &context,
             &vec![Dynamic::from(a), Dynamic::from(b)],
             &Map::new(),
         )?)
@@ -84,8 +94,14 @@ mod natives {
 
     /// The same with options.
     #[rhai_fn(name = "sign_diff", return_raw)]
-    pub fn sign_diff_tensors_with(a: Tensor, b: Tensor, options: Map) -> Fallible<Compared> {
+    pub fn sign_diff_tensors_with(
+        context: NativeCallContext,
+        a: Tensor,
+        b: Tensor,
+        options: Map,
+    ) -> Fallible<Compared> {
         Ok(of_array(
+            &context,
             &vec![Dynamic::from(a), Dynamic::from(b)],
             &options,
         )?)
@@ -93,14 +109,18 @@ mod natives {
 
     /// The signs of several adapters, or Tensors, against each other.
     #[rhai_fn(name = "sign_diff", return_raw)]
-    pub fn sign_diff_all(members: Array) -> Fallible<Compared> {
-        Ok(of_array(&members, &Map::new())?)
+    pub fn sign_diff_all(context: NativeCallContext, members: Array) -> Fallible<Compared> {
+        Ok(of_array(&context, &members, &Map::new())?)
     }
 
     /// The same with options.
     #[rhai_fn(name = "sign_diff", return_raw)]
-    pub fn sign_diff_all_with(members: Array, options: Map) -> Fallible<Compared> {
-        Ok(of_array(&members, &options)?)
+    pub fn sign_diff_all_with(
+        context: NativeCallContext,
+        members: Array,
+        options: Map,
+    ) -> Fallible<Compared> {
+        Ok(of_array(&context, &members, &options)?)
     }
 
     /// The share of entries in conflict, for two members.
@@ -261,8 +281,8 @@ mod natives {
     /// d.subsets().len    // 4
     /// ```
     #[rhai_fn(name = "subsets", pure, return_raw)]
-    pub fn subsets_all(context: NativeCallContext, d: &mut Compared) -> Fallible<Table> {
-        Ok(subset_table(&context, d, 2, i64::MAX)?)
+    pub fn subsets_all(d: &mut Compared) -> Fallible<Table> {
+        Ok(subset_table(d, 2, i64::MAX)?)
     }
 
     /// The same of sizes in a range.
@@ -272,22 +292,14 @@ mod natives {
     /// d.subsets(2..=2).column("non_unanimous")    // [0.5, 1.0, 0.5]
     /// ```
     #[rhai_fn(name = "subsets", pure, return_raw)]
-    pub fn subsets_within(
-        context: NativeCallContext,
-        d: &mut Compared,
-        sizes: RangeInclusive<i64>,
-    ) -> Fallible<Table> {
-        Ok(subset_table(&context, d, *sizes.start(), *sizes.end())?)
+    pub fn subsets_within(d: &mut Compared, sizes: RangeInclusive<i64>) -> Fallible<Table> {
+        Ok(subset_table(d, *sizes.start(), *sizes.end())?)
     }
 
     /// The same for a range that leaves out its end.
     #[rhai_fn(name = "subsets", pure, return_raw)]
-    pub fn subsets_until(
-        context: NativeCallContext,
-        d: &mut Compared,
-        sizes: Range<i64>,
-    ) -> Fallible<Table> {
-        Ok(subset_table(&context, d, sizes.start, sizes.end - 1)?)
+    pub fn subsets_until(d: &mut Compared, sizes: Range<i64>) -> Fallible<Table> {
+        Ok(subset_table(d, sizes.start, sizes.end - 1)?)
     }
 
     /// Every member against every other, in colours: the pairs' rates. Above 12 members similar
@@ -390,7 +402,7 @@ fn places(d: &Compared, by: By) -> Result<Table> {
 }
 
 fn matrix_rows(d: &Compared) -> Result<Table> {
-    let rows = by_row(&d.index()?);
+    let rows = by_row(&d.index()?, d.context())?;
     let column = |of: &dyn Fn(&MatrixRow) -> Value| rows.iter().map(of).collect::<Vec<_>>();
     let rate = d.diff.denominator();
     Table::from_columns([
@@ -411,11 +423,10 @@ fn matrix_rows(d: &Compared) -> Result<Table> {
     ])
 }
 
-fn subset_table(context: &NativeCallContext, d: &Compared, from: i64, to: i64) -> Result<Table> {
+fn subset_table(d: &Compared, from: i64, to: i64) -> Result<Table> {
     use crate::sign::Denominator::{All, BothNonzero, UnionNonzero};
     let size = |n: i64| usize::try_from(n.max(0)).unwrap_or(usize::MAX);
-    let session = Session::of(context)?;
-    let rows = subsets(&d.index()?, size(from)..=size(to), session.context())?;
+    let rows = subsets(&d.index()?, size(from)..=size(to), d.context())?;
     let names = d.diff.members();
     let column = |of: &dyn Fn(&Subset) -> Value| rows.iter().map(of).collect::<Vec<_>>();
     let members = |s: &Subset| Value::list(s.members.iter().map(|m| Value::text(&names[*m])));
@@ -464,9 +475,9 @@ pub(super) fn layer(layer: Option<usize>) -> Value {
     layer.map_or(Value::Null, |l| Value::Int(l as i64))
 }
 
-fn of_array(members: &Array, options: &Map) -> Result<Compared> {
+fn of_array(context: &NativeCallContext, members: &Array, options: &Map) -> Result<Compared> {
     if !members.iter().all(Dynamic::is::<Tensor>) || members.is_empty() {
-        return of_adapters(&adapters(members, "sign_diff")?, options);
+        return of_adapters(context, &adapters(members, "sign_diff")?, options);
     }
     let options = Options::read(&SIGN_DIFF, options)?;
     let tensors: Vec<(String, Tensor)> = members
@@ -475,14 +486,25 @@ fn of_array(members: &Array, options: &Map) -> Result<Compared> {
         .filter_map(|(i, m)| m.clone().try_cast::<Tensor>().map(|t| (i.to_string(), t)))
         .collect();
     let named: Vec<(&str, &Tensor)> = tensors.iter().map(|(n, t)| (n.as_str(), t)).collect();
+    let session = Session::of(context)?;
     Compared::of(
         Members::of_tensors(&named)?,
         options.text("denominator")?.parse()?,
+        session.context(),
     )
 }
 
-fn of_adapters(members: &[Adapter], options: &Map) -> Result<Compared> {
+fn of_adapters(
+    context: &NativeCallContext,
+    members: &[Adapter],
+    options: &Map,
+) -> Result<Compared> {
     let options = Options::read(&SIGN_DIFF, options)?;
-    let members = super::compared::members(members, &view(&options, members)?)?;
-    Compared::of(members, options.text("denominator")?.parse()?)
+    let members = Members::of(members, &view(&options)?)?;
+    let session = Session::of(context)?;
+    Compared::of(
+        members,
+        options.text("denominator")?.parse()?,
+        session.context(),
+    )
 }
