@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use candle_core::{DType, Device, Tensor, Var};
+use tureen::Context;
 use tureen::adapter::{Adapter, Name, Selection, Tensors, formats, with_values};
 use tureen::compute::random::Stream;
 use tureen::data::bundled;
@@ -139,7 +140,7 @@ fn what_cannot_be_ranked_is_refused_with_the_reason() {
     );
     told(
         "a.prune(0.5, #{ by: \"movement\" })",
-        "where films began is not recorded: give the adapter it began as",
+        "are where they started: movement cannot rank their entries; take the scores after some steps of training (warmup), or prune by random or er",
     );
     told(
         "a.prune(0.5, #{ warmup: 3 })",
@@ -186,7 +187,14 @@ fn a_mask_holds_through_a_thousand_steps_of_adamw() {
     let start = Tensor::from_vec(normal(600), (20, 30), &Device::Cpu).unwrap();
     let tensors: Tensors = [(name.clone(), start.clone())].into();
     let by = criterion("magnitude").unwrap();
-    let mask = prune(&tensors, by, &Inputs::default(), &Plan::of(0.9)).unwrap();
+    let mask = prune(
+        &tensors,
+        by,
+        &Inputs::default(),
+        &Plan::of(0.9),
+        &Context::silent(),
+    )
+    .unwrap();
     let vars = BTreeMap::from([(name.clone(), Var::from_tensor(&start).unwrap())]);
     let options = AdamWOptions {
         weight_decay: 0.1,
@@ -268,7 +276,14 @@ fn pruned(kind: &str, sparsity: f64) -> Adapter {
     let start = tureen::train::untrained(&model, &data, kind, 3).unwrap();
     let tensors = start.tensors().unwrap();
     let by = criterion("random").unwrap();
-    let mask = prune(&tensors, by, &Inputs::default(), &Plan::of(sparsity)).unwrap();
+    let mask = prune(
+        &tensors,
+        by,
+        &Inputs::default(),
+        &Plan::of(sparsity),
+        &Context::silent(),
+    )
+    .unwrap();
     let mut tensors = mask.apply(&tensors).unwrap();
     // A kept entry may be zero, of either sign; an unmasked one, too.
     for (name, tensor) in &mut tensors {

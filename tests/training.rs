@@ -150,7 +150,13 @@ fn a_mask_stays_exact_through_training() {
         let start = trained(&model, &data, kind.clone());
         let tensors = start.tensors().unwrap();
         let by = criterion("magnitude").unwrap();
-        let mask = prune(&tensors, by, &Inputs::default(), &Plan::of(0.9));
+        let mask = prune(
+            &tensors,
+            by,
+            &Inputs::default(),
+            &Plan::of(0.9),
+            &Context::silent(),
+        );
         let mask = mask.unwrap();
         let mut parts = start.parts().clone();
         parts.mask = Some(Arc::new(mask.clone()));

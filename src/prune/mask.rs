@@ -28,8 +28,6 @@ pub struct MaskRow {
     pub kept: u64,
     /// Kept entries as a share of all.
     pub density: f64,
-    /// Pruned entries as a share of all.
-    pub sparsity: f64,
 }
 
 impl Mask {
@@ -119,7 +117,7 @@ impl Mask {
 
     /// Pruned entries as a share of all.
     pub fn sparsity(&self) -> f64 {
-        sparsity(self.kept(), self.entries())
+        1.0 - self.density()
     }
 
     /// Keeps what both keep. The masks must have the same tensors, as in every such operation.
@@ -191,7 +189,6 @@ impl Mask {
                 entries,
                 kept,
                 density: density(kept, entries),
-                sparsity: sparsity(kept, entries),
             })
             .collect()
     }
@@ -249,10 +246,6 @@ fn density(kept: u64, entries: u64) -> f64 {
     } else {
         kept as f64 / entries as f64
     }
-}
-
-fn sparsity(kept: u64, entries: u64) -> f64 {
-    1.0 - density(kept, entries)
 }
 
 impl fmt::Display for Mask {

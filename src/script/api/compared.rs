@@ -7,7 +7,7 @@ use rhai::{Array, Engine, Map, NativeCallContext};
 
 use super::signs::{layer, share};
 use super::soups::adapters;
-use crate::adapter::{Adapter, Selection};
+use crate::adapter::Selection;
 use crate::report::table::{Table, Value};
 use crate::script::Session;
 use crate::script::{Fallible, NativeSpec, OptionSpec, Options};
