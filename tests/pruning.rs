@@ -436,3 +436,26 @@ fn the_command_line_prunes_within_a_budget() {
     let kept = Mask::of(&few.tensors().unwrap(), &Selection::Matrices).unwrap();
     assert_eq!(kept.kept(), 500);
 }
+
+#[test]
+fn recipes_tell_the_warm_up_of_training_from_that_of_scores() {
+    let recipe = |last: &str| format!("{START}import \"std/pruning\" as pruning; {last}");
+    let found = outcome(&recipe(
+        "let t = pruning::sparse_adapter(base, few, 0.5, #{ adapter: \"lora\", epochs: 1, \
+         warmup: 0.5, score_warmup: 2, seed: 3 }); \
+         [t.sparsity, t.training.options.warmup, t.training.options.seed]",
+    ));
+    assert_eq!(found, "[0.5, 0.5, 3]");
+    // Random scores move with the seed.
+    let found = outcome(&recipe(
+        "let how = #{ by: \"random\", epochs: 1, seed: 1 }; \
+         let one = pruning::sparse_adapter(base, few, 0.5, how).mask; how.seed = 2; \
+         one == pruning::sparse_adapter(base, few, 0.5, how).mask",
+    ));
+    assert_eq!(found, "false");
+    let found = outcome(&recipe(
+        "let t = pruning::lottery_ticket(base, few, 0.5, #{ epochs: 1, share: 0.3, by: \"movement\" }); \
+         [t.rounds, t.adapter.sparsity]",
+    ));
+    assert_eq!(found, "[2, 0.5]");
+}

@@ -80,8 +80,11 @@ mod natives {
     /// l2 (the Euclidean distance) and relative_l2 (over the root mean square of the two lengths:
     /// 0 for equal ones, sqrt(2) for orthogonal ones).
     ///
-    /// ```rhai,no_run
-    /// weight_diff([a, b, c]).correlate("sign_diff", "cosine");
+    /// - `members`: two adapters or more, of one kind and shape
+    ///
+    /// ```rhai
+    /// weight_diff([a, b, c]).columns.len    // 10
+    /// weight_diff([a, b])[0].sign_diff == sign_diff(a, b).rate    // true
     /// ```
     #[rhai_fn(return_raw)]
     pub fn weight_diff(context: NativeCallContext, members: Array) -> Fallible<Table> {
@@ -90,8 +93,8 @@ mod natives {
 
     /// The same with options: of changes, in another space, of some tensors, by place.
     ///
-    /// ```rhai,no_run
-    /// weight_diff([a, b], #{ base: "initial", by: "layer" });
+    /// ```rhai
+    /// weight_diff([a, b], #{ base: "initial", by: "layer" }).column("layer")    // [0, 1, 2]
     /// ```
     #[rhai_fn(name = "weight_diff", return_raw)]
     pub fn weight_diff_with(
@@ -109,8 +112,19 @@ mod natives {
     /// column_expected and row_expected; and the least and largest angle of each, column_least,
     /// column_most, row_least and row_most, in degrees. Ranks may differ.
     ///
-    /// ```rhai,no_run
-    /// principal_angles([a, b]).where(#{ layer: 0 });
+    /// - `members`: two LoRAs or more
+    ///
+    /// # Errors
+    /// Adapters whose changes are not the product of two factors alone: a DoRA, a LoRA with biases.
+    ///
+    /// # Source
+    /// The overlap is that of Hu et al. 2021, appendix G; the angles are found as in Björck and Golub
+    /// 1973.
+    ///
+    /// ```rhai
+    /// let loras = train(base, [films, news], #{ adapter: "lora", r: 2, epochs: 1 });
+    /// let angles = principal_angles(loras);
+    /// [angles.len, angles[0].rank_a]    // [6, 2]
     /// ```
     #[rhai_fn(name = "principal_angles", return_raw)]
     pub fn principal_angles_of(context: NativeCallContext, members: Array) -> Fallible<Table> {
@@ -122,11 +136,11 @@ mod natives {
     /// zeroed and grown (entries that became zero, and that no longer are), since_start and
     /// rate_since_start (opposed to the first checkpoint).
     ///
-    /// ```rhai,no_run
-    /// let first = train(base, films, #{ epochs: 1 });
-    /// let second = train(base, films, #{ from: first, epochs: 1 });
-    /// sign_flips([first, second], #{ initial: true, by: "layer" })
-    ///     .line("step", "rate", #{ color: "layer" });
+    /// - `checkpoints`: two adapters or more, in order
+    ///
+    /// ```rhai
+    /// let more = train(base, films, #{ from: a, epochs: 1 });
+    /// sign_flips([a, more]).column("step")    // [1]
     /// ```
     #[rhai_fn(name = "sign_flips", return_raw)]
     pub fn sign_flips(context: NativeCallContext, checkpoints: Array) -> Fallible<Table> {
@@ -134,6 +148,13 @@ mod natives {
     }
 
     /// The same with options.
+    ///
+    /// ```rhai
+    /// let more = train(base, films, #{ from: a, epochs: 1 });
+    /// let flips = sign_flips([a, more], #{ initial: true, by: "layer" });
+    /// flips.column("layer")    // [0, 1, 2, 0, 1, 2]
+    /// flips.line("step", "rate", #{ color: "layer" }).save("out/flips.svg");
+    /// ```
     #[rhai_fn(name = "sign_flips", return_raw)]
     pub fn sign_flips_with(
         context: NativeCallContext,
@@ -200,6 +221,19 @@ impl Compared {
     /// The members' mass and what of it is in conflict.
     pub(super) fn mass(&self) -> Result<Mass> {
         found(&self.later.mass, || mass(&self.members, &self.context))
+    }
+
+    /// What the colours of a figure say.
+    pub(super) fn share_label(&self) -> String {
+        let label = match self.diff.denominator() {
+            Denominator::All => "share of entries in conflict",
+            Denominator::BothNonzero => "conflicts among entries with two members not zero",
+            Denominator::UnionNonzero => "conflicts among entries with a member not zero",
+        };
+        match self.members.describe() {
+            what if what.is_empty() => label.into(),
+            what => format!("{label} ({what})"),
+        }
     }
 
     /// One line.
@@ -280,10 +314,10 @@ pub(super) fn place_columns<'a>(
     let places: Vec<&Place> = places.collect();
     let text = |v: Option<&str>| v.map_or(Value::Null, Value::text);
     let mut columns: Vec<(&'static str, Vec<Value>)> = Vec::new();
-    if matches!(by, By::Layer | By::Tensor) {
+    if matches!(by, By::Layer | By::LayerSite | By::Tensor) {
         columns.push(("layer", places.iter().map(|p| layer(p.layer)).collect()));
     }
-    if matches!(by, By::Site | By::Tensor) {
+    if matches!(by, By::Site | By::LayerSite | By::Tensor) {
         let site = |p: &&Place| text(p.site.as_deref());
         columns.push(("site", places.iter().map(site).collect()));
     }

@@ -114,9 +114,15 @@ mod natives {
     /// The adapter with the smallest weights of each matrix set to zero: `sparsity` is the share
     /// that goes.
     ///
-    /// ```rhai,no_run
-    /// let p = a.prune(0.9);
-    /// p.sparsity;
+    /// - `adapter`: an adapter
+    /// - `sparsity`: the share of its weights that goes, from 0 to 1
+    ///
+    /// # Errors
+    /// What lies near 1 (the vectors of an IA3, the lengths of a DoRA); matrices that are as before
+    /// training, whose weights nothing tells apart.
+    ///
+    /// ```rhai
+    /// a.prune(0.75).sparsity    // 0.75
     /// ```
     #[rhai_fn(name = "prune", pure, return_raw)]
     pub fn prune_plain(
@@ -148,6 +154,8 @@ mod natives {
 
     /// The adapter pruned to what the options say: a `sparsity`, a `count` of weights that go, a
     /// number to `keep`, or a budget of `bytes`.
+    ///
+    /// - `adapter`: an adapter
     ///
     /// ```rhai
     /// let a = untrained(model("mini"), dataset("films"));
@@ -187,6 +195,16 @@ mod natives {
     }
 
     /// The adapter with what a mask does not keep set to zero.
+    ///
+    /// - `adapter`: an adapter
+    /// - `mask`: a mask of some of its tensors, in their shapes
+    ///
+    /// # Errors
+    /// Tensors that the adapter does not have, or in other shapes; what lies near 1, as in an IA3.
+    ///
+    /// ```rhai
+    /// a.apply(b.prune(0.5).mask).mask.density    // 0.5
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn apply(adapter: &mut Adapter, mask: Arc<Mask>) -> Fallible<Adapter> {
         Ok(masked(adapter, mask)?)
