@@ -170,7 +170,7 @@ fn what_lies_near_one_is_never_pruned() {
     }
     // A DoRA's matrices are near 0.
     cases(&[(
-        "untrained(base, few, #{ adapter: \"dora\" }).prune(0.5, #{ by: \"random\" }).sparsity",
+        "untrained(base, few, #{ adapter: \"dora\" }).prune(0.5, #{ by: \"random\" }).mask.sparsity",
         "0.5",
     )]);
 }
@@ -443,7 +443,7 @@ fn recipes_tell_the_warm_up_of_training_from_that_of_scores() {
     let found = outcome(&recipe(
         "let t = pruning::sparse_adapter(base, few, 0.5, #{ adapter: \"lora\", epochs: 1, \
          warmup: 0.5, score_warmup: 2, seed: 3 }); \
-         [t.sparsity, t.training.options.warmup, t.training.options.seed]",
+         [t.mask.sparsity, t.training.options.warmup, t.training.options.seed]",
     ));
     assert_eq!(found, "[0.5, 0.5, 3]");
     // Random scores move with the seed.

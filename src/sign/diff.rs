@@ -288,6 +288,18 @@ mod tests {
         assert_eq!(diff.by(By::Whole)[0].conflicts, diff.conflicts());
     }
 
+    /// Four of four and none of two are not half.
+    #[test]
+    fn a_site_of_a_layer_is_counted_over_its_tensors() {
+        let up = "encoder.layer.0.output.adapter_up.weight";
+        let a = signs(&[(DOWN, &[1.0; 4]), (up, &[1.0; 2])]);
+        let b = signs(&[(DOWN, &[-1.0; 4]), (up, &[1.0; 2])]);
+        let diff = sign_diff(&[("a", &a), ("b", &b)], Denominator::All).unwrap();
+        let rows = diff.by(By::LayerSite);
+        assert_eq!((rows.len(), rows[0].rate), (1, 4.0 / 6.0));
+        assert_eq!(rows[0].place.site.as_deref(), Some("output"));
+    }
+
     #[test]
     fn what_is_expected_is_the_sum_over_tensors() {
         let half = |values: [f32; 4]| signs(&[(DOWN, &values), (UP, &[0.0; 4])]);

@@ -325,7 +325,7 @@ mod natives {
 
     /// The same of sizes in a range.
     ///
-    /// - `sizes`: numbers of members, such as `2..=3`
+    /// - `sizes`: numbers of members: `2..=3`, or `2..4`, which leaves out its end
     ///
     /// ```rhai
     /// let d = sign_diff([tensor([1.0, -1.0]), tensor([1.0, 1.0]), tensor([-1.0, 1.0])]);
@@ -338,7 +338,7 @@ mod natives {
 
     /// The same for a range that leaves out its end.
     ///
-    /// - `sizes`: numbers of members, such as `2..4`
+    /// - `sizes`: numbers of members: `2..=3`, or `2..4`, which leaves out its end
     #[rhai_fn(name = "subsets", pure, return_raw)]
     pub fn subsets_until(d: &mut Compared, sizes: Range<i64>) -> Fallible<Table> {
         Ok(subset_table(d, sizes.start, sizes.end - 1)?)
