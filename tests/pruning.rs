@@ -147,6 +147,12 @@ fn what_cannot_be_ranked_is_refused_with_the_reason() {
         "prune: option model: warm-up needs it: #{ warmup: 20, model: base }",
     );
     told("a.prune(#{ keep: 100000000 })", "weights");
+    // Before anything is trained for it.
+    told("a.prune(#{ keep: 100000000, warmup: 3 })", "weights");
+    told(
+        "a.prune(0.5, #{ by: \"er\", scope: \"global\", warmup: 3 })",
+        "prune: option scope: er has densities of its own",
+    );
 }
 
 #[test]

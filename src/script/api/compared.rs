@@ -250,11 +250,14 @@ impl Compared {
             what => format!(" of {what}"),
         };
         let diff = &self.diff;
+        let unrelated = match diff.expected() {
+            expected if expected.is_nan() => String::new(),
+            expected => format!(", expected {expected:.4} if unrelated"),
+        };
         let mut card = format!(
-            "SignDiff of {}: {:.4}, expected {:.4} if unrelated{also}; ",
+            "SignDiff of {}: {:.4}{unrelated}{also}; ",
             diff.members().join(", "),
             diff.rate(),
-            diff.expected(),
         );
         if diff.members().len() > 2 {
             card += &format!("mean pairwise {:.4}, ", diff.mean_pairwise());
