@@ -165,7 +165,12 @@ impl Members {
         else {
             return String::new();
         };
-        let low_rank = self.shapes.keys().any(|n| n.as_str().ends_with(".lora_A"));
+        let factor = |name: &Name| {
+            [".lora_A", ".lora_B"]
+                .iter()
+                .any(|f| name.as_str().ends_with(f))
+        };
+        let low_rank = !ia3(&adapters[0]) && self.shapes.keys().any(factor);
         let what = match (low_rank, space) {
             (_, Space::Delta) => "the changes B A",
             (true, Space::Factors) => "the factors A and B",
