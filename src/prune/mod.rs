@@ -355,14 +355,16 @@ fn check_ranked(
     Ok(())
 }
 
-/// Whether something holds of every value that `before` keeps of these tensors, beside the first
-/// such value of its tensor.
+/// Whether something holds of every value that `before` keeps of these tensors, beside the first of
+/// them all.
 fn every(
     names: &[&Name],
     of: &Tensors,
     before: Option<&Mask>,
     holds: impl Fn(f32, f32) -> bool,
 ) -> Result<bool> {
+    let mut first = None;
+    let mut held = |value: &f32| holds(*first.get_or_insert(*value), *value);
     for name in names {
         let Some(tensor) = of.get(*name) else {
             continue;
@@ -370,21 +372,16 @@ fn every(
         let bits = before.and_then(|mask| mask.bits().get(*name));
         let all = with_values(tensor, |values| match bits {
             Some(bits) => {
-                let kept = values.iter().zip(bits.iter()).filter(|(_, kept)| *kept);
-                hold(kept.map(|(value, _)| *value), &holds)
+                let mut kept = values.iter().zip(bits.iter()).filter(|(_, kept)| *kept);
+                kept.all(|(value, _)| held(value))
             }
-            None => hold(values.iter().copied(), &holds),
+            None => values.iter().all(&mut held),
         })?;
         if !all {
             return Ok(false);
         }
     }
     Ok(true)
-}
-
-fn hold(mut values: impl Iterator<Item = f32>, holds: impl Fn(f32, f32) -> bool) -> bool {
-    let mut first = None;
-    values.all(|value| holds(*first.get_or_insert(value), value))
 }
 
 /// `f` of each item, in their order; of several errors the first.

@@ -282,6 +282,30 @@ fn what_nothing_ranks_is_refused_under_a_mask_too() {
     assert_eq!(further(&Random, &Inputs::default()).unwrap().kept(), 2);
 }
 
+/// Random scores rank zeros, and single entries that are left of each matrix too.
+#[test]
+fn chance_ranks_what_little_is_left() {
+    let tensors = set(&[("q.lora_B", &[0.0; 4]), ("v.lora_B", &[0.0; 4])]);
+    let by_chance = |sparsity, before: Option<&Mask>| {
+        let plan = Plan {
+            before,
+            ..Plan::of(sparsity)
+        };
+        prune(
+            &tensors,
+            &Random,
+            &Inputs::default(),
+            &plan,
+            &Context::silent(),
+        )
+        .unwrap()
+    };
+    let one_each = by_chance(0.75, None);
+    assert_eq!(one_each.kept(), 2);
+    assert_eq!(by_chance(0.75, Some(&one_each)), one_each);
+    assert_eq!(by_chance(1.0, Some(&one_each)).kept(), 0);
+}
+
 #[test]
 fn what_never_moved_is_told_as_such() {
     let tensors = set(&[
