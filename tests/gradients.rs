@@ -78,6 +78,7 @@ fn adapter(kind: &Arc<dyn Kind>, model: &Model, tensors: Tensors, head: Tensors)
         })],
         mask: None,
         training: None,
+        init_seed: None,
         domain: None,
         source: None,
     };

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use candle_core::{DType, Device, Tensor, Var};
+use tureen::Context;
 use tureen::adapter::{Adapter, Name, Selection, Tensors, formats, with_values};
 use tureen::compute::random::Stream;
 use tureen::data::bundled;
@@ -139,17 +140,45 @@ fn what_cannot_be_ranked_is_refused_with_the_reason() {
     );
     told(
         "a.prune(0.5, #{ by: \"movement\" })",
-        "where films began is not recorded: give the adapter it began as",
+        "are where they started: movement cannot rank their entries; take the scores after some steps of training (warmup), or prune by random or er",
     );
     told(
         "a.prune(0.5, #{ warmup: 3 })",
         "prune: option model: warm-up needs it: #{ warmup: 20, model: base }",
     );
     told("a.prune(#{ keep: 100000000 })", "weights");
+    // Before anything is trained for it.
+    told("a.prune(#{ keep: 100000000, warmup: 3 })", "weights");
     told(
-        "untrained(base, few, #{ adapter: \"ia3\" }).prune(0.5, #{ tensors: \"all\" })",
-        "so they are not pruned",
+        "a.prune(0.5, #{ by: \"er\", scope: \"global\", warmup: 3 })",
+        "prune: option scope: er has densities of its own",
     );
+}
+
+#[test]
+fn what_lies_near_one_is_never_pruned() {
+    let scaled = "let s = untrained(base, few, #{ adapter: \"ia3\" });";
+    let dora = "let d = untrained(base, few, #{ adapter: \"dora\" });";
+    for script in [
+        format!("{scaled} s.prune(0.5)"),
+        format!("{scaled} s.prune(0.5, #{{ tensors: \"all\" }})"),
+        format!("{scaled} s.apply(mask_of(s.tensors()))"),
+        "train(base, few, #{ adapter: \"ia3\", sparsity: 0.5, epochs: 1 })".into(),
+        format!("{scaled} train(base, few, #{{ from: s, sparsity: 0.5, epochs: 1 }})"),
+        format!("{dora} d.prune(0.5, #{{ by: \"random\", tensors: \"all\" }})"),
+        format!("{dora} d.apply(mask_of(d.tensors()))"),
+    ] {
+        let error = outcome(&format!("{START}{script}"));
+        assert!(
+            error.contains("lies near 1, not near 0") && error.contains("not pruned"),
+            "{script}: {error}"
+        );
+    }
+    // A DoRA's matrices are near 0.
+    cases(&[(
+        "untrained(base, few, #{ adapter: \"dora\" }).prune(0.5, #{ by: \"random\" }).mask.sparsity",
+        "0.5",
+    )]);
 }
 
 fn bits(tensor: &Tensor) -> Vec<u32> {
@@ -164,7 +193,14 @@ fn a_mask_holds_through_a_thousand_steps_of_adamw() {
     let start = Tensor::from_vec(normal(600), (20, 30), &Device::Cpu).unwrap();
     let tensors: Tensors = [(name.clone(), start.clone())].into();
     let by = criterion("magnitude").unwrap();
-    let mask = prune(&tensors, by, &Inputs::default(), &Plan::of(0.9)).unwrap();
+    let mask = prune(
+        &tensors,
+        by,
+        &Inputs::default(),
+        &Plan::of(0.9),
+        &Context::silent(),
+    )
+    .unwrap();
     let vars = BTreeMap::from([(name.clone(), Var::from_tensor(&start).unwrap())]);
     let options = AdamWOptions {
         weight_decay: 0.1,
@@ -246,7 +282,14 @@ fn pruned(kind: &str, sparsity: f64) -> Adapter {
     let start = tureen::train::untrained(&model, &data, kind, 3).unwrap();
     let tensors = start.tensors().unwrap();
     let by = criterion("random").unwrap();
-    let mask = prune(&tensors, by, &Inputs::default(), &Plan::of(sparsity)).unwrap();
+    let mask = prune(
+        &tensors,
+        by,
+        &Inputs::default(),
+        &Plan::of(sparsity),
+        &Context::silent(),
+    )
+    .unwrap();
     let mut tensors = mask.apply(&tensors).unwrap();
     // A kept entry may be zero, of either sign; an unmasked one, too.
     for (name, tensor) in &mut tensors {
@@ -398,4 +441,27 @@ fn the_command_line_prunes_within_a_budget() {
     let few = formats::load(&at.join("few")).unwrap();
     let kept = Mask::of(&few.tensors().unwrap(), &Selection::Matrices).unwrap();
     assert_eq!(kept.kept(), 500);
+}
+
+#[test]
+fn recipes_tell_the_warm_up_of_training_from_that_of_scores() {
+    let recipe = |last: &str| format!("{START}import \"std/pruning\" as pruning; {last}");
+    let found = outcome(&recipe(
+        "let t = pruning::sparse_adapter(base, few, 0.5, #{ adapter: \"lora\", epochs: 1, \
+         warmup: 0.5, score_warmup: 2, seed: 3 }); \
+         [t.mask.sparsity, t.training.options.warmup, t.training.options.seed]",
+    ));
+    assert_eq!(found, "[0.5, 0.5, 3]");
+    // Random scores move with the seed.
+    let found = outcome(&recipe(
+        "let how = #{ by: \"random\", epochs: 1, seed: 1 }; \
+         let one = pruning::sparse_adapter(base, few, 0.5, how).mask; how.seed = 2; \
+         one == pruning::sparse_adapter(base, few, 0.5, how).mask",
+    ));
+    assert_eq!(found, "false");
+    let found = outcome(&recipe(
+        "let t = pruning::lottery_ticket(base, few, 0.5, #{ epochs: 1, share: 0.3, by: \"movement\" }); \
+         [t.rounds, t.adapter.sparsity]",
+    ));
+    assert_eq!(found, "[2, 0.5]");
 }

@@ -41,7 +41,9 @@ fn published_adapters_are_read_mixed_and_saved_without_their_bases() {
         let planes = SignPlanes::new(&own, &Selection::Matrices).unwrap();
         let pair = [("a", &planes), ("b", &planes)];
         assert_eq!(
-            sign_diff(&pair, Denominator::default()).unwrap().rate(),
+            sign_diff(&pair, Denominator::default(), &Context::silent())
+                .unwrap()
+                .rate(),
             0.0
         );
         let out = tempfile::tempdir().unwrap();

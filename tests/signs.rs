@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Value, json};
+use tureen::Context;
 use tureen::adapter::{
     Adapter, Base, FileTensors, Kind, Name, Parts, Selection, Tensors, Training, kind,
 };
 use tureen::compute::random::Stream;
 use tureen::sign::{
-    By, Denominator, Members, Planes, SignDiff, Space, View, expected_shared, likeness,
+    By, Denominator, Members, Planes, SignDiff, Space, View, expected_shared, flips, likeness,
     principal_angles, sign_diff,
 };
 use tureen::soup::Asked;
@@ -22,7 +23,7 @@ fn adapter(name: &str, config: &Value, tensors: Tensors, seed: Option<u64>) -> A
     let training = seed.map(|init_seed| Training {
         dataset: name.into(),
         dataset_id: name.into(),
-        init_seed,
+        init_seed: Some(init_seed),
         max_length: 8,
         best_epoch: 1,
         epochs: Vec::new(),
@@ -41,6 +42,7 @@ fn adapter(name: &str, config: &Value, tensors: Tensors, seed: Option<u64>) -> A
         heads: Vec::new(),
         mask: None,
         training,
+        init_seed: None,
         domain: None,
         source: None,
     };
@@ -68,14 +70,14 @@ fn named(values: &[(&str, &[f32], &[usize])]) -> Tensors {
 
 fn compared(adapters: &[Adapter], view: &View) -> SignDiff {
     let members = Members::of(adapters, view).unwrap();
-    let planes = members.planes().unwrap();
+    let planes = members.planes(&Context::silent()).unwrap();
     let named: Vec<_> = members
         .names()
         .iter()
         .map(String::as_str)
         .zip(&planes)
         .collect();
-    sign_diff(&named, Denominator::All).unwrap()
+    sign_diff(&named, Denominator::All, &Context::silent()).unwrap()
 }
 
 fn refused(adapters: &[Adapter], view: &View) -> String {
@@ -143,8 +145,8 @@ fn a_shared_initialisation_gives_the_rate_that_theory_says() {
     for (r, rate) in [(0.1, 0.045), (0.5, 0.205), (1.0, 0.333), (2.0, 0.436)] {
         let pair = [trained("a", r), trained("b", r)];
         let members = Members::of(&pair, &View::default()).unwrap();
-        let planes = members.planes().unwrap();
-        let shared = expected_shared(&members, &planes, Denominator::All)
+        let planes = members.planes(&Context::silent()).unwrap();
+        let shared = expected_shared(&members, &planes, Denominator::All, &Context::silent())
             .unwrap()
             .unwrap();
         let diff = compared(&pair, &View::default());
@@ -162,12 +164,30 @@ fn a_shared_initialisation_gives_the_rate_that_theory_says() {
         };
         assert!((compared(&pair, &view).rate() - 0.5).abs() < 0.004);
         let changes = Members::of(&pair, &view).unwrap();
-        let planes = changes.planes().unwrap();
+        let planes = changes.planes(&Context::silent()).unwrap();
         assert_eq!(
-            expected_shared(&changes, &planes, Denominator::All).unwrap(),
+            expected_shared(&changes, &planes, Denominator::All, &Context::silent()).unwrap(),
             None
         );
     }
+}
+
+/// Which weights are pruned depends on where they began.
+#[test]
+fn nothing_is_expected_of_a_shared_initialisation_after_pruning() {
+    let of = |name: &str, down: [f32; 4]| {
+        let tensors = named(&[(DOWN, &down, &[2, 2]), (UP, &[1.0; 4], &[2, 2])]);
+        adapter(name, &bottleneck(), tensors, Some(5))
+    };
+    let expected = |pair: &[Adapter]| {
+        let members = Members::of(pair, &View::default()).unwrap();
+        let planes = members.planes(&Context::silent()).unwrap();
+        expected_shared(&members, &planes, Denominator::All, &Context::silent()).unwrap()
+    };
+    let (a, b) = (of("a", [1.0; 4]), of("b", [-1.0; 4]));
+    let pruned = of("pruned", [1.0, 0.0, 1.0, 1.0]);
+    assert!(expected(&[a.clone(), b]).is_some());
+    assert_eq!(expected(&[a, pruned]), None);
 }
 
 const A: &str = "encoder.layer.0.attention.self.query.lora_A";
@@ -192,9 +212,9 @@ fn the_delta_does_not_depend_on_signs_that_factors_swap() {
     assert_eq!((diff.conflicts(), diff.entries()), (0, 9));
     let members = Members::of(&pair, &delta).unwrap();
     assert_eq!(members.describe(), "the changes B A");
-    let row = &likeness(&members, By::Whole).unwrap()[0];
+    let row = &likeness(&members, By::Whole, &Context::silent()).unwrap()[0];
     assert!((row.likeness.cosine() - 1.0).abs() < 1e-6);
-    let angles = &principal_angles(&pair).unwrap()[0];
+    let angles = &principal_angles(&pair, &Context::silent()).unwrap()[0];
     assert!(angles.rows.overlap() > 1.0 - 1e-12 && angles.columns.ranks == [2, 2]);
 }
 
@@ -214,6 +234,12 @@ fn vectors_near_one_are_compared_less_one_and_lengths_are_refused() {
         ..View::default()
     };
     assert!(refused(&pair, &zero).contains("lie near 1"));
+    // They begin as ones, which is nothing less 1: what has no sign does not flip.
+    let start = members.start_planes().unwrap();
+    let planes = members.planes(&Context::silent()).unwrap();
+    let checkpoints = [("start", &start), ("a", &planes[0])];
+    let flipped = &flips(&checkpoints, By::Whole, &Context::silent()).unwrap()[0];
+    assert_eq!((flipped.flips, flipped.grown, flipped.entries), (0, 2, 3));
 
     let of = |name: &str, m: f32| {
         let tensors = named(&[
@@ -239,6 +265,60 @@ fn vectors_near_one_are_compared_less_one_and_lengths_are_refused() {
         ..all
     };
     assert_eq!(compared(&pair, &from).conflicts(), 2);
+}
+
+#[test]
+fn only_what_is_the_product_of_factors_is_compared_as_one() {
+    let delta = View {
+        space: Space::Delta,
+        ..View::default()
+    };
+    let factors = |rank: usize| {
+        named(&[
+            (A, &vec![1.0; 3 * rank], &[rank, 3]),
+            (B, &vec![1.0; 3 * rank], &[3, rank]),
+        ])
+    };
+    let pair = |config: &Value| ["a", "b"].map(|name| adapter(name, config, factors(2), None));
+    assert_eq!(compared(&pair(&lora(false)), &delta).entries(), 9);
+    let mut dora = factors(2);
+    dora.extend(named(&[(LENGTHS, &[1.0; 3], &[3])]));
+    let dora = ["a", "b"].map(|name| adapter(name, &lora(true), dora.clone(), None));
+    let error = refused(&dora, &delta);
+    assert!(
+        error.starts_with("a is a DoRA: its change is not B A"),
+        "{error}"
+    );
+    assert_eq!(compared(&dora, &View::default()).entries(), 12);
+    let mut biased = lora(false);
+    biased["peft"]["bias"] = json!("lora_only");
+    let error = refused(&pair(&biased), &delta);
+    assert!(
+        error.starts_with("a has biases beside its factors"),
+        "{error}"
+    );
+    // Other kinds have their weights.
+    let tensors = named(&[(DOWN, &[1.0; 4], &[2, 2])]);
+    let pair = ["a", "b"].map(|name| adapter(name, &bottleneck(), tensors.clone(), None));
+    assert_eq!(compared(&pair, &delta).entries(), 4);
+}
+
+#[test]
+fn other_ranks_are_told_from_other_tensors() {
+    let of = |name: &str, stem: &str, rank: usize| {
+        let values = vec![1.0; 3 * rank];
+        let (a, b) = (format!("{stem}.lora_A"), format!("{stem}.lora_B"));
+        let tensors = named(&[(&a, &values, &[rank, 3]), (&b, &values, &[3, rank])]);
+        adapter(name, &lora(false), tensors, None)
+    };
+    let query = A.trim_end_matches(".lora_A");
+    let error = refused(&[of("a", query, 2), of("b", query, 4)], &View::default());
+    for way in ["lora: \"svd\"", "\"factors\"", "space: \"delta\""] {
+        assert!(error.contains(way), "{error}");
+    }
+    let key = query.replace("query", "key");
+    let error = refused(&[of("a", query, 2), of("b", &key, 2)], &View::default());
+    assert!(!error.contains("rank"), "{error}");
 }
 
 #[test]

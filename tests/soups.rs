@@ -46,6 +46,7 @@ fn adapter(name: &str, config: Value, tensors: Tensors) -> Adapter {
         heads: Vec::new(),
         mask: None,
         training: None,
+        init_seed: None,
         domain: None,
         source: None,
     };

@@ -16,6 +16,8 @@ use tureen::soup::{Options, Setting, combine, soup};
 use tureen::study::Store;
 use tureen::train::{TrainOptions, train};
 
+use crate::script::check;
+
 fn model() -> Model {
     Model::mini(DType::F32, &Device::Cpu).unwrap()
 }
@@ -148,7 +150,13 @@ fn a_mask_stays_exact_through_training() {
         let start = trained(&model, &data, kind.clone());
         let tensors = start.tensors().unwrap();
         let by = criterion("magnitude").unwrap();
-        let mask = prune(&tensors, by, &Inputs::default(), &Plan::of(0.9));
+        let mask = prune(
+            &tensors,
+            by,
+            &Inputs::default(),
+            &Plan::of(0.9),
+            &Context::silent(),
+        );
         let mask = mask.unwrap();
         let mut parts = start.parts().clone();
         parts.mask = Some(Arc::new(mask.clone()));
@@ -282,4 +290,39 @@ fn an_interrupt_keeps_what_was_finished() {
             .is_file()
     );
     assert!(folder.path().join("store").is_dir());
+}
+
+#[test]
+fn what_starts_from_an_adapter_keeps_the_seed_of_its_start() {
+    let start = r#"
+let base = model("mini");
+let few = dataset("films").sample(48, #{ seed: 1 });
+let first = train(base, few, #{ epochs: 1, init_seed: 7 });
+let began = |adapter| {
+    let more = train(base, few, #{ from: adapter, epochs: 1 });
+    let mixed = soup([first, more], #{ method: "ties", density: 0.5, base: "initial", heads: "drop" });
+    [more.training.options.init_seed, mixed.recipe.base.initial]
+};
+"#;
+    let script = |last: &str| format!("{start}{last}");
+    check(&[
+        (&script("began.call(first)"), "[7, 7]"),
+        (
+            &script("began.call(untrained(base, few, #{ init_seed: 7 }))"),
+            "[7, 7]",
+        ),
+        (
+            &script("began.call(untrained(base, few, #{ init_seed: 7 }).prune(0.5))"),
+            "[7, 7]",
+        ),
+        // Weights from elsewhere have no seed, whatever the study's.
+        (
+            &script(
+                "let own = adapter_like(first, first.tensors()); \
+                 let more = train(base, few, #{ from: own, epochs: 1 }); \
+                 [more.training.options.init_seed, sign_diff(first, more).expected_shared]",
+            ),
+            "[(), ()]",
+        ),
+    ]);
 }

@@ -129,6 +129,10 @@ impl Kind for Ia3 {
         Ok(Box::new(Ia3Sites(scales)))
     }
 
+    fn scales(&self, _: &Name) -> bool {
+        true
+    }
+
     fn mixing(&self) -> Mixing {
         Mixing::Entries
     }

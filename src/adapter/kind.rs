@@ -140,6 +140,11 @@ pub trait Kind: Debug + Send + Sync {
     /// without the base's configuration.
     fn initial(&self, name: &Name, shape: &[usize]) -> Result<Init>;
 
+    /// Whether a tensor scales what is there rather than adding to it: it lies near 1, not near 0.
+    fn scales(&self, _: &Name) -> bool {
+        false
+    }
+
     /// How adapters of this kind add up.
     fn mixing(&self) -> Mixing;
 

@@ -21,7 +21,10 @@ pub use bottleneck::{Bottleneck, Reduction, Residual, Scaling};
 pub use head::{Form, Head, Labels, Layers, forward as head_forward, states as head_states};
 pub use ia3::Ia3;
 pub use kind::Kind;
-pub use lora::{Factors, Lora, deltas, factors, factors_at};
+pub use lora::{
+    Factors, Lora, OTHER_RANKS, check_change, deltas, factors, factors_at, has_factors,
+    ranks_differ,
+};
 pub use modules::{Modules, Names, Targets};
 pub use selection::Selection;
 pub use source::{FileTensors, Shapes, Source};

@@ -59,8 +59,9 @@ pub struct Training {
     pub dataset: String,
     /// The dataset's id.
     pub dataset_id: String,
-    /// The seed its initial tensors were drawn under.
-    pub init_seed: u64,
+    /// The seed its initial tensors were drawn under; none where it started from an adapter of
+    /// which that is not known.
+    pub init_seed: Option<u64>,
     /// The longest text in tokens.
     pub max_length: usize,
     /// The epoch that was kept, from 1.
@@ -136,6 +137,9 @@ pub struct Parts {
     pub mask: Option<Arc<Mask>>,
     /// How it was trained, where it was trained here.
     pub training: Option<Training>,
+    /// The seed its tensors were drawn under, where they are as before training; a training records
+    /// its own.
+    pub init_seed: Option<u64>,
     /// The dataset it was trained on, where it is at hand.
     pub domain: Option<Dataset>,
     /// The folder or the repository it was loaded from.
@@ -290,6 +294,20 @@ impl Adapter {
     /// How it was trained, where it was trained here.
     pub fn training(&self) -> Option<&Training> {
         self.0.parts.training.as_ref()
+    }
+
+    /// The seed its initial tensors were drawn under, where it is recorded and, in a soup, shared.
+    pub fn init_seed(&self) -> Option<u64> {
+        let Some(recipe) = self.recipe() else {
+            return match self.training() {
+                Some(training) => training.init_seed,
+                None => self.0.parts.init_seed,
+            };
+        };
+        let members = recipe.members();
+        let first = members.first()?.init_seed()?;
+        let shared = |m: &Self| m.init_seed() == Some(first);
+        members.iter().all(shared).then_some(first)
     }
 
     /// The dataset it was trained on, where it is at hand.

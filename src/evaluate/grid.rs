@@ -303,8 +303,10 @@ impl Grid<'_> {
         }
         for member in members {
             if !self.planes.contains_key(member.id().as_str()) {
-                let delta = self.options.delta_signs && member.kind().name() == "lora";
-                let space = if delta { Space::Delta } else { Space::Factors };
+                let space = match self.options.delta_signs {
+                    true => Space::Delta,
+                    false => Space::Factors,
+                };
                 let planes = planes_of(
                     member,
                     &View {

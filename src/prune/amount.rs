@@ -88,6 +88,13 @@ impl Amount {
     /// How many fall of tensors of these shapes.
     pub(super) fn quota(self, scope: Scope, shapes: &[&[usize]]) -> Quota {
         let sizes: Vec<usize> = shapes.iter().map(|s| s.iter().product()).collect();
+        let ends: Vec<f64> = shapes.iter().map(|shape| ends(shape)).collect();
+        self.quota_of(scope, &sizes, &ends)
+    }
+
+    /// How many fall of sets of these sizes; what Erdos-Renyi graphs keep of them is proportional
+    /// to `ends`.
+    pub(super) fn quota_of(self, scope: Scope, sizes: &[usize], ends: &[f64]) -> Quota {
         let entries: usize = sizes.iter().sum();
         match (scope, self) {
             (Scope::Global, _) => Quota::All(self.of(entries)),
@@ -97,14 +104,14 @@ impl Amount {
             (Scope::Layerwise, Self::Count(count)) => {
                 let share = |n: &usize| *n as f64 * count as f64 / entries.max(1) as f64;
                 Quota::Each(whole(
-                    &sizes,
+                    sizes,
                     sizes.iter().map(share).collect(),
                     count as usize,
                 ))
             }
             (Scope::ErdosRenyi, _) => {
                 let kept = entries - self.of(entries).min(entries);
-                let kept = whole(&sizes, erdos_renyi(shapes, &sizes, kept), kept);
+                let kept = whole(sizes, erdos_renyi(ends, sizes, kept), kept);
                 let fall = sizes.iter().zip(kept).map(|(n, kept)| n - kept);
                 Quota::Each(fall.collect())
             }
@@ -138,21 +145,23 @@ fn whole(sizes: &[usize], exact: Vec<f64>, total: usize) -> Vec<usize> {
     found
 }
 
-/// How many entries of each tensor an Erdos-Renyi graph with `kept` edges in all keeps.
-fn erdos_renyi(shapes: &[&[usize]], sizes: &[usize], kept: usize) -> Vec<f64> {
-    // A vector is a matrix with one input.
-    let ends = |shape: &&[usize]| match shape {
+/// The inputs and outputs of a map of this shape; a vector is a matrix with one input.
+pub(super) fn ends(shape: &[usize]) -> f64 {
+    match shape {
         [] => 2.0,
         [outputs, rest @ ..] => (outputs + rest.iter().product::<usize>()) as f64,
-    };
-    let ends: Vec<f64> = shapes.iter().map(ends).collect();
+    }
+}
+
+/// How many of each Erdos-Renyi graphs with these ends and `kept` edges in all keep.
+fn erdos_renyi(ends: &[f64], sizes: &[usize], kept: usize) -> Vec<f64> {
     let mut full = vec![false; sizes.len()];
     loop {
         let sum = |of: &dyn Fn(usize) -> f64, whose: bool| -> f64 {
             (0..sizes.len()).filter(|i| full[*i] == whose).map(of).sum()
         };
         let left = kept as f64 - sum(&|i| sizes[i] as f64, true);
-        let scale = left / sum(&|i| ends[i], false).max(1.0);
+        let scale = left / sum(&|i| ends[i], false).max(f64::MIN_POSITIVE);
         let over: Vec<usize> = (0..sizes.len())
             .filter(|i| !full[*i] && scale * ends[*i] > sizes[*i] as f64)
             .collect();

@@ -13,7 +13,8 @@ use crate::sign::SignPlanes;
 /// others by magnitude.
 ///
 /// A conflict is an entry that some adapter of the set has above and another below zero. An entry
-/// that is zero goes before all: nothing is lost by it.
+/// that is zero goes before all: nothing is lost by it. A whole unit's score is the sum of |w| over
+/// its entries without conflict, less that over those in conflict.
 #[derive(Debug, Clone, Copy)]
 pub struct Conflict;
 
@@ -31,6 +32,14 @@ impl Criterion for Conflict {
         entries
             .map(|(w, conflict)| score(w.abs(), *conflict != 0.0))
             .collect()
+    }
+
+    /// |w| where there is no conflict, -|w| where there is: a unit goes that is most in conflict.
+    fn share(&self, score: f32) -> f32 {
+        match score.is_sign_negative() {
+            true => -f32::from_bits(f32::MAX.to_bits().saturating_sub((-score).to_bits())),
+            false => score,
+        }
     }
 }
 
@@ -82,4 +91,17 @@ pub fn conflicts(set: &[(&str, Arc<Tensors>)], include: &Selection) -> Result<Te
         );
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_magnitudes() {
+        for w in [0.0, 1e-45, 0.5, 3.0, f32::MAX] {
+            assert_eq!(Conflict.share(score(w, false)), w);
+            assert_eq!(Conflict.share(score(w, true)), -w);
+        }
+    }
 }

@@ -87,6 +87,12 @@ pub trait Criterion: Sync {
 
     /// One score an entry.
     fn scores(&self, target: &Target<'_>) -> Vec<f32>;
+
+    /// What a score adds to that of its unit. Scores that only say an order have to be told as
+    /// amounts.
+    fn share(&self, score: f32) -> f32 {
+        score
+    }
 }
 
 /// The criterion of this name; an error that lists the names if there is none.

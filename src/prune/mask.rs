@@ -6,7 +6,9 @@ use std::fmt;
 use candle_core::{DType, Device, Tensor};
 
 use super::bits::Bits;
-use crate::adapter::{Name, Selection, Tensors, check_aligned, with_values};
+use crate::adapter::{
+    Name, OTHER_RANKS, Selection, Tensors, check_aligned, ranks_differ, with_values,
+};
 use crate::{Error, Result};
 
 /// Which entries of a set of tensors are kept; the others are pruned, that is exactly zero.
@@ -26,8 +28,6 @@ pub struct MaskRow {
     pub kept: u64,
     /// Kept entries as a share of all.
     pub density: f64,
-    /// Pruned entries as a share of all.
-    pub sparsity: f64,
 }
 
 impl Mask {
@@ -117,7 +117,7 @@ impl Mask {
 
     /// Pruned entries as a share of all.
     pub fn sparsity(&self) -> f64 {
-        sparsity(self.kept(), self.entries())
+        1.0 - self.density()
     }
 
     /// Keeps what both keep. The masks must have the same tensors, as in every such operation.
@@ -189,7 +189,6 @@ impl Mask {
                 entries,
                 kept,
                 density: density(kept, entries),
-                sparsity: sparsity(kept, entries),
             })
             .collect()
     }
@@ -207,11 +206,15 @@ impl Mask {
                 )));
             };
             if tensor.dims() != bits.dims() {
-                return Err(Error::new(format!(
+                let error = Error::new(format!(
                     "`{name}` is {:?} in the mask and {:?} in the tensors",
                     bits.dims(),
                     tensor.dims()
-                )));
+                ));
+                return Err(match ranks_differ(name, bits.dims(), tensor.dims()) {
+                    true => error.hint(OTHER_RANKS),
+                    false => error,
+                });
             }
             let values = with_values(tensor, |values| -> Vec<f32> {
                 let kept = values.iter().zip(bits.iter());
@@ -243,10 +246,6 @@ fn density(kept: u64, entries: u64) -> f64 {
     } else {
         kept as f64 / entries as f64
     }
-}
-
-fn sparsity(kept: u64, entries: u64) -> f64 {
-    1.0 - density(kept, entries)
 }
 
 impl fmt::Display for Mask {
@@ -302,6 +301,17 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "`w` is [1] in the mask and [2] in the tensors"
+        );
+        let a = Tensor::zeros((4, 3), DType::F32, &Device::Cpu).unwrap();
+        let tensors: Tensors = [(Name::new("q.lora_A"), a)].into();
+        let of_rank_two = Bits::new(&[2, 3], &[true; 6], |kept| kept);
+        let mask_of_rank_two = Mask::from_bits([(Name::new("q.lora_A"), of_rank_two)]);
+        let error = mask_of_rank_two.apply(&tensors).unwrap_err().to_string();
+        assert!(
+            error.starts_with("`q.lora_A` is [2, 3] in the mask and [4, 3] in the tensors; ")
+                && error.contains("lora: \"svd\"")
+                && error.contains("\"factors\""),
+            "{error}"
         );
         let error = mask(&[("v", &[true])])
             .and(&mask(&[("w", &[true])]))

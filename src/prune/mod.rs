@@ -26,8 +26,8 @@ use std::borrow::Cow;
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
-use crate::adapter::{Name, Selection, Tensors, with_values};
-use crate::{Result, bail};
+use crate::adapter::{Kind, Name, Selection, Tensors, with_values};
+use crate::{Context, Result, bail};
 
 pub use amount::{Amount, Scope};
 pub use conflict::{Conflict, conflicts};
@@ -53,7 +53,7 @@ pub enum Grain {
     #[default]
     Entries,
     /// Whole units of bottlenecks and ranks of LoRAs: their weights in both matrices and the bias
-    /// between. A unit's score is the sum of its weights' scores.
+    /// between. A unit's score is the sum of its weights' ([`Criterion::share`]).
     Units,
 }
 
@@ -106,6 +106,7 @@ pub fn prune(
     criterion: &dyn Criterion,
     inputs: &Inputs<'_>,
     plan: &Plan<'_>,
+    context: &Context,
 ) -> Result<Mask> {
     let sizes = plan.include.pick(tensors)?;
     let entries: usize = sizes.iter().map(|(_, t)| t.elem_count()).sum();
@@ -116,37 +117,49 @@ pub fn prune(
     };
     let rounds = criterion.rounds();
     let scope = criterion.scope().unwrap_or(plan.scope);
-    // Only what nobody has pruned yet can be as it was before training.
     let mut found = match plan.before {
         Some(before) => {
-            unchecked_scores(&before.apply(tensors)?, criterion, inputs, &plan.include)?
+            let tensors = before.apply(tensors)?;
+            let found = unchecked_scores(&tensors, criterion, inputs, &plan.include)?;
+            check_ranked(criterion, &tensors, &found, Some(before))?;
+            found
         }
         None => scores(tensors, criterion, inputs, &plan.include)?,
     };
     let mut mask = plan.before.map(Cow::Borrowed);
     for round in 1..=rounds {
+        context.check()?;
         let part = Plan {
             amount: plan.amount.at_round(round, rounds, total),
             scope,
             before: mask.as_deref(),
             ..plan.clone()
         };
-        let left = cut(tensors, &found, &part)?;
-        if round < rounds {
-            let tensors = left.apply(tensors)?;
-            found = unchecked_scores(&tensors, criterion, inputs, &plan.include)?;
+        let left = cut(tensors, &found, criterion, &part)?;
+        if round == rounds {
+            return Ok(left);
         }
+        // What lies outside the plan's tensors stays pruned from round to round.
+        let left = match &mask {
+            Some(before) => before.joined(&left)?,
+            None => left,
+        };
+        let tensors = left.apply(tensors)?;
+        found = unchecked_scores(&tensors, criterion, inputs, &plan.include)?;
         mask = Some(Cow::Owned(left));
     }
-    Ok(mask
-        .map(Cow::into_owned)
-        .unwrap_or_else(|| Mask::from_bits([])))
+    Ok(Mask::from_bits([]))
 }
 
-fn cut(tensors: &Tensors, scores: &Tensors, plan: &Plan<'_>) -> Result<Mask> {
+fn cut(
+    tensors: &Tensors,
+    scores: &Tensors,
+    criterion: &dyn Criterion,
+    plan: &Plan<'_>,
+) -> Result<Mask> {
     match plan.grain {
         Grain::Entries => prune_by_scores(scores, plan.amount, plan.scope, plan.before),
-        Grain::Units => units::cut_units(tensors, scores, plan.amount, plan.scope, plan.before),
+        Grain::Units => units::cut_units(tensors, scores, criterion, plan),
     }
 }
 
@@ -200,8 +213,7 @@ pub fn prune_by_scores(
 ///
 /// Matrices whose entries the criterion cannot tell apart because their pair is as it was before
 /// training (LoRA's B and the up-projection of some bottlenecks start at zero) are an error with
-/// the reason. So are vectors that lie near 1 (those of IA3, DoRA's lengths): a zero there takes a
-/// whole channel away.
+/// the reason.
 pub fn scores(
     tensors: &Tensors,
     criterion: &dyn Criterion,
@@ -209,7 +221,7 @@ pub fn scores(
     include: &Selection,
 ) -> Result<Tensors> {
     let found = unchecked_scores(tensors, criterion, inputs, include)?;
-    check_ranked(criterion, tensors, &found)?;
+    check_ranked(criterion, tensors, &found, None)?;
     Ok(found)
 }
 
@@ -220,12 +232,6 @@ fn unchecked_scores(
     include: &Selection,
 ) -> Result<Tensors> {
     let targets = include.pick(tensors)?;
-    if let Some((name, _)) = targets.iter().find(|(name, _)| is_near_one(name)) {
-        bail!(
-            "`{name}` lies near 1, not near 0: a zero there removes a whole channel, so it is not pruned";
-            hint: "leave it out: tensors: \"weights\" takes matrices alone"
-        );
-    }
     let flow = match criterion.needs() {
         Need::Flow => Some(flow(tensors)?),
         _ => None,
@@ -257,20 +263,20 @@ fn unchecked_scores(
     Ok(in_parallel(targets, score)?.into_iter().collect())
 }
 
-/// An error unless `sparsity` is a share, from 0 to 1.
-pub fn check_sparsity(sparsity: f64) -> Result<()> {
-    if (0.0..=1.0).contains(&sparsity) {
-        return Ok(());
+/// An error where one of these tensors scales what is there rather than adding to it (the vectors of
+/// an IA3, the lengths of a DoRA): it lies near 1, and a zero takes a whole channel away.
+pub fn check_prunable<'a>(
+    kind: &dyn Kind,
+    mut names: impl Iterator<Item = &'a Name>,
+) -> Result<()> {
+    match names.find(|name| kind.scales(name)) {
+        Some(name) => bail!(
+            "`{name}` of {} lies near 1, not near 0: a zero there removes a whole channel, so it is not pruned",
+            kind.name();
+            hint: "what adds to the model can be pruned: the matrices of bottlenecks, of LoRAs and of DoRAs"
+        ),
+        None => Ok(()),
     }
-    bail!("sparsity is the share of weights set to zero, from 0 to 1, got {sparsity}"; hint: "0.9 means 90 %")
-}
-
-/// Whether a tensor scales what is there, rather than adding to it.
-fn is_near_one(name: &Name) -> bool {
-    let own = name.as_str().rsplit('.').next().unwrap_or_default();
-    own.starts_with("ia3_")
-        || own == "lora_magnitude_vector"
-        || name.as_str().ends_with(".m.weight")
 }
 
 fn evidence<'a>(
@@ -306,21 +312,25 @@ fn evidence<'a>(
 }
 
 /// An error if all first or all second matrices of an adapter score the same because of how they
-/// are before training.
-fn check_ranked(criterion: &dyn Criterion, tensors: &Tensors, scores: &Tensors) -> Result<()> {
+/// are before training, of what `before` keeps.
+fn check_ranked(
+    criterion: &dyn Criterion,
+    tensors: &Tensors,
+    scores: &Tensors,
+    before: Option<&Mask>,
+) -> Result<()> {
     let named = |ends: [&str; 2]| -> Vec<&Name> {
         let ends = |name: &&Name| ends.iter().any(|end| name.as_str().ends_with(end));
         scores.keys().filter(ends).collect()
     };
-    let (first, second) = (
-        named(["lora_A", "adapter_down.weight"]),
-        named(["lora_B", "adapter_up.weight"]),
-    );
+    let first = named(["lora_A", "adapter_down.weight"]);
+    let second = named(["lora_B", "adapter_up.weight"]);
     let by = criterion.name();
     let hint = "take the scores after some steps of training (warmup), or prune by random or er";
+    let zero = |v: f32| v == 0.0;
     if let Some(name) = second.first()
-        && every(&second, tensors, |v| v.iter().all(|v| *v == 0.0))?
-        && every(&second, scores, |v| v.windows(2).all(|w| w[0] == w[1]))?
+        && every(&second, tensors, before, |_, v| zero(v))?
+        && every(&second, scores, before, |first, v| v == first)?
     {
         bail!(
             "`{name}` and all like it are zero, as before training: {by} cannot rank their entries";
@@ -328,9 +338,15 @@ fn check_ranked(criterion: &dyn Criterion, tensors: &Tensors, scores: &Tensors) 
         );
     }
     if let Some(name) = first.first()
-        && every(&first, scores, |v| v.iter().all(|v| *v == 0.0))?
-        && !every(&first, tensors, |v| v.iter().all(|v| *v == 0.0))?
+        && every(&first, scores, before, |_, v| zero(v))?
+        && !every(&first, tensors, before, |_, v| zero(v))?
     {
+        if criterion.needs() == Need::Start {
+            bail!(
+                "`{name}` and all like it are where they started: {by} cannot rank their entries";
+                hint: "{hint}"
+            );
+        }
         bail!(
             "`{name}` and all like it score zero, as they do before training, while the matrix behind each is zero: {by} cannot rank their entries";
             hint: "{hint}"
@@ -339,12 +355,29 @@ fn check_ranked(criterion: &dyn Criterion, tensors: &Tensors, scores: &Tensors) 
     Ok(())
 }
 
-/// Whether something holds of the values of every one of these tensors.
-fn every(names: &[&Name], of: &Tensors, holds: impl Fn(&[f32]) -> bool) -> Result<bool> {
+/// Whether something holds of every value that `before` keeps of these tensors, beside the first of
+/// them all.
+fn every(
+    names: &[&Name],
+    of: &Tensors,
+    before: Option<&Mask>,
+    holds: impl Fn(f32, f32) -> bool,
+) -> Result<bool> {
+    let mut first = None;
+    let mut held = |value: &f32| holds(*first.get_or_insert(*value), *value);
     for name in names {
-        if let Some(tensor) = of.get(*name)
-            && !with_values(tensor, &holds)?
-        {
+        let Some(tensor) = of.get(*name) else {
+            continue;
+        };
+        let bits = before.and_then(|mask| mask.bits().get(*name));
+        let all = with_values(tensor, |values| match bits {
+            Some(bits) => {
+                let mut kept = values.iter().zip(bits.iter()).filter(|(_, kept)| *kept);
+                kept.all(|(value, _)| held(value))
+            }
+            None => values.iter().all(&mut held),
+        })?;
+        if !all {
             return Ok(false);
         }
     }

@@ -134,8 +134,9 @@ impl<'a> Pair<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Context;
     use crate::adapter::Selection;
-    use crate::prune::{Amount, Inputs, Plan, Scope, prune, scores};
+    use crate::prune::{Amount, Inputs, Mask, Plan, Scope, prune, scores};
 
     fn tensors(all: &[(&str, &[usize], &[f32])]) -> Tensors {
         let one = |(name, dims, values): &(&str, &[usize], &[f32])| {
@@ -249,10 +250,65 @@ mod tests {
             scope: Scope::Global,
             ..Plan::of(0.0)
         };
-        let mask = prune(&all, &SynFlow, &Inputs::default(), &plan).unwrap();
+        let mask = prune(
+            &all,
+            &SynFlow,
+            &Inputs::default(),
+            &plan,
+            &Context::silent(),
+        )
+        .unwrap();
         let left = mask.apply(&all).unwrap();
         for name in ["x.adapter_down.weight", "x.adapter_up.weight"] {
             assert!(values(&left, name).iter().any(|v| *v != 0.0), "{name}");
         }
+    }
+
+    /// One of two units was pruned before what is pruned now: what flows through the other is all
+    /// that counts in every round.
+    #[test]
+    fn what_was_pruned_before_stays_so_in_every_round() {
+        let all = bottleneck();
+        let mut kept = all.clone();
+        for (name, pruned) in [("x.adapter_down.bias", 1), ("x.adapter_down.weight", 3)] {
+            let name = Name::new(name);
+            let shape = all[&name].dims().to_vec();
+            let mut own = values(&all, name.as_str());
+            own[..pruned].fill(0.0);
+            kept.insert(name, Tensor::from_vec(own, shape, &Device::Cpu).unwrap());
+        }
+        let before = Mask::of(&kept, &Selection::Pattern("*down*".into())).unwrap();
+        let plan = Plan {
+            before: Some(&before),
+            scope: Scope::Global,
+            include: Selection::Pattern("*up.weight".into()),
+            ..Plan::of(0.5)
+        };
+        let found = prune(
+            &all,
+            &SynFlow,
+            &Inputs::default(),
+            &plan,
+            &Context::silent(),
+        )
+        .unwrap();
+        let left = before.apply(&all).unwrap();
+        let plan = Plan {
+            before: None,
+            ..plan
+        };
+        let alone = prune(
+            &left,
+            &SynFlow,
+            &Inputs::default(),
+            &plan,
+            &Context::silent(),
+        );
+        assert_eq!(found, alone.unwrap());
+        let own = found.apply(&all).unwrap();
+        assert_eq!(
+            values(&own, "x.adapter_up.weight"),
+            [0.0, -1.0, 0.0, 4.0, 0.0, 1.0]
+        );
     }
 }

@@ -18,7 +18,13 @@ fn by_magnitude(tensors: &Tensors, sparsity: f64, scope: Scope) -> Result<Mask> 
         scope,
         ..Plan::of(sparsity)
     };
-    prune(tensors, &Magnitude, &Inputs::default(), &plan)
+    prune(
+        tensors,
+        &Magnitude,
+        &Inputs::default(),
+        &plan,
+        &Context::silent(),
+    )
 }
 
 fn kept(mask: &Mask, name: &str) -> Vec<u8> {
@@ -120,7 +126,13 @@ fn biases_are_pruned_only_when_asked() {
             include: include.clone(),
             ..Plan::of(0.5)
         };
-        let mask = prune(&tensors, &Magnitude, &Inputs::default(), &plan);
+        let mask = prune(
+            &tensors,
+            &Magnitude,
+            &Inputs::default(),
+            &plan,
+            &Context::silent(),
+        );
         mask.unwrap()
             .shapes()
             .map(|(name, _)| name.to_string())
@@ -165,7 +177,13 @@ fn gradients_are_asked_for_and_used() {
             evidence: gradients,
             seed: 0,
         };
-        prune(&tensors, criterion, &inputs, &Plan::of(0.5))
+        prune(
+            &tensors,
+            criterion,
+            &inputs,
+            &Plan::of(0.5),
+            &Context::silent(),
+        )
     };
     assert_eq!(
         kept(&by(&Snip, Some(&gradients)).unwrap(), "a.weight"),
@@ -206,10 +224,106 @@ fn an_untrained_second_matrix_is_refused_where_it_cannot_be_ranked() {
         scope: Scope::Global,
         ..Plan::of(0.5)
     };
-    let random = prune(&tensors, &Random, &Inputs::default(), &global);
+    let random = prune(
+        &tensors,
+        &Random,
+        &Inputs::default(),
+        &global,
+        &Context::silent(),
+    );
     assert_eq!(random.unwrap().kept(), 3);
     let trained = set(&[("q.lora_B", &[0.0, 1.0]), ("v.lora_B", &[0.0, 0.0])]);
     assert!(by_magnitude(&trained, 0.5, Scope::Global).is_ok());
+}
+
+#[test]
+fn what_nothing_ranks_is_refused_under_a_mask_too() {
+    let tensors = set(&[
+        ("q.lora_A", &[1.0, 2.0, 3.0, 4.0]),
+        ("q.lora_B", &[0.0, -0.0, 0.0, 0.0]),
+    ]);
+    let silent = Context::silent();
+    let random = prune(
+        &tensors,
+        &Random,
+        &Inputs::default(),
+        &Plan::of(0.5),
+        &silent,
+    )
+    .unwrap();
+    let further = |criterion: &dyn Criterion, inputs: &Inputs<'_>| {
+        let plan = Plan {
+            before: Some(&random),
+            ..Plan::of(0.75)
+        };
+        prune(&tensors, criterion, inputs, &plan, &silent)
+    };
+    let error = further(&Magnitude, &Inputs::default())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("`q.lora_B` and all like it are zero, as before training: magnitude"),
+        "{error}"
+    );
+    // Gradients where the mask keeps nothing do not help.
+    let gradient: Vec<f32> = (0..4)
+        .map(|i| f32::from(u8::from(kept(&random, "q.lora_A")[i] == 0)))
+        .collect();
+    let gradients = set(&[("q.lora_A", &gradient), ("q.lora_B", &[1.0, 2.0, 3.0, 4.0])]);
+    let inputs = Inputs {
+        evidence: Some(&gradients),
+        seed: 0,
+    };
+    let error = further(&Fisher, &inputs).unwrap_err().to_string();
+    assert!(
+        error.starts_with("`q.lora_A` and all like it score zero"),
+        "{error}"
+    );
+    assert_eq!(further(&Random, &Inputs::default()).unwrap().kept(), 2);
+}
+
+/// Random scores rank zeros, and single entries that are left of each matrix too.
+#[test]
+fn chance_ranks_what_little_is_left() {
+    let tensors = set(&[("q.lora_B", &[0.0; 4]), ("v.lora_B", &[0.0; 4])]);
+    let by_chance = |sparsity, before: Option<&Mask>| {
+        let plan = Plan {
+            before,
+            ..Plan::of(sparsity)
+        };
+        prune(
+            &tensors,
+            &Random,
+            &Inputs::default(),
+            &plan,
+            &Context::silent(),
+        )
+        .unwrap()
+    };
+    let one_each = by_chance(0.75, None);
+    assert_eq!(one_each.kept(), 2);
+    assert_eq!(by_chance(0.75, Some(&one_each)), one_each);
+    assert_eq!(by_chance(1.0, Some(&one_each)).kept(), 0);
+}
+
+#[test]
+fn what_never_moved_is_told_as_such() {
+    let tensors = set(&[
+        ("x.adapter_down.weight", &[1.0, 2.0]),
+        ("x.adapter_up.weight", &[3.0, 4.0]),
+    ]);
+    let inputs = Inputs {
+        evidence: Some(&tensors),
+        seed: 0,
+    };
+    let silent = Context::silent();
+    let error = prune(&tensors, &Movement, &inputs, &Plan::of(0.5), &silent).unwrap_err();
+    assert!(
+        error.to_string().starts_with(
+            "`x.adapter_down.weight` and all like it are where they started: movement cannot rank"
+        ),
+        "{error}"
+    );
 }
 
 #[test]

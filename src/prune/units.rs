@@ -8,11 +8,12 @@
 
 use candle_core::Tensor;
 
-use super::amount::{Amount, Quota, Scope};
+use super::amount::{Amount, Quota, ends};
 use super::bits::Bits;
 use super::cut::{Cut, ranks};
 use super::mask::Mask;
 use super::synflow::Pair;
+use super::{Criterion, Plan};
 use crate::adapter::{Name, Tensors, with_values};
 use crate::{Result, bail};
 
@@ -28,6 +29,14 @@ struct Units<'a> {
 }
 
 impl Units<'_> {
+    /// The number of units that an Erdos-Renyi graph keeps of these is proportional to: their count,
+    /// by the density of both matrices together.
+    fn ends(&self) -> f64 {
+        let ends = ends(self.a.dims()) + ends(self.b.dims());
+        let entries = self.a.elem_count() + self.b.elem_count();
+        self.count as f64 * ends / entries.max(1) as f64
+    }
+
     /// The unit that an entry of the first matrix belongs to.
     fn of_first(&self, entry: usize) -> usize {
         let width = self.a.dims().get(1).copied().unwrap_or(1).max(1);
@@ -81,15 +90,20 @@ pub(super) fn total(tensors: &Tensors) -> Result<usize> {
     Ok(all(tensors)?.iter().map(|u| u.count).sum())
 }
 
-/// The mask that prunes the lowest units. A unit's score is the sum of its entries' in `scores`,
-/// which must name both matrices of each; `tensors` tells what else a unit has.
+/// The mask that prunes the lowest units. A unit's score is the sum of its entries' shares in
+/// `scores`, which must name both matrices of each; `tensors` tells what else a unit has.
 pub(super) fn cut_units(
     tensors: &Tensors,
     scores: &Tensors,
-    amount: Amount,
-    scope: Scope,
-    before: Option<&Mask>,
+    criterion: &dyn Criterion,
+    plan: &Plan<'_>,
 ) -> Result<Mask> {
+    let Plan {
+        amount,
+        scope,
+        before,
+        ..
+    } = *plan;
     let units: Vec<Units<'_>> = all(tensors)?
         .into_iter()
         .filter(|u| scores.contains_key(u.first) && scores.contains_key(u.second))
@@ -110,7 +124,7 @@ pub(super) fn cut_units(
             let mut add = |name: &Name, of: &dyn Fn(usize) -> usize| {
                 with_values(&scores[name], |values| {
                     for (i, value) in values.iter().enumerate() {
-                        sums[of(i)] += f64::from(*value);
+                        sums[of(i)] += f64::from(criterion.share(*value));
                     }
                 })
             };
@@ -130,8 +144,6 @@ pub(super) fn cut_units(
             Ok(ranked)
         })
         .collect::<Result<Vec<_>>>()?;
-    let counts: Vec<[usize; 1]> = units.iter().map(|u| [u.count]).collect();
-    let shapes: Vec<&[usize]> = counts.iter().map(|c| &c[..]).collect();
     let mut bits = Vec::new();
     let mut put = |unit: &Units<'_>, ranked: &[u32], cut: &mut Cut| {
         let kept: Vec<bool> = ranked.iter().map(|rank| cut.keeps(*rank)).collect();
@@ -145,7 +157,9 @@ pub(super) fn cut_units(
             bits.push((name.clone(), one(bias, &|i| i)));
         }
     };
-    match amount.quota(scope, &shapes) {
+    let sizes: Vec<usize> = units.iter().map(|u| u.count).collect();
+    let ends: Vec<f64> = units.iter().map(Units::ends).collect();
+    match amount.quota_of(scope, &sizes, &ends) {
         Quota::Each(each) => {
             for ((unit, ranked), n) in units.iter().zip(&ranked).zip(each) {
                 put(unit, ranked, &mut Cut::new(&mut ranked.clone(), n));
@@ -164,7 +178,8 @@ pub(super) fn cut_units(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::prune::{Grain, Inputs, Magnitude, Plan, prune};
+    use crate::Context;
+    use crate::prune::{Conflict, Grain, Inputs, Magnitude, Scope, prune};
     use candle_core::Device;
 
     fn set(all: &[(&str, &[usize], &[f32])]) -> Tensors {
@@ -188,7 +203,13 @@ mod tests {
             grain: Grain::Units,
             ..Plan::of(0.0)
         };
-        prune(tensors, &Magnitude, &Inputs::default(), &plan)
+        prune(
+            tensors,
+            &Magnitude,
+            &Inputs::default(),
+            &plan,
+            &Context::silent(),
+        )
     }
 
     fn kept(mask: &Mask, name: &str) -> Vec<u8> {
@@ -254,5 +275,40 @@ mod tests {
                 .contains("no bottleneck units or LoRA ranks"),
             "{error}"
         );
+    }
+
+    /// Ends 3 + 2 and 2 + 3 over 12 entries for three units are 2.5, 1 + 2 and 2 + 1 over 4 for one
+    /// are 1.5: of two units that stay one is of each.
+    #[test]
+    fn units_at_their_erdos_renyi_density_go_by_the_shapes_of_the_matrices() {
+        let mask = by_units(&two(), Amount::Count(2), Scope::ErdosRenyi, None).unwrap();
+        assert_eq!(kept(&mask, "a.adapter_down.bias"), [0, 0, 1]);
+        assert_eq!(kept(&mask, "b.adapter_down.weight"), [1, 1]);
+    }
+
+    /// The first unit's largest weight is in conflict; the second has more conflicts, of next to
+    /// nothing.
+    #[test]
+    fn the_unit_most_in_conflict_goes() {
+        let pair = set(&[
+            ("q.lora_A", &[2, 2], &[4.0, 1.0, 0.1, 3.0]),
+            ("q.lora_B", &[1, 2], &[1.0, 0.1]),
+        ]);
+        let conflict = set(&[
+            ("q.lora_A", &[2, 2], &[1.0, 0.0, 1.0, 0.0]),
+            ("q.lora_B", &[1, 2], &[0.0, 1.0]),
+        ]);
+        let inputs = Inputs {
+            evidence: Some(&conflict),
+            seed: 0,
+        };
+        let plan = Plan {
+            amount: Amount::Count(1),
+            grain: Grain::Units,
+            ..Plan::of(0.0)
+        };
+        let mask = prune(&pair, &Conflict, &inputs, &plan, &Context::silent()).unwrap();
+        // 1 + 1 - 4 is less than 3 - 0.1 - 0.1.
+        assert_eq!(kept(&mask, "q.lora_B"), [0, 1]);
     }
 }

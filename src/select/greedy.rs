@@ -113,7 +113,10 @@ pub struct SignOptions {
 pub fn by_signs(adapters: &[Adapter], options: &SignOptions, context: &Context) -> Result<Adapter> {
     let planes = adapters
         .iter()
-        .map(|a| planes_of(a, &View::default()))
+        .map(|a| {
+            context.check()?;
+            planes_of(a, &View::default())
+        })
         .collect::<Result<Vec<_>>>()?;
     let named: Vec<_> = adapters.iter().map(Adapter::name).zip(&planes).collect();
     if named.is_empty() {

@@ -5,7 +5,7 @@ use faer::Mat;
 use rayon::prelude::*;
 
 use crate::adapter::{Adapter, Name, factors, with_values};
-use crate::{Result, bail};
+use crate::{Context, Result, bail};
 
 /// The angles between two subspaces, ascending, in radians; as many as the smaller one has
 /// dimensions.
@@ -54,7 +54,7 @@ pub struct AngleRow {
 
 /// The principal angles of every pair of LoRAs at every map that both change, by pair and then by
 /// map in natural order. Ranks may differ. Adapters that are no LoRAs are an error.
-pub fn principal_angles(adapters: &[Adapter]) -> Result<Vec<AngleRow>> {
+pub fn principal_angles(adapters: &[Adapter], context: &Context) -> Result<Vec<AngleRow>> {
     if adapters.len() < 2 {
         bail!(
             "principal angles need at least two adapters, got {}",
@@ -67,7 +67,10 @@ pub fn principal_angles(adapters: &[Adapter]) -> Result<Vec<AngleRow>> {
             let all = factors(adapter)?;
             let mut spans: Vec<(Name, Spans)> = all
                 .into_par_iter()
-                .map(|(stem, f)| Ok((Name::new(stem), Spans::of(&f.a, &f.b)?)))
+                .map(|(stem, f)| {
+                    context.check()?;
+                    Ok((Name::new(stem), Spans::of(&f.a, &f.b)?))
+                })
                 .collect::<Vec<Result<_>>>()
                 .into_iter()
                 .collect::<Result<_>>()?;
@@ -79,6 +82,7 @@ pub fn principal_angles(adapters: &[Adapter]) -> Result<Vec<AngleRow>> {
     for a in 0..adapters.len() {
         for b in a + 1..adapters.len() {
             for (map, own) in &spans[a] {
+                context.check()?;
                 let Some((_, theirs)) = spans[b].iter().find(|(name, _)| name == map) else {
                     continue;
                 };

@@ -3,11 +3,11 @@
 use rayon::prelude::*;
 
 use super::counts::{count_parallel, minority_parallel};
-use super::expected::{Signs, expected_rate};
+use super::expected::{Signs, Tally};
 use super::pairs::count_pairs;
 use super::{By, Counts, Denominator, MixtureIndex, PairRow, PlaceRow, SignPlanes};
 use crate::adapter::Name;
-use crate::{Result, bail};
+use crate::{Context, Result, bail};
 
 /// How the signs of two or more members differ, as exact counts.
 ///
@@ -36,7 +36,11 @@ struct TensorSigns {
 ///
 /// `denominator` decides what [`SignDiff::rate`] and the rows' `rate` are a share of. Fewer than
 /// two members, or members whose tensors differ in name or shape, are errors.
-pub fn sign_diff(members: &[(&str, &SignPlanes)], denominator: Denominator) -> Result<SignDiff> {
+pub fn sign_diff(
+    members: &[(&str, &SignPlanes)],
+    denominator: Denominator,
+    context: &Context,
+) -> Result<SignDiff> {
     if members.len() < 2 {
         bail!(
             "a sign difference needs at least two members, got {}",
@@ -49,15 +53,16 @@ pub fn sign_diff(members: &[(&str, &SignPlanes)], denominator: Denominator) -> R
         .par_iter()
         .zip(index.names())
         .map(|(planes, name)| {
+            context.check()?;
             let signs = planes.par_iter().map(|planes| Signs::of(planes)).collect();
             let tensor = TensorSigns {
                 name: (*name).clone(),
                 counts: count_parallel(planes),
                 signs,
             };
-            (tensor, minority_parallel(planes))
+            Ok((tensor, minority_parallel(planes)))
         })
-        .collect();
+        .collect::<Result<_>>()?;
     let minority = counted.iter().map(|(_, minority)| minority).sum();
     let tensors: Vec<TensorSigns> = counted.into_iter().map(|(tensor, _)| tensor).collect();
     let nonzero: Vec<Vec<u64>> = tensors
@@ -69,7 +74,7 @@ pub fn sign_diff(members: &[(&str, &SignPlanes)], denominator: Denominator) -> R
         denominator,
         total: tensors.iter().map(|tensor| tensor.counts).sum(),
         minority,
-        pairs: count_pairs(index.tensors(), &nonzero),
+        pairs: count_pairs(index.tensors(), &nonzero, context)?,
         tensors,
     })
 }
@@ -140,7 +145,7 @@ impl SignDiff {
 
     /// The rate expected if the members' signs were independent (see [`PlaceRow::expected`]).
     pub fn expected(&self) -> f64 {
-        self.expected_over(self.tensors.iter(), self.total.entries)
+        self.expected_over(self.tensors.iter())
     }
 
     /// Every pair of members, in the order given: (0, 1), (0, 2), ... (1, 2), ...
@@ -177,25 +182,17 @@ impl SignDiff {
                     conflicts: counts.conflicts,
                     rate: counts.rate(self.denominator),
                     both_nonzero: counts.rate(Denominator::BothNonzero),
-                    expected: self.expected_over(tensors(), counts.entries),
+                    expected: self.expected_over(tensors()),
                     place,
                 }
             })
             .collect()
     }
 
-    fn expected_over<'a>(
-        &self,
-        tensors: impl Iterator<Item = &'a TensorSigns>,
-        entries: u64,
-    ) -> f64 {
-        let mut pooled = vec![Signs::default(); self.members.len()];
-        for tensor in tensors {
-            for (sum, signs) in pooled.iter_mut().zip(&tensor.signs) {
-                *sum = [*sum, *signs].into_iter().sum();
-            }
-        }
-        expected_rate(&pooled, entries, self.denominator)
+    /// The sum of what is expected at each tensor.
+    fn expected_over<'a>(&self, tensors: impl Iterator<Item = &'a TensorSigns>) -> f64 {
+        let own = |t: &TensorSigns| Tally::independent(&t.signs, t.counts.entries);
+        tensors.map(own).sum::<Tally>().rate(self.denominator)
     }
 }
 
@@ -204,6 +201,10 @@ mod tests {
     use super::*;
     use crate::sign::Planes;
     use proptest::prelude::*;
+
+    fn sign_diff(members: &[(&str, &SignPlanes)], denominator: Denominator) -> Result<SignDiff> {
+        super::sign_diff(members, denominator, &Context::silent())
+    }
 
     fn signs(tensors: &[(&str, &[f32])]) -> SignPlanes {
         tensors
@@ -285,6 +286,33 @@ mod tests {
         assert_eq!(sites[1].place.site.as_deref(), Some("attention.output"));
         assert_eq!((sites.len(), sites[1].conflicts), (3, 1));
         assert_eq!(diff.by(By::Whole)[0].conflicts, diff.conflicts());
+    }
+
+    /// Four of four and none of two are not half.
+    #[test]
+    fn a_site_of_a_layer_is_counted_over_its_tensors() {
+        let up = "encoder.layer.0.output.adapter_up.weight";
+        let a = signs(&[(DOWN, &[1.0; 4]), (up, &[1.0; 2])]);
+        let b = signs(&[(DOWN, &[-1.0; 4]), (up, &[1.0; 2])]);
+        let diff = sign_diff(&[("a", &a), ("b", &b)], Denominator::All).unwrap();
+        let rows = diff.by(By::LayerSite);
+        assert_eq!((rows.len(), rows[0].rate), (1, 4.0 / 6.0));
+        assert_eq!(rows[0].place.site.as_deref(), Some("output"));
+    }
+
+    #[test]
+    fn what_is_expected_is_the_sum_over_tensors() {
+        let half = |values: [f32; 4]| signs(&[(DOWN, &values), (UP, &[0.0; 4])]);
+        let (a, b) = (half([1.0, -1.0, 0.0, 0.0]), half([0.0, 1.0, -1.0, 0.0]));
+        let of = |denominator| sign_diff(&[("a", &a), ("b", &b)], denominator).unwrap();
+        // One quarter of each sign in the first layer, nothing in the second: 1/8 of half of all.
+        let diff = of(Denominator::All);
+        assert_eq!(diff.expected(), 0.0625);
+        let layers: Vec<f64> = diff.by(By::Layer).iter().map(|row| row.expected).collect();
+        assert_eq!(layers, [0.125, 0.0]);
+        let diff = of(Denominator::BothNonzero);
+        assert_eq!(diff.expected(), 0.5);
+        assert!(diff.by(By::Layer)[1].expected.is_nan());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::counts::{Counts, count_parallel};
 use super::expected::Signs;
 use super::{By, Place, SignPlanes};
 use crate::adapter::{Name, check_aligned};
-use crate::{Result, bail};
+use crate::{Context, Result, bail};
 
 /// From one checkpoint of a training to the next, at a place.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,7 +39,11 @@ impl FlipRow {
 
 /// The flips between neighbouring checkpoints, in order, each with its places in order. Fewer
 /// than two checkpoints, or ones with other tensors, are errors.
-pub fn flips(checkpoints: &[(&str, &SignPlanes)], by: By) -> Result<Vec<FlipRow>> {
+pub fn flips(
+    checkpoints: &[(&str, &SignPlanes)],
+    by: By,
+    context: &Context,
+) -> Result<Vec<FlipRow>> {
     let [first, _, ..] = checkpoints else {
         bail!(
             "flips need at least two checkpoints, got {}",
@@ -55,6 +59,7 @@ pub fn flips(checkpoints: &[(&str, &SignPlanes)], by: By) -> Result<Vec<FlipRow>
     for (i, pair) in checkpoints.windows(2).enumerate() {
         let mut here: Vec<FlipRow> = places.iter().map(|place| blank(i + 1, place)).collect();
         for name in first.1.tensors().keys() {
+            context.check()?;
             let place = by.place(name);
             if let Some(row) = here.iter_mut().find(|row| row.place == place) {
                 add(row, name, [first.1, pair[0].1, pair[1].1]);
@@ -127,6 +132,7 @@ mod tests {
                 row.since_start,
             )
         };
+        let flips = |named: &[_], by| flips(named, by, &Context::silent());
         let whole: Vec<_> = flips(&named, By::Whole).unwrap().iter().map(seen).collect();
         assert_eq!(whole, [(1, 5, 1, 1, 1, 1), (2, 5, 3, 0, 0, 2)]);
         let layers = flips(&named, By::Layer).unwrap();

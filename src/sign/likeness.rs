@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::counts::Counts;
 use super::{By, Denominator, Mass, Members, Place};
-use crate::Result;
+use crate::{Context, Result};
 
 /// Two members, as far as their numbers say.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -93,7 +93,7 @@ pub struct LikenessRow {
 }
 
 /// Every pair of members at every place: pairs (0, 1), (0, 2), ..., each with its places in order.
-pub fn likeness(members: &Members, by: By) -> Result<Vec<LikenessRow>> {
+pub fn likeness(members: &Members, by: By, context: &Context) -> Result<Vec<LikenessRow>> {
     let n = members.names().len();
     let pairs: Vec<(usize, usize)> = (0..n)
         .flat_map(|a| (a + 1..n).map(move |b| (a, b)))
@@ -102,14 +102,18 @@ pub fn likeness(members: &Members, by: By) -> Result<Vec<LikenessRow>> {
     let mut sums = vec![vec![Likeness::default(); places.len()]; pairs.len()];
     // Tensor by tensor, so that no more than one is held of each member.
     for name in members.shapes().keys() {
+        context.check()?;
         let values = members.values(name)?;
         let here = by.place(name);
         let Some(at) = places.iter().position(|place| *place == here) else {
             continue;
         };
-        sums.par_iter_mut().zip(&pairs).for_each(|(sums, (a, b))| {
+        let add = |(sums, (a, b)): (&mut Vec<Likeness>, &(usize, usize))| -> Result<()> {
+            context.check()?;
             sums[at] += Likeness::of(&values[*a], &values[*b]);
-        });
+            Ok(())
+        };
+        sums.par_iter_mut().zip(&pairs).try_for_each(add)?;
     }
     let rows = pairs.iter().zip(sums).flat_map(|((a, b), sums)| {
         places
@@ -134,7 +138,7 @@ mod tests {
         let tensor = |v: &[f32]| Tensor::new(v, &Device::Cpu).unwrap();
         let (a, b) = (tensor(a), tensor(b));
         let members = Members::of_tensors(&[("a", &a), ("b", &b)]).unwrap();
-        likeness(&members, By::Whole).unwrap()[0].likeness
+        likeness(&members, By::Whole, &Context::silent()).unwrap()[0].likeness
     }
 
     #[test]

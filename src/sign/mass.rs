@@ -5,7 +5,7 @@ use std::iter::Sum;
 use rayon::prelude::*;
 
 use super::Members;
-use crate::Result;
+use crate::{Context, Result};
 
 /// The mass of some members, and the part of it in conflict.
 ///
@@ -65,11 +65,12 @@ impl Sum for Mass {
 }
 
 /// The mass of members over all that is compared.
-pub fn mass(members: &Members) -> Result<Mass> {
+pub fn mass(members: &Members, context: &Context) -> Result<Mass> {
     let by_tensor: Vec<Result<Mass>> = members
         .shapes()
         .par_iter()
         .map(|(name, _)| {
+            context.check()?;
             let values = members.values(name)?;
             let slices: Vec<&[f32]> = values.iter().map(Vec::as_slice).collect();
             Ok(Mass::of(&slices))

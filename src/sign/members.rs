@@ -7,10 +7,11 @@ use rayon::prelude::*;
 
 use super::{Planes, SignPlanes};
 use crate::adapter::{
-    Adapter, Name, Selection, Shapes, Tensors, check_aligned, factors_at, with_values,
+    Adapter, Name, OTHER_RANKS, Selection, Shapes, Tensors, check_aligned, check_change,
+    factors_at, has_factors, ranks_differ, with_values,
 };
 use crate::soup::{Asked, Base, shared};
-use crate::{Result, bail};
+use crate::{Context, Result, bail};
 
 /// Of LoRAs: the entries of the factors A and B, or of the change scale B A.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -19,7 +20,8 @@ pub enum Space {
     #[default]
     Factors,
     /// The change that they make to each weight matrix, which does not depend on the signs that
-    /// the columns of B and the rows of A could swap.
+    /// the columns of B and the rows of A could swap. Kinds without factors have their weights
+    /// only.
     Delta,
 }
 
@@ -74,11 +76,22 @@ impl Members {
                 other.kind().name()
             );
         }
+        let view = &View {
+            space: space(adapters, view)?,
+            ..view.clone()
+        };
         let shapes = shapes(first, view)?;
         for other in rest {
             let theirs = self::shapes(other, view)?;
+            let ranks = theirs.iter().any(|(name, theirs)| {
+                let own = shapes.get(name).map_or(&[][..], Vec::as_slice);
+                ranks_differ(name, own, theirs)
+            });
             let (own, other) = ((first.name(), &shapes), (other.name(), &theirs));
-            check_aligned(own, other, Vec::as_slice)?;
+            check_aligned(own, other, Vec::as_slice).map_err(|e| match ranks {
+                true => e.hint(OTHER_RANKS),
+                false => e,
+            })?;
         }
         let held = |m: &Adapter| m.recipe().map(|_| m.tensors()).transpose();
         Ok(Self {
@@ -125,6 +138,14 @@ impl Members {
         &self.shapes
     }
 
+    /// The space they are compared in.
+    pub fn space(&self) -> Space {
+        match &self.source {
+            Source::Adapters { space, .. } => *space,
+            Source::Tensors(_) => Space::Factors,
+        }
+    }
+
     /// The adapters; none where tensors are compared.
     pub fn adapters(&self) -> &[Adapter] {
         match &self.source {
@@ -144,11 +165,16 @@ impl Members {
         else {
             return String::new();
         };
-        let low_rank = adapters[0].kind().mixing() == crate::adapter::kind::Mixing::Factors;
+        let factor = |name: &Name| {
+            [".lora_A", ".lora_B"]
+                .iter()
+                .any(|f| name.as_str().ends_with(f))
+        };
+        let low_rank = !ia3(&adapters[0]) && self.shapes.keys().any(factor);
         let what = match (low_rank, space) {
-            (false, _) => "",
+            (_, Space::Delta) => "the changes B A",
             (true, Space::Factors) => "the factors A and B",
-            (true, Space::Delta) => "the changes B A",
+            (false, Space::Factors) => "",
         };
         let from = match base {
             Base::Zero => String::new(),
@@ -173,7 +199,7 @@ impl Members {
 
     /// The signs of every member, built tensor by tensor: what lies in files is read part by
     /// part.
-    pub fn planes(&self) -> Result<Vec<SignPlanes>> {
+    pub fn planes(&self, context: &Context) -> Result<Vec<SignPlanes>> {
         let by_tensor: Vec<(&Name, Vec<Planes>)> = self
             .shapes
             .par_iter()
@@ -182,6 +208,7 @@ impl Members {
                 let planes = (0..self.names.len())
                     .into_par_iter()
                     .map(|m| {
+                        context.check()?;
                         self.planes_at(m, name, base.as_deref())
                             .map_err(|e| e.within(&self.names[m]))
                     })
@@ -200,16 +227,23 @@ impl Members {
         Ok(members.into_iter().map(SignPlanes::from_iter).collect())
     }
 
-    /// The signs of the base; none where it is nothing.
-    pub fn base_planes(&self) -> Result<Option<SignPlanes>> {
+    /// The signs of the initialisation that the adapters share, less what is subtracted from them;
+    /// an error that says why there is none.
+    pub fn start_planes(&self) -> Result<SignPlanes> {
+        let start = shared(self.adapters())?;
         let mut planes = Vec::new();
         for (name, shape) in &self.shapes {
-            match self.base_at(name, shape)? {
-                Some(values) => planes.push((name.clone(), Planes::new(name, &values, shape)?)),
-                None => return Ok(None),
+            let kind = self.adapters().first().map(Adapter::kind);
+            let values = kind.map(|kind| start.tensor(kind.as_ref(), name, shape));
+            let Some(mut values) = values.transpose()?.flatten() else {
+                bail!("tensors have no initialisation");
+            };
+            if let Some(base) = self.base_at(name, shape)? {
+                values.iter_mut().zip(base).for_each(|(v, base)| *v -= base);
             }
+            planes.push((name.clone(), Planes::new(name, &values, shape)?));
         }
-        Ok(Some(planes.into_iter().collect()))
+        Ok(planes.into_iter().collect())
     }
 
     fn planes_at(&self, member: usize, name: &Name, base: Option<&[f32]>) -> Result<Planes> {
@@ -299,7 +333,7 @@ impl Members {
 /// The signs of one adapter.
 pub fn planes_of(adapter: &Adapter, view: &View) -> Result<SignPlanes> {
     let members = Members::of(std::slice::from_ref(adapter), view)?;
-    match members.planes()?.pop() {
+    match members.planes(&Context::silent())?.pop() {
         Some(planes) => Ok(planes),
         None => bail!("{} has no signs", adapter.name()),
     }
@@ -328,10 +362,16 @@ fn ia3(adapter: &Adapter) -> bool {
     adapter.kind().name() == "ia3"
 }
 
-/// Whether a tensor holds the lengths of a DoRA's rows.
-fn lengths(name: &Name) -> bool {
-    let name = name.as_str();
-    name.ends_with(".m.weight") || name.ends_with(".lora_magnitude_vector")
+/// The space that the adapters are compared in: only those that have factors have a choice. An error
+/// where the change that is asked for is more than that of the factors.
+fn space(adapters: &[Adapter], view: &View) -> Result<Space> {
+    if view.space == Space::Factors || !has_factors(&adapters[0])? {
+        return Ok(Space::Factors);
+    }
+    for adapter in adapters {
+        check_change(adapter)?;
+    }
+    Ok(Space::Delta)
 }
 
 /// The selected tensors of an adapter with their shapes.
@@ -380,7 +420,7 @@ fn base(adapters: &[Adapter], view: &View, shapes: &Shapes) -> Result<Base> {
         Some(Asked::Zero) | None => Base::Zero,
     };
     if base.is_zero()
-        && let Some(name) = shapes.keys().find(|name| lengths(name))
+        && let Some(name) = shapes.keys().find(|name| adapters[0].kind().scales(name))
     {
         bail!(
             "{name} holds the lengths of rows, which are all positive: their signs never differ";

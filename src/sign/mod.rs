@@ -26,11 +26,6 @@ mod subsets;
 #[cfg(test)]
 mod tests;
 
-use candle_core::Tensor;
-
-use crate::Result;
-use crate::adapter::Name;
-
 pub use angles::{AngleRow, Angles, principal_angles};
 pub use counts::{Counts, Denominator};
 pub use diff::{SignDiff, sign_diff};
@@ -45,24 +40,3 @@ pub use planes::{Planes, SignPlanes};
 pub use rows::{MatrixRow, PairRow, PlaceRow, by_row};
 pub use shared::{Shared, expected_shared};
 pub use subsets::{MOST, Subset, subsets};
-
-/// The sign difference of two or more named tensors of one shape (see [`sign_diff`]).
-pub fn sign_diff_tensors(
-    members: &[(&str, &Tensor)],
-    denominator: Denominator,
-) -> Result<SignDiff> {
-    let name = Name::new("tensor");
-    let planes: Vec<SignPlanes> = members
-        .iter()
-        .map(|(member, tensor)| {
-            let planes = Planes::of(&name, tensor).map_err(|error| error.within(member))?;
-            Ok(SignPlanes::from_iter([(name.clone(), planes)]))
-        })
-        .collect::<Result<_>>()?;
-    let named: Vec<(&str, &SignPlanes)> = members
-        .iter()
-        .zip(&planes)
-        .map(|((member, _), planes)| (*member, planes))
-        .collect();
-    sign_diff(&named, denominator)
-}

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use super::ones::{differing, opposed};
 use super::{Counts, Planes};
+use crate::{Context, Result};
 
 /// Members on a side of a tile.
 const TILE: usize = 24;
@@ -36,7 +37,11 @@ impl Pair {
 ///
 /// `tensors[t][m]` are the signs of member `m`'s tensor `t`, `nonzero[t][m]` its entries that are
 /// not zero.
-pub(super) fn count_pairs(tensors: &[Vec<&Planes>], nonzero: &[Vec<u64>]) -> Vec<Counts> {
+pub(super) fn count_pairs(
+    tensors: &[Vec<&Planes>],
+    nonzero: &[Vec<u64>],
+    context: &Context,
+) -> Result<Vec<Counts>> {
     let members = tensors.first().map_or(0, Vec::len);
     let entries = tensors
         .iter()
@@ -60,16 +65,18 @@ pub(super) fn count_pairs(tensors: &[Vec<&Planes>], nonzero: &[Vec<u64>]) -> Vec
                 .map(|share| {
                     let mut pairs = vec![Pair::default(); places.len()];
                     for (t, words) in share {
+                        context.check()?;
                         count_tile(&mut pairs, &places, &tensors[*t], &nonzero[*t], words);
                     }
-                    pairs
+                    Ok(pairs)
                 })
-                .collect();
-            sums.into_iter()
-                .reduce(|a, b| a.iter().zip(&b).map(|(a, b)| a.plus(b)).collect())
-                .unwrap_or_default()
+                .collect::<Result<_>>()?;
+            let sum = sums
+                .into_iter()
+                .reduce(|a, b| a.iter().zip(&b).map(|(a, b)| a.plus(b)).collect());
+            Ok(sum.unwrap_or_default())
         })
-        .collect();
+        .collect::<Result<_>>()?;
     let mut pairs: Vec<_> = tiles
         .iter()
         .zip(counted)
@@ -77,7 +84,7 @@ pub(super) fn count_pairs(tensors: &[Vec<&Planes>], nonzero: &[Vec<u64>]) -> Vec
         .map(|((a, b), pair)| (a, b, pair))
         .collect();
     pairs.sort_unstable_by_key(|(a, b, _)| (*a, *b));
-    pairs
+    let counts = pairs
         .into_iter()
         .map(|(a, b, pair)| {
             let union_nonzero = own[a] + own[b] - pair.both_nonzero;
@@ -90,7 +97,8 @@ pub(super) fn count_pairs(tensors: &[Vec<&Planes>], nonzero: &[Vec<u64>]) -> Vec
                 unequal: pair.conflicts + union_nonzero - pair.both_nonzero,
             }
         })
-        .collect()
+        .collect();
+    Ok(counts)
 }
 
 /// The words of each tensor, in shares that a task takes: one where there are tiles enough.

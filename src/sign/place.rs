@@ -12,6 +12,8 @@ pub enum By {
     Layer,
     /// A site, in all layers.
     Site,
+    /// A site of a layer.
+    LayerSite,
     /// A tensor.
     Tensor,
 }
@@ -31,10 +33,10 @@ impl By {
     /// Where the tensor of this name is counted.
     pub fn place(self, name: &Name) -> Place {
         let mut place = Place::default();
-        if matches!(self, Self::Layer | Self::Tensor) {
+        if matches!(self, Self::Layer | Self::LayerSite | Self::Tensor) {
             place.layer = name.layer();
         }
-        if matches!(self, Self::Site | Self::Tensor) {
+        if matches!(self, Self::Site | Self::LayerSite | Self::Tensor) {
             place.site = Some(name.site().to_string());
         }
         if self == Self::Tensor {
@@ -75,8 +77,8 @@ mod tests {
         .map(Name::new);
         let count = |by: By| by.places(names.iter()).len();
         assert_eq!(
-            [By::Whole, By::Layer, By::Site, By::Tensor].map(count),
-            [1, 3, 3, 4]
+            [By::Whole, By::Layer, By::Site, By::LayerSite, By::Tensor].map(count),
+            [1, 3, 3, 4, 4]
         );
         let layers: Vec<_> = By::Layer
             .places(names.iter())

@@ -3,6 +3,7 @@
 use super::counts::{Counts, count};
 use super::{MixtureIndex, Place, Planes};
 use crate::adapter::Name;
+use crate::{Context, Result};
 use rayon::prelude::*;
 
 /// A pair of members.
@@ -39,7 +40,9 @@ pub struct PlaceRow {
     pub rate: f64,
     /// Conflicts as a share of the positions where at least two members are not zero.
     pub both_nonzero: f64,
-    /// The rate (of the same denominator) expected if the members' signs were independent.
+    /// The rate (of the same denominator) expected if the members' signs were independent: the sum
+    /// of what is expected at each tensor, over that of the denominator's positions. NaN where none
+    /// of those are expected.
     pub expected: f64,
 }
 
@@ -55,17 +58,18 @@ pub struct MatrixRow {
 }
 
 /// The counts of every row of every tensor, over all members.
-pub fn by_row(index: &MixtureIndex<'_>) -> Vec<MatrixRow> {
-    let of_tensor = |(name, planes): (&&Name, &Vec<&Planes>)| -> Vec<MatrixRow> {
+pub fn by_row(index: &MixtureIndex<'_>, context: &Context) -> Result<Vec<MatrixRow>> {
+    let of_tensor = |(name, planes): (&&Name, &Vec<&Planes>)| -> Result<Vec<MatrixRow>> {
         let rows = planes.first().map_or(0, |planes| planes.rows());
         (0..rows)
             .map(|row| {
+                context.check()?;
                 let own: Vec<Planes> = planes.iter().map(|planes| planes.row(row)).collect();
-                MatrixRow {
+                Ok(MatrixRow {
                     tensor: (**name).clone(),
                     row,
                     counts: count(&own.iter().collect::<Vec<_>>()),
-                }
+                })
             })
             .collect()
     };
@@ -74,6 +78,6 @@ pub fn by_row(index: &MixtureIndex<'_>) -> Vec<MatrixRow> {
         .par_iter()
         .zip(index.tensors())
         .map(of_tensor)
-        .collect();
-    tensors.into_iter().flatten().collect()
+        .collect::<Result<_>>()?;
+    Ok(tensors.into_iter().flatten().collect())
 }

@@ -3,16 +3,20 @@
 //! A member's weight is taken as w0 + d, d normal and independent of w0 and of the other members'
 //! changes, with the standard deviation that was measured. For a pair of normal weights of equal
 //! drift r = sd(d) / sd(w0) the rate is arccos(1 / (1 + r^2)) / pi; the integral here covers any
-//! number of members, each with its own drift, other initialisations, and zeros.
+//! number of members, each with its own drift, and other initialisations. What began as zeros is
+//! the members' own, and its signs are chance where it is not zero still.
+//!
+//! A weight that was pruned is another matter: which ones go depends on where they began, so that
+//! nothing is expected of those that stay.
 
 use rayon::prelude::*;
 
-use super::expected::Signs;
-use super::{Denominator, Members, SignPlanes};
-use crate::Result;
+use super::expected::{Signs, Tally};
+use super::{Denominator, Members, Planes, SignPlanes};
 use crate::adapter::kind::Init;
 use crate::adapter::{Adapter, Name};
 use crate::soup::{Base, shared};
+use crate::{Context, Result};
 
 /// What to expect of members that began alike.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,29 +35,24 @@ enum Start {
     /// Normal, cut at two standard deviations.
     Truncated,
     Uniform,
-    /// Nothing: what members have is their own.
-    Zero,
 }
 
-/// A member at a tensor.
+/// A member at a tensor: the sums of d^2 and of w0^2.
 #[derive(Debug, Clone, Copy)]
-struct Drift {
-    /// Sum of d^2 and of w0^2 where the member is not zero.
-    squares: [f64; 2],
-    /// The share of its entries that are zero.
-    zeros: f64,
-}
+struct Drift([f64; 2]);
 
 /// What is expected at a tensor, and the squares of its drift and of its initial values.
 type Measured = (Tally, [f64; 2]);
 
 /// What to expect of these members' signs if all that they had in common were their
-/// initialisation; none where that is not recorded, not shared, or known to the model alone, or
-/// where it is not the weights themselves that are compared.
+/// initialisation; none where that is not recorded, not shared, or known to the model alone, where
+/// a member has zeros among what did not begin as zeros, or where it is not the weights themselves
+/// that are compared.
 pub fn expected_shared(
     members: &Members,
     planes: &[SignPlanes],
     denominator: Denominator,
+    context: &Context,
 ) -> Result<Option<Shared>> {
     let adapters = members.adapters();
     let Some(Base::Initial(seed)) = shared(adapters).ok().filter(|_| members.are_weights()) else {
@@ -62,19 +61,22 @@ pub fn expected_shared(
     let tensors: Vec<Result<Option<Measured>>> = members
         .shapes()
         .par_iter()
-        .map(|(name, shape)| at_tensor(members, planes, adapters, seed, name, shape))
+        .map(|(name, shape)| {
+            context.check()?;
+            at_tensor(members, planes, adapters, seed, name, shape)
+        })
         .collect();
-    let (mut tally, mut squares) = (Tally::default(), [0.0; 2]);
+    let (mut tallies, mut squares) = (Vec::new(), [0.0; 2]);
     for tensor in tensors {
         let Some((own, drift)) = tensor? else {
             return Ok(None);
         };
-        tally.add(&own);
+        tallies.push(own);
         squares[0] += drift[0];
         squares[1] += drift[1];
     }
     Ok(Some(Shared {
-        rate: tally.rate(denominator),
+        rate: tallies.into_iter().sum::<Tally>().rate(denominator),
         drift: (squares[0] / squares[1]).sqrt(),
     }))
 }
@@ -90,101 +92,47 @@ fn at_tensor(
     let Some(kind) = adapters.first().map(|a| a.kind()) else {
         return Ok(None);
     };
+    let signs: Vec<&Planes> = planes
+        .iter()
+        .filter_map(|planes| planes.tensors().get(name))
+        .collect();
     let start = match kind.initial(name, shape)? {
-        Init::Zeros => Start::Zero,
+        Init::Zeros => return Ok(Some((Tally::chance(&signs), [0.0; 2]))),
         Init::Normal(_) => Start::Normal,
         Init::Truncated(_) => Start::Truncated,
         Init::Uniform(_) => Start::Uniform,
         Init::Ones | Init::RowNorms | Init::Bias => return Ok(None),
     };
+    if signs.iter().any(|p| Signs::of(p).nonzero() < p.entries()) {
+        return Ok(None);
+    }
     let Some(base) = Base::Initial(seed).tensor(kind.as_ref(), name, shape)? else {
         return Ok(None);
     };
-    let entries = shape.iter().product::<usize>() as f64;
     let values = members.values(name)?;
-    let drifts: Vec<Drift> = values
-        .iter()
-        .zip(planes)
-        .map(|(values, planes)| {
-            let nonzero = planes
-                .tensors()
-                .get(name)
-                .map_or(0, |p| Signs::of(p).nonzero());
-            let mut squares = [0.0; 2];
-            for (w, w0) in values.iter().zip(&base).filter(|(w, _)| **w != 0.0) {
-                let d = f64::from(*w) - f64::from(*w0);
-                squares[0] += d * d;
-                squares[1] += f64::from(*w0) * f64::from(*w0);
-            }
-            let zeros = 1.0 - nonzero as f64 / entries;
-            Drift { squares, zeros }
-        })
-        .collect();
-    let mut squares = [0.0; 2];
-    if start != Start::Zero {
-        for drift in &drifts {
-            squares[0] += drift.squares[0];
-            squares[1] += drift.squares[1];
-        }
-    }
-    Ok(Some((Tally::of(start, &drifts, entries), squares)))
-}
-
-/// Expected numbers of positions.
-#[derive(Debug, Clone, Copy, Default)]
-struct Tally {
-    entries: f64,
-    conflicts: f64,
-    both_nonzero: f64,
-    union_nonzero: f64,
-}
-
-impl Tally {
-    fn of(start: Start, members: &[Drift], entries: f64) -> Self {
-        let none: f64 = members.iter().map(|m| m.zeros).product();
-        let one: f64 = (0..members.len())
-            .map(|i| {
-                let others = members.iter().enumerate().filter(|(j, _)| *j != i);
-                (1.0 - members[i].zeros) * others.map(|(_, m)| m.zeros).product::<f64>()
-            })
-            .sum();
-        // No member is positive, given that all began at z; by symmetry none is negative as often.
-        let no_positive = start.mean(members, |z| {
-            members
-                .iter()
-                .map(|m| m.zeros + (1.0 - m.zeros) * m.negative(z))
-                .product()
-        });
-        Self {
-            entries,
-            conflicts: entries * (1.0 - 2.0 * no_positive + none).max(0.0),
-            both_nonzero: entries * (1.0 - none - one),
-            union_nonzero: entries * (1.0 - none),
-        }
-    }
-
-    fn add(&mut self, other: &Self) {
-        self.entries += other.entries;
-        self.conflicts += other.conflicts;
-        self.both_nonzero += other.both_nonzero;
-        self.union_nonzero += other.union_nonzero;
-    }
-
-    fn rate(&self, denominator: Denominator) -> f64 {
-        match denominator {
-            Denominator::All => self.conflicts / self.entries,
-            Denominator::BothNonzero => self.conflicts / self.both_nonzero,
-            Denominator::UnionNonzero => self.conflicts / self.union_nonzero,
-        }
-    }
+    let drifts: Vec<Drift> = values.iter().map(|w| Drift::of(w, &base)).collect();
+    let squares = [0, 1].map(|k| drifts.iter().map(|drift| drift.0[k]).sum());
+    let entries = shape.iter().product::<usize>() as u64;
+    let tally = Tally::dense(drifts.len(), entries, start.conflict(&drifts));
+    Ok(Some((tally, squares)))
 }
 
 /// Below this a drift is none.
 const LEAST: f64 = 1e-9;
 
 impl Drift {
+    fn of(values: &[f32], base: &[f32]) -> Self {
+        let mut squares = [0.0; 2];
+        for (w, w0) in values.iter().zip(base) {
+            let (w, w0) = (f64::from(*w), f64::from(*w0));
+            squares[0] += (w - w0) * (w - w0);
+            squares[1] += w0 * w0;
+        }
+        Self(squares)
+    }
+
     fn ratio(&self) -> f64 {
-        let [d, w] = self.squares;
+        let [d, w] = self.0;
         (d / w).sqrt().max(LEAST)
     }
 
@@ -195,13 +143,19 @@ impl Drift {
 }
 
 impl Start {
+    /// The share of positions in conflict.
+    fn conflict(self, members: &[Drift]) -> f64 {
+        // By symmetry all are positive as often as all are negative.
+        let all_negative = self.mean(members, |z| members.iter().map(|m| m.negative(z)).product());
+        1.0 - 2.0 * all_negative
+    }
+
     /// The largest value, in units of the root mean square; beyond nine of them a normal is never.
     fn limit(self) -> f64 {
         match self {
             Self::Normal => 9.0,
             Self::Truncated => 2.0 / TRUNCATED_SD,
             Self::Uniform => 3f64.sqrt(),
-            Self::Zero => 0.0,
         }
     }
 
@@ -211,20 +165,12 @@ impl Start {
             Self::Normal => normal(z),
             Self::Truncated => TRUNCATED_SD * normal(z * TRUNCATED_SD) / WITHIN_TWO,
             Self::Uniform => 0.5 / self.limit(),
-            Self::Zero => 0.0,
         }
     }
 
     /// The mean of `f` over the initialisation, by Gauss and Legendre on panels that widen from
     /// the smallest drift.
     fn mean(self, members: &[Drift], f: impl Fn(f64) -> f64) -> f64 {
-        if self == Self::Zero {
-            // The signs are those of the changes, which have nothing in common.
-            return members
-                .iter()
-                .map(|m| m.zeros + (1.0 - m.zeros) * 0.5)
-                .product();
-        }
         let least = members.iter().map(Drift::ratio).fold(1.0, f64::min);
         let limit = self.limit();
         let (mut low, mut high) = (0.0, least.min(limit));
@@ -265,43 +211,36 @@ mod tests {
     use super::*;
     use crate::compute::random::Stream;
 
-    fn drift(ratio: f64, zeros: f64) -> Drift {
-        Drift {
-            squares: [ratio * ratio, 1.0],
-            zeros,
-        }
+    fn drift(ratio: f64) -> Drift {
+        Drift([ratio * ratio, 1.0])
     }
 
     fn rate(start: Start, members: &[Drift]) -> f64 {
-        Tally::of(start, members, 1.0).conflicts
+        start.conflict(members)
     }
 
     #[test]
     fn a_pair_follows_the_arc_cosine() {
         for r in [1e-4, 0.01, 0.1, 0.5, 1.0, 2.0, 30.0] {
             let known = libm::acos(1.0 / (1.0 + r * r)) / std::f64::consts::PI;
-            let found = rate(Start::Normal, &[drift(r, 0.0), drift(r, 0.0)]);
+            let found = rate(Start::Normal, &[drift(r); 2]);
             assert!((found - known).abs() < 1e-10, "{r}: {found} is not {known}");
         }
         let (a, b) = (0.3f64, 0.8f64);
         let cosine = 1.0 / ((1.0 + a * a) * (1.0 + b * b)).sqrt();
-        let found = rate(Start::Normal, &[drift(a, 0.0), drift(b, 0.0)]);
+        let found = rate(Start::Normal, &[drift(a), drift(b)]);
         assert!((found - libm::acos(cosine) / std::f64::consts::PI).abs() < 1e-10);
     }
 
     #[test]
-    fn no_drift_is_no_conflict_and_no_common_start_is_chance() {
-        assert!(rate(Start::Normal, &[drift(0.0, 0.0); 3]).abs() < 1e-8);
-        let found = rate(Start::Zero, &[drift(f64::INFINITY, 0.0); 3]);
-        assert!((found - 0.75).abs() < 1e-12);
-        let pruned = rate(Start::Zero, &[drift(f64::INFINITY, 0.5); 2]);
-        assert!((pruned - 0.5 * 0.25).abs() < 1e-12);
+    fn no_drift_is_no_conflict() {
+        assert!(rate(Start::Normal, &[drift(0.0); 3]).abs() < 1e-8);
     }
 
     /// Against simulated members: 400,000 positions, so five standard errors are below 0.004.
     #[test]
     fn other_starts_and_more_members_are_as_simulated() {
-        let members = [drift(0.4, 0.0), drift(0.9, 0.2), drift(0.2, 0.5)];
+        let members = [0.4, 0.9, 0.2].map(drift);
         for start in [Start::Normal, Start::Truncated, Start::Uniform] {
             let mut stream = Stream::new(11, "shared test", &format!("{start:?}"));
             let mut conflicts = 0u32;
@@ -319,10 +258,8 @@ mod tests {
                 let (mut positive, mut negative) = (false, false);
                 for m in &members {
                     let w = z + m.ratio() * stream.normal();
-                    if stream.uniform() >= m.zeros {
-                        positive |= w > 0.0;
-                        negative |= w < 0.0;
-                    }
+                    positive |= w > 0.0;
+                    negative |= w < 0.0;
                 }
                 conflicts += u32::from(positive && negative);
             }

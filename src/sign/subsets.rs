@@ -10,7 +10,7 @@ use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::counts::Counts;
-use super::expected::{Signs, expected_rate};
+use super::expected::{Signs, Tally as Expected};
 use super::pairs::{count_pairs, shares};
 use super::{Denominator, MixtureIndex, Planes};
 use crate::{Context, Result, bail};
@@ -55,19 +55,20 @@ pub fn subsets(
             hint: "choose the subsets and give each to sign_diff"
         );
     }
-    let own: Vec<Signs> = (0..members)
-        .map(|m| tensors.iter().map(|tensor| Signs::of(tensor[m])).sum())
-        .collect();
-    let nonzero: Vec<Vec<u64>> = tensors
+    let own: Vec<Vec<Signs>> = tensors
         .iter()
-        .map(|tensor| tensor.iter().map(|p| Signs::of(p).nonzero()).collect())
+        .map(|tensor| tensor.iter().map(|planes| Signs::of(planes)).collect())
         .collect();
-    let entries: u64 = tensors
+    let lengths: Vec<u64> = tensors
         .iter()
-        .filter_map(|t| t.first())
-        .map(|p| p.entries())
-        .sum();
-    let pairs = PairConflicts::of(tensors, &nonzero, members);
+        .map(|tensor| tensor.first().map_or(0, |planes| planes.entries()))
+        .collect();
+    let nonzero: Vec<Vec<u64>> = own
+        .iter()
+        .map(|signs| signs.iter().map(|s| s.nonzero()).collect())
+        .collect();
+    let entries: u64 = lengths.iter().sum();
+    let pairs = PairConflicts::of(tensors, &nonzero, members, context)?;
     let tallies = tallies(tensors, members, context)?;
     let mut chosen: Vec<Vec<usize>> = (1u32..1 << members)
         .filter(|mask| sizes.contains(&(mask.count_ones() as usize)) && mask.count_ones() > 1)
@@ -81,12 +82,15 @@ pub fn subsets(
             let tally = tallies[mask];
             let l = subset.len() as f64;
             let positions = entries as f64;
-            let signs: Vec<Signs> = subset.iter().map(|m| own[*m]).collect();
+            let expected = own.iter().zip(&lengths).map(|(signs, entries)| {
+                let signs: Vec<Signs> = subset.iter().map(|m| signs[*m]).collect();
+                Expected::independent(&signs, *entries)
+            });
             Subset {
                 counts: tally.counts(entries),
                 minority: tally.minority as f64 / (l * positions),
                 mean_pairwise: pairs.sum(&subset) as f64 / (l * (l - 1.0) / 2.0 * positions),
-                expected: expected_rate(&signs, entries, Denominator::All),
+                expected: expected.sum::<Expected>().rate(Denominator::All),
                 members: subset,
             }
         })
@@ -100,13 +104,18 @@ struct PairConflicts {
 }
 
 impl PairConflicts {
-    fn of(tensors: &[Vec<&Planes>], nonzero: &[Vec<u64>], members: usize) -> Self {
+    fn of(
+        tensors: &[Vec<&Planes>],
+        nonzero: &[Vec<u64>],
+        members: usize,
+        context: &Context,
+    ) -> Result<Self> {
         let mut conflicts = vec![0; members * members];
         let places = (0..members).flat_map(|a| (a + 1..members).map(move |b| (a, b)));
-        for ((a, b), counts) in places.zip(count_pairs(tensors, nonzero)) {
+        for ((a, b), counts) in places.zip(count_pairs(tensors, nonzero, context)?) {
             conflicts[a * members + b] = counts.conflicts;
         }
-        Self { members, conflicts }
+        Ok(Self { members, conflicts })
     }
 
     /// Over the pairs of a subset.
@@ -360,7 +369,7 @@ mod tests {
             prop_assert_eq!(all.len() as u64 + 1 + members.len() as u64, 1 << members.len());
             for subset in all {
                 let alone: Vec<_> = subset.members.iter().map(|m| named[*m]).collect();
-                let alone = sign_diff(&alone, Denominator::All).unwrap();
+                let alone = sign_diff(&alone, Denominator::All, &Context::silent()).unwrap();
                 prop_assert_eq!(subset.counts, alone.counts());
                 prop_assert_eq!(subset.minority, alone.minority());
                 prop_assert_eq!(subset.mean_pairwise, alone.mean_pairwise());

@@ -7,7 +7,27 @@ use candle_core::{Device, Tensor};
 use serde::Deserialize;
 
 use super::*;
+use crate::adapter::Name;
 use crate::compute::random::Stream;
+use crate::{Context, Result};
+
+/// The sign difference of two or more named tensors of one shape.
+fn sign_diff_tensors(members: &[(&str, &Tensor)], denominator: Denominator) -> Result<SignDiff> {
+    let name = Name::new("tensor");
+    let planes: Vec<SignPlanes> = members
+        .iter()
+        .map(|(member, tensor)| {
+            let planes = Planes::of(&name, tensor).map_err(|error| error.within(member))?;
+            Ok(SignPlanes::from_iter([(name.clone(), planes)]))
+        })
+        .collect::<Result<_>>()?;
+    let named: Vec<(&str, &SignPlanes)> = members
+        .iter()
+        .zip(&planes)
+        .map(|((member, _), planes)| (*member, planes))
+        .collect();
+    sign_diff(&named, denominator, &Context::silent())
+}
 
 #[derive(Deserialize)]
 struct Case {

@@ -83,13 +83,7 @@ pub fn initialisation(adapter: &Adapter) -> Option<u64> {
         // Ones, whatever the seed.
         return Some(0);
     }
-    if let Some(training) = adapter.training() {
-        return Some(training.init_seed);
-    }
-    let members = adapter.recipe().map(|r| r.members())?;
-    let first = members.first().and_then(initialisation)?;
-    let shared = |m: &Adapter| initialisation(m) == Some(first);
-    members.iter().all(shared).then_some(first)
+    adapter.init_seed()
 }
 
 /// The initialisation that all members share; an error that says why there is none.

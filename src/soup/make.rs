@@ -236,6 +236,7 @@ pub(super) fn made(soup: Soup) -> Result<Adapter> {
             .of_soup(members, soup.weights.constant(members.len()))?,
         mask: None,
         training: None,
+        init_seed: None,
         domain: None,
         source: None,
     };

@@ -103,6 +103,7 @@ pub fn ready(
         heads: heads.of_soup(members, None)?,
         mask: None,
         training: None,
+        init_seed: None,
         domain: None,
         source: None,
     };

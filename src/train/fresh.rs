@@ -59,6 +59,7 @@ pub fn untrained(
         heads: vec![Arc::new(head)],
         mask: None,
         training: None,
+        init_seed: Some(init_seed),
         domain: Some(data.clone()),
         source: None,
     };

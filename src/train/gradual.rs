@@ -1,7 +1,8 @@
 //! Pruning while training: sparsity grows along a cubic (Zhu & Gupta, arXiv 1710.01878).
 
-use crate::adapter::{Name, Selection, Tensors};
-use crate::prune::{Amount, Mask, Scope, prune_by_scores};
+use crate::adapter::{Kind, Name, Selection, Shapes, Tensors};
+use crate::model::Config;
+use crate::prune::{Amount, Mask, Scope, check_prunable, prune_by_scores};
 use crate::{Result, bail};
 
 use super::optimizer::AdamW;
@@ -35,9 +36,17 @@ pub enum GradualBy {
 }
 
 impl Gradual {
-    /// An error unless there is a way from start to end.
-    pub fn check(&self) -> Result<()> {
+    /// An error unless there is a way from start to end, and what adapters of this kind have on a
+    /// model of this configuration can be pruned.
+    pub fn check(&self, kind: &dyn Kind, base: &Config) -> Result<()> {
         Amount::Sparsity(self.sparsity).check(0)?;
+        let parameters = kind
+            .parameters(base)?
+            .into_iter()
+            .map(|p| (p.name, p.shape));
+        let parameters: Shapes = parameters.collect();
+        let matrices = Selection::Matrices.pick(&parameters)?;
+        check_prunable(kind, matrices.iter().map(|(name, _)| *name))?;
         if self.start >= self.end {
             bail!(
                 "gradual pruning starts at {} of the steps and ends at {}: the end comes after the start",

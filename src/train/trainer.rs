@@ -47,7 +47,7 @@ pub struct TrainOptions {
     pub patience: Option<usize>,
     /// Moves the order of rows and the dropout.
     pub seed: u64,
-    /// Moves the initial tensors.
+    /// Moves the initial tensors, and those of a new head.
     pub init_seed: u64,
     /// Start from this adapter's tensors, mask and (for the same labels) head.
     pub from: Option<Adapter>,
@@ -85,6 +85,14 @@ impl TrainOptions {
         }
     }
 
+    /// The seed that the initial tensors were drawn under; none where `from` does not record it.
+    fn began(&self) -> Option<u64> {
+        match &self.from {
+            Some(start) => start.init_seed(),
+            None => Some(self.init_seed),
+        }
+    }
+
     /// Everything that decides the result, for the id and the record. The token budget is not
     /// among it by intent but is by rounding.
     fn describe(&self, model: &Model, max_length: usize) -> Value {
@@ -101,12 +109,15 @@ impl TrainOptions {
             "max_length": max_length,
             "patience": self.patience,
             "seed": self.seed,
-            "init_seed": self.init_seed,
+            "init_seed": self.began(),
             "from": self.from.as_ref().map(|a| a.id().as_str()),
             "token_budget": self.token_budget,
             "precision": model.precision(),
             "streams": Stream::VERSION,
         });
+        if self.from.is_some() {
+            all["head_seed"] = json!(self.init_seed);
+        }
         if let Some(gradual) = &self.gradual {
             all["gradual"] = gradual.describe();
         }
@@ -122,6 +133,9 @@ pub fn train(
     options: &TrainOptions,
     context: &Context,
 ) -> Result<Adapter> {
+    if let Some(gradual) = &options.gradual {
+        gradual.check(options.kind.as_ref(), model.config())?;
+    }
     let max_length = options
         .max_length
         .unwrap_or_else(|| model.max_length())
@@ -149,9 +163,6 @@ pub fn train(
         ));
         return Ok(adapter);
     }
-    if let Some(gradual) = &options.gradual {
-        gradual.check()?;
-    }
     if let Some(what) = options.kind.unapplied() {
         context.notice(format!(
             "{}: {what} are not applied in training",
@@ -175,12 +186,13 @@ pub fn train(
         training: Some(Training {
             dataset: data.name().to_string(),
             dataset_id: data.id().to_string(),
-            init_seed: options.init_seed,
+            init_seed: options.began(),
             max_length,
             best_epoch: trained.best_epoch,
             epochs: trained.epochs,
             options: described,
         }),
+        init_seed: None,
         domain: Some(data.clone()),
         source: None,
     };

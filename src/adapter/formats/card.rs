@@ -67,7 +67,9 @@ fn write_card(
             "- dataset: {} (id `{}`)",
             training.dataset, training.dataset_id
         )?;
-        writeln!(out, "- initialisation's seed: {}", training.init_seed)?;
+        if let Some(seed) = training.init_seed {
+            writeln!(out, "- initialisation's seed: {seed}")?;
+        }
         writeln!(out, "- longest text: {} tokens", training.max_length)?;
         writeln!(
             out,

@@ -38,6 +38,9 @@ pub struct Origin {
     /// How it was trained, where it was trained here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<Training>,
+    /// The seed it was drawn under, where it is as before training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init_seed: Option<u64>,
     /// What it was loaded from: a folder, or a repository of the hub.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
@@ -60,6 +63,7 @@ impl Origin {
             id: adapter.id().clone(),
             content: None,
             training: adapter.training().cloned(),
+            init_seed: adapter.parts().init_seed,
             source: adapter.parts().source.clone(),
             recipe: recipe.map(|r| r.describe()),
             inputs: inputs.iter().map(Self::of).collect(),
@@ -87,6 +91,7 @@ impl Origin {
                 let mut parts = loaded.parts().clone();
                 parts.id = origin.id;
                 parts.training = origin.training;
+                parts.init_seed = origin.init_seed;
                 Ok(loaded.with_parts(parts))
             }
             _ => Ok(loaded),

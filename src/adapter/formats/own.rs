@@ -28,6 +28,8 @@ pub(super) struct Header {
     config: Value,
     base: Base,
     training: Option<Training>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    init_seed: Option<u64>,
     heads: Vec<HeadHeader>,
 }
 
@@ -56,6 +58,7 @@ pub(super) fn header(adapter: &Adapter) -> Header {
         config: parts.kind.config(),
         base: parts.base.clone(),
         training: parts.training.clone(),
+        init_seed: parts.init_seed,
         heads: parts
             .heads
             .iter()
@@ -159,6 +162,7 @@ pub(super) fn assemble(
             .collect::<Result<_>>()?,
         mask,
         training: header.training,
+        init_seed: header.init_seed,
         domain,
         source: None,
     })

@@ -37,13 +37,50 @@ impl Factors {
     }
 }
 
+/// What to do about members of different ranks.
+pub const OTHER_RANKS: &str = "a LoRA soup's rank is the sum of its members': lora: \"svd\" with their rank, or lora: \"factors\", keeps it when soups are made; space: \"delta\" compares the signs of any ranks";
+
+/// Whether two shapes of a tensor of this name differ in the rank of low-rank factors alone.
+pub fn ranks_differ(name: &Name, own: &[usize], other: &[usize]) -> bool {
+    match (name.as_str().rsplit('.').next(), own, other) {
+        (Some("lora_A"), [r, width], [s, other]) => r != s && width == other,
+        (Some("lora_B"), [width, r], [other, s]) => r != s && width == other,
+        _ => false,
+    }
+}
+
+/// Whether an adapter has low-rank factors, whatever else it has: LoRAs and DoRAs do.
+pub fn has_factors(adapter: &Adapter) -> Result<bool> {
+    let shapes = adapter.shapes()?;
+    Ok(shapes.keys().any(|n| n.as_str().ends_with(".lora_A")))
+}
+
+/// An error unless what the adapter changes is scale B A at every map.
+pub fn check_change(adapter: &Adapter) -> Result<()> {
+    let (name, kind) = (adapter.name(), adapter.kind());
+    if kind.mixing() == Mixing::Factors {
+        return Ok(());
+    }
+    if !has_factors(adapter)? {
+        bail!("{name} is {}, not a LoRA", kind.name());
+    }
+    if adapter.shapes()?.keys().any(|name| kind.scales(name)) {
+        bail!(
+            "{name} is a DoRA: its change is not B A, since it sets the lengths of the model's rows anew";
+            hint: "space: \"factors\" compares A and B as they are"
+        );
+    }
+    bail!(
+        "{name} has biases beside its factors: its change is more than B A";
+        hint: "space: \"factors\" compares A and B as they are"
+    )
+}
+
 /// The factors of the map of this canonical name, without the others where that can be; none where
 /// the adapter leaves the map as it is.
 pub fn factors_at(adapter: &Adapter, stem: &str) -> Result<Option<Factors>> {
     let kind = adapter.kind();
-    if kind.mixing() != Mixing::Factors {
-        bail!("{} has no low-rank factors to mix", adapter.name());
-    }
+    check_change(adapter)?;
     let name = |part: &str| Name::new(format!("{stem}.{part}"));
     if adapter.shape(&name("lora_A"))?.is_none() {
         return Ok(None);
@@ -64,12 +101,11 @@ pub fn factors_at(adapter: &Adapter, stem: &str) -> Result<Option<Factors>> {
     }))
 }
 
-/// The factors of an adapter's maps by their canonical names; an error where it is no LoRA.
+/// The factors of an adapter's maps by their canonical names; an error where it is no LoRA, or more
+/// than one.
 pub fn factors(adapter: &Adapter) -> Result<BTreeMap<String, Factors>> {
+    check_change(adapter)?;
     let kind = adapter.kind();
-    if kind.mixing() != Mixing::Factors {
-        bail!("{} is {}, not a LoRA", adapter.name(), kind.name());
-    }
     let tensors = adapter.tensors()?;
     let mut all = BTreeMap::new();
     for (name, a) in tensors.iter() {

@@ -18,7 +18,9 @@ use super::modules::{Modules, Place};
 use super::tensors::{Name, Tensors};
 use super::watch::Watch;
 
-pub use deltas::{Factors, deltas, factors, factors_at};
+pub use deltas::{
+    Factors, OTHER_RANKS, check_change, deltas, factors, factors_at, has_factors, ranks_differ,
+};
 
 /// The settings of a LoRA.
 #[derive(Debug, Clone, PartialEq)]
@@ -154,6 +156,12 @@ impl Kind for Lora {
 
     fn unapplied(&self) -> Option<String> {
         (self.dropout > 0.0).then(|| format!("its dropout {}", self.dropout))
+    }
+
+    /// The lengths of a DoRA's rows.
+    fn scales(&self, name: &Name) -> bool {
+        let name = name.as_str();
+        name.ends_with(".m.weight") || name.ends_with(".lora_magnitude_vector")
     }
 
     fn mixing(&self) -> Mixing {

@@ -364,6 +364,7 @@ fn like(adapter: &Adapter, map: &Map) -> Result<Adapter> {
     }
     parts.id = Id::of_content("adapter", &bytes);
     parts.training = None;
+    parts.init_seed = None;
     parts.mask = match parts.mask {
         Some(_) => Some(Arc::new(crate::prune::Mask::of(
             &tensors,

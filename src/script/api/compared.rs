@@ -3,11 +3,11 @@
 use std::sync::{Arc, OnceLock};
 
 use rhai::plugin::*;
-use rhai::{Array, Engine, Map};
+use rhai::{Array, Engine, Map, NativeCallContext};
 
 use super::signs::{layer, share};
 use super::soups::adapters;
-use crate::adapter::{Adapter, Selection};
+use crate::adapter::Selection;
 use crate::report::table::{Table, Value};
 use crate::script::Session;
 use crate::script::{Fallible, NativeSpec, OptionSpec, Options};
@@ -16,8 +16,7 @@ use crate::sign::{
     SignDiff, SignPlanes, Space, View, expected_shared, flips, likeness, mass, principal_angles,
     sign_diff,
 };
-use crate::soup::Asked;
-use crate::{Result, bail};
+use crate::{Context, Result, bail};
 
 /// The options of the natives here.
 pub(super) static OPTIONS: &[NativeSpec] = &[WEIGHT_DIFF, SIGN_FLIPS];
@@ -81,22 +80,29 @@ mod natives {
     /// l2 (the Euclidean distance) and relative_l2 (over the root mean square of the two lengths:
     /// 0 for equal ones, sqrt(2) for orthogonal ones).
     ///
-    /// ```rhai,no_run
-    /// weight_diff([a, b, c]).correlate("sign_diff", "cosine");
+    /// - `members`: two adapters or more, of one kind and shape
+    ///
+    /// ```rhai
+    /// weight_diff([a, b, c]).columns.len    // 10
+    /// weight_diff([a, b])[0].sign_diff == sign_diff(a, b).rate    // true
     /// ```
     #[rhai_fn(return_raw)]
-    pub fn weight_diff(members: Array) -> Fallible<Table> {
-        Ok(likeness_table(&members, &Map::new())?)
+    pub fn weight_diff(context: NativeCallContext, members: Array) -> Fallible<Table> {
+        Ok(likeness_table(&context, &members, &Map::new())?)
     }
 
     /// The same with options: of changes, in another space, of some tensors, by place.
     ///
-    /// ```rhai,no_run
-    /// weight_diff([a, b], #{ base: "initial", by: "layer" });
+    /// ```rhai
+    /// weight_diff([a, b], #{ base: "initial", by: "layer" }).column("layer")    // [0, 1, 2]
     /// ```
     #[rhai_fn(name = "weight_diff", return_raw)]
-    pub fn weight_diff_with(members: Array, options: Map) -> Fallible<Table> {
-        Ok(likeness_table(&members, &options)?)
+    pub fn weight_diff_with(
+        context: NativeCallContext,
+        members: Array,
+        options: Map,
+    ) -> Fallible<Table> {
+        Ok(likeness_table(&context, &members, &options)?)
     }
 
     /// The principal angles between the spaces that LoRAs write to (the columns of B) and read
@@ -106,12 +112,23 @@ mod natives {
     /// column_expected and row_expected; and the least and largest angle of each, column_least,
     /// column_most, row_least and row_most, in degrees. Ranks may differ.
     ///
-    /// ```rhai,no_run
-    /// principal_angles([a, b]).where(#{ layer: 0 });
+    /// - `members`: two LoRAs or more
+    ///
+    /// # Errors
+    /// Adapters whose changes are not the product of two factors alone: a DoRA, a LoRA with biases.
+    ///
+    /// # Source
+    /// The overlap is that of Hu et al. 2021, appendix G; the angles are found as in Björck and Golub
+    /// 1973.
+    ///
+    /// ```rhai
+    /// let loras = train(base, [films, news], #{ adapter: "lora", r: 2, epochs: 1 });
+    /// let angles = principal_angles(loras);
+    /// [angles.len, angles[0].rank_a]    // [6, 2]
     /// ```
     #[rhai_fn(name = "principal_angles", return_raw)]
-    pub fn principal_angles_of(members: Array) -> Fallible<Table> {
-        Ok(angle_table(&members)?)
+    pub fn principal_angles_of(context: NativeCallContext, members: Array) -> Fallible<Table> {
+        Ok(angle_table(&context, &members)?)
     }
 
     /// Signs that flip between neighbouring checkpoints of one training, given in order: a Table
@@ -119,50 +136,67 @@ mod natives {
     /// zeroed and grown (entries that became zero, and that no longer are), since_start and
     /// rate_since_start (opposed to the first checkpoint).
     ///
-    /// ```rhai,no_run
-    /// let first = train(base, films, #{ epochs: 1 });
-    /// let second = train(base, films, #{ from: first, epochs: 1 });
-    /// sign_flips([first, second], #{ initial: true, by: "layer" })
-    ///     .line("step", "rate", #{ color: "layer" });
+    /// - `checkpoints`: two adapters or more, in order
+    ///
+    /// ```rhai
+    /// let more = train(base, films, #{ from: a, epochs: 1 });
+    /// sign_flips([a, more]).column("step")    // [1]
     /// ```
     #[rhai_fn(name = "sign_flips", return_raw)]
-    pub fn sign_flips(checkpoints: Array) -> Fallible<Table> {
-        Ok(flip_table(&checkpoints, &Map::new())?)
+    pub fn sign_flips(context: NativeCallContext, checkpoints: Array) -> Fallible<Table> {
+        Ok(flip_table(&context, &checkpoints, &Map::new())?)
     }
 
     /// The same with options.
+    ///
+    /// ```rhai
+    /// let more = train(base, films, #{ from: a, epochs: 1 });
+    /// let flips = sign_flips([a, more], #{ initial: true, by: "layer" });
+    /// flips.column("layer")    // [0, 1, 2, 0, 1, 2]
+    /// flips.line("step", "rate", #{ color: "layer" }).save("out/flips.svg");
+    /// ```
     #[rhai_fn(name = "sign_flips", return_raw)]
-    pub fn sign_flips_with(checkpoints: Array, options: Map) -> Fallible<Table> {
-        Ok(flip_table(&checkpoints, &options)?)
+    pub fn sign_flips_with(
+        context: NativeCallContext,
+        checkpoints: Array,
+        options: Map,
+    ) -> Fallible<Table> {
+        Ok(flip_table(&context, &checkpoints, &options)?)
     }
 }
 
 /// A sign difference with what it was made from.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Compared {
     pub(super) diff: Arc<SignDiff>,
     members: Arc<Members>,
     planes: Arc<Vec<SignPlanes>>,
     later: Arc<Later>,
+    context: Context,
 }
 
 /// What is found when it is first asked for, since the weights are read for it.
 #[derive(Debug, Default)]
 struct Later {
-    shared: OnceLock<Result<Option<Shared>>>,
-    mass: OnceLock<Result<Mass>>,
+    shared: OnceLock<Option<Shared>>,
+    mass: OnceLock<Mass>,
 }
 
 impl Compared {
     /// The sign difference of these members.
-    pub(super) fn of(members: Members, denominator: Denominator) -> Result<Self> {
-        let planes = members.planes()?;
-        let diff = sign_diff(&named(&members, &planes), denominator)?;
+    pub(super) fn of(
+        members: Members,
+        denominator: Denominator,
+        context: &Context,
+    ) -> Result<Self> {
+        let planes = members.planes(context)?;
+        let diff = sign_diff(&named(&members, &planes), denominator, context)?;
         Ok(Self {
             diff: Arc::new(diff),
             members: Arc::new(members),
             planes: Arc::new(planes),
             later: Arc::default(),
+            context: context.clone(),
         })
     }
 
@@ -171,15 +205,35 @@ impl Compared {
         MixtureIndex::new(&named(&self.members, &self.planes))
     }
 
+    /// What stops what is long.
+    pub(super) fn context(&self) -> &Context {
+        &self.context
+    }
+
     /// What a shared initialisation would give; none where there is none.
     pub(super) fn shared(&self) -> Result<Option<Shared>> {
-        let find = || expected_shared(&self.members, &self.planes, self.diff.denominator());
-        self.later.shared.get_or_init(find).clone()
+        let denominator = self.diff.denominator();
+        found(&self.later.shared, || {
+            expected_shared(&self.members, &self.planes, denominator, &self.context)
+        })
     }
 
     /// The members' mass and what of it is in conflict.
     pub(super) fn mass(&self) -> Result<Mass> {
-        self.later.mass.get_or_init(|| mass(&self.members)).clone()
+        found(&self.later.mass, || mass(&self.members, &self.context))
+    }
+
+    /// What the colours of a figure say.
+    pub(super) fn share_label(&self) -> String {
+        let label = match self.diff.denominator() {
+            Denominator::All => "share of entries in conflict",
+            Denominator::BothNonzero => "conflicts among entries with two members not zero",
+            Denominator::UnionNonzero => "conflicts among entries with a member not zero",
+        };
+        match self.members.describe() {
+            what if what.is_empty() => label.into(),
+            what => format!("{label} ({what})"),
+        }
     }
 
     /// One line.
@@ -196,17 +250,28 @@ impl Compared {
             what => format!(" of {what}"),
         };
         let diff = &self.diff;
+        let unrelated = match diff.expected() {
+            expected if expected.is_nan() => String::new(),
+            expected => format!(", expected {expected:.4} if unrelated"),
+        };
         let mut card = format!(
-            "SignDiff of {}: {:.4}, expected {:.4} if unrelated{also}; ",
+            "SignDiff of {}: {:.4}{unrelated}{also}; ",
             diff.members().join(", "),
             diff.rate(),
-            diff.expected(),
         );
         if diff.members().len() > 2 {
             card += &format!("mean pairwise {:.4}, ", diff.mean_pairwise());
         }
         card += &format!("{} entries{what}", diff.entries());
         card
+    }
+}
+
+/// What was found before, or is now. An error is not kept: what was stopped may be asked for again.
+fn found<T: Copy>(kept: &OnceLock<T>, find: impl FnOnce() -> Result<T>) -> Result<T> {
+    match kept.get() {
+        Some(found) => Ok(*found),
+        None => find().map(|found| *kept.get_or_init(|| found)),
     }
 }
 
@@ -220,35 +285,18 @@ fn named<'a>(members: &'a Members, planes: &'a [SignPlanes]) -> Vec<(&'a str, &'
 }
 
 /// What the options of a native say is compared.
-pub(super) fn view(options: &Options, members: &[Adapter]) -> Result<View> {
+pub(super) fn view(options: &Options) -> Result<View> {
     Ok(View {
         selection: Selection::from(options.text("tensors")?.as_str()),
-        space: space(options, members)?,
+        space: space(options)?,
         base: super::soups::base(options)?,
     })
 }
 
-/// The space that is asked for. Other kinds than LoRA have their weights only.
-fn space(options: &Options, members: &[Adapter]) -> Result<Space> {
-    let delta = options.text("space")? == "delta";
-    Ok(match delta && members.iter().any(low_rank) {
-        true => Space::Delta,
-        false => Space::Factors,
-    })
-}
-
-fn low_rank(adapter: &Adapter) -> bool {
-    adapter.kind().name() == "lora"
-}
-
-/// The members to compare.
-pub(super) fn members(adapters: &[Adapter], view: &View) -> Result<Members> {
-    Members::of(adapters, view).map_err(|e| {
-        if adapters.iter().any(low_rank) && view.space == Space::Factors {
-            e.hint("a LoRA soup's rank is the sum of its members': compare with space: \"delta\"")
-        } else {
-            e
-        }
+fn space(options: &Options) -> Result<Space> {
+    Ok(match options.text("space")?.as_str() {
+        "delta" => Space::Delta,
+        _ => Space::Factors,
     })
 }
 
@@ -269,10 +317,10 @@ pub(super) fn place_columns<'a>(
     let places: Vec<&Place> = places.collect();
     let text = |v: Option<&str>| v.map_or(Value::Null, Value::text);
     let mut columns: Vec<(&'static str, Vec<Value>)> = Vec::new();
-    if matches!(by, By::Layer | By::Tensor) {
+    if matches!(by, By::Layer | By::LayerSite | By::Tensor) {
         columns.push(("layer", places.iter().map(|p| layer(p.layer)).collect()));
     }
-    if matches!(by, By::Site | By::Tensor) {
+    if matches!(by, By::Site | By::LayerSite | By::Tensor) {
         let site = |p: &&Place| text(p.site.as_deref());
         columns.push(("site", places.iter().map(site).collect()));
     }
@@ -283,7 +331,8 @@ pub(super) fn place_columns<'a>(
     columns
 }
 
-fn likeness_table(items: &Array, options: &Map) -> Result<Table> {
+fn likeness_table(context: &NativeCallContext, items: &Array, options: &Map) -> Result<Table> {
+    let session = Session::of(context)?;
     let options = Options::read(&WEIGHT_DIFF, options)?;
     let adapters = adapters(items, "weight_diff")?;
     if adapters.len() < 2 {
@@ -292,9 +341,9 @@ fn likeness_table(items: &Array, options: &Map) -> Result<Table> {
             adapters.len()
         );
     }
-    let members = members(&adapters, &view(&options, &adapters)?)?;
+    let members = Members::of(&adapters, &view(&options)?)?;
     let by = by(&options)?;
-    let rows = likeness(&members, by)?;
+    let rows = likeness(&members, by, session.context())?;
     let names = members.names();
     let column = |of: &dyn Fn(&LikenessRow) -> Value| rows.iter().map(of).collect::<Vec<_>>();
     let mut columns = vec![
@@ -328,9 +377,10 @@ fn likeness_table(items: &Array, options: &Map) -> Result<Table> {
     Table::from_columns(columns)
 }
 
-fn angle_table(items: &Array) -> Result<Table> {
+fn angle_table(context: &NativeCallContext, items: &Array) -> Result<Table> {
+    let session = Session::of(context)?;
     let adapters = adapters(items, "principal_angles")?;
-    let rows = principal_angles(&adapters)?;
+    let rows = principal_angles(&adapters, session.context())?;
     let column = |of: &dyn Fn(&AngleRow) -> Value| rows.iter().map(of).collect::<Vec<_>>();
     let degrees = |v: Option<&f64>| v.map_or(Value::Null, |v| Value::Float(v.to_degrees()));
     Table::from_columns([
@@ -369,31 +419,29 @@ fn site_of(row: &AngleRow) -> String {
     name.site().to_string()
 }
 
-fn flip_table(items: &Array, options: &Map) -> Result<Table> {
+fn flip_table(context: &NativeCallContext, items: &Array, options: &Map) -> Result<Table> {
+    let session = Session::of(context)?;
     let options = Options::read(&SIGN_FLIPS, options)?;
     let adapters = adapters(items, "sign_flips")?;
-    let mut asked = View {
+    let view = View {
         selection: Selection::from(options.text("tensors")?.as_str()),
-        space: space(&options, &adapters)?,
+        space: space(&options)?,
         ..View::default()
     };
-    let members = members(&adapters, &asked)?;
-    let mut planes = members.planes()?;
+    let members = Members::of(&adapters, &view)?;
+    let mut planes = members.planes(session.context())?;
     let mut names = members.names().to_vec();
     if options.bool("initial")? {
-        if asked.space == Space::Delta {
+        if members.space() == Space::Delta {
             return Err(options.error("initial", "the change B A of a fresh LoRA is zero"));
         }
-        asked.base = Some(Asked::Initial);
-        if let Some(base) = self::members(&adapters, &asked)?.base_planes()? {
-            planes.insert(0, base);
-            names.insert(0, "initialisation".into());
-        }
+        planes.insert(0, members.start_planes()?);
+        names.insert(0, "initialisation".into());
     }
     let steps = steps(&options, planes.len())?;
     let by = by(&options)?;
     let named: Vec<(&str, &SignPlanes)> = names.iter().map(String::as_str).zip(&planes).collect();
-    let rows = flips(&named, by)?;
+    let rows = flips(&named, by, session.context())?;
     let column = |of: &dyn Fn(&FlipRow) -> Value| rows.iter().map(of).collect::<Vec<_>>();
     let count = |n: u64| Value::Int(n as i64);
     let mut columns = vec![("step", column(&|r| steps[r.step].clone()))];

@@ -90,8 +90,13 @@ pub(super) fn evidence(
 
 /// The weights that training began from, by the seed that the adapter records.
 fn began(adapter: &Adapter, include: &Selection, options: &Options) -> Result<Tensors> {
-    let start = adapter.training().filter(|t| t.options["from"].is_null());
-    let Some(start) = start else {
+    let seed = match adapter.training() {
+        Some(training) if training.options["from"].is_null() => training.init_seed,
+        // It began as that adapter, wherever that one had begun.
+        Some(_) => None,
+        None => adapter.parts().init_seed,
+    };
+    let Some(seed) = seed else {
         return Err(options.error(
             "start",
             format!(
@@ -103,7 +108,7 @@ fn began(adapter: &Adapter, include: &Selection, options: &Options) -> Result<Te
     let mut found = Tensors::new();
     for (name, shape) in include.pick(&adapter.shapes()?)? {
         let init = adapter.kind().initial(name, shape)?;
-        if let Some(tensor) = init.drawn(start.init_seed, name, shape)? {
+        if let Some(tensor) = init.drawn(seed, name, shape)? {
             found.insert(name.clone(), tensor);
         }
     }

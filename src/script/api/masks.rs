@@ -102,9 +102,7 @@ mod natives {
             ),
             (
                 "density",
-                rows.iter()
-                    .map(|r| Value::Float(r.kept as f64 / r.entries.max(1) as f64))
-                    .collect(),
+                rows.iter().map(|r| Value::Float(r.density)).collect(),
             ),
         ])?)
     }

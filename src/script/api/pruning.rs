@@ -7,7 +7,9 @@ use rhai::{Engine, Map, NativeCallContext};
 
 use super::evidence::{check_idle, evidence, where_gradients_are};
 use crate::adapter::{Adapter, Selection, formats};
-use crate::prune::{Amount, Grain, Inputs, Mask, Plan, criterion, prune};
+use crate::prune::{
+    Amount, Criterion, Grain, Inputs, Mask, Plan, Scope, check_prunable, criterion, prune,
+};
 use crate::script::{Fallible, NativeSpec, OptionSpec, Options, Session};
 use crate::study::Id;
 use crate::train::warmed;
@@ -112,9 +114,15 @@ mod natives {
     /// The adapter with the smallest weights of each matrix set to zero: `sparsity` is the share
     /// that goes.
     ///
-    /// ```rhai,no_run
-    /// let p = a.prune(0.9);
-    /// p.sparsity;
+    /// - `adapter`: an adapter
+    /// - `sparsity`: the share of its weights that goes, from 0 to 1
+    ///
+    /// # Errors
+    /// What lies near 1 (the vectors of an IA3, the lengths of a DoRA); matrices that are as before
+    /// training, whose weights nothing tells apart.
+    ///
+    /// ```rhai
+    /// a.prune(0.75).sparsity    // 0.75
     /// ```
     #[rhai_fn(name = "prune", pure, return_raw)]
     pub fn prune_plain(
@@ -146,6 +154,8 @@ mod natives {
 
     /// The adapter pruned to what the options say: a `sparsity`, a `count` of weights that go, a
     /// number to `keep`, or a budget of `bytes`.
+    ///
+    /// - `adapter`: an adapter
     ///
     /// ```rhai
     /// let a = untrained(model("mini"), dataset("films"));
@@ -185,6 +195,16 @@ mod natives {
     }
 
     /// The adapter with what a mask does not keep set to zero.
+    ///
+    /// - `adapter`: an adapter
+    /// - `mask`: a mask of some of its tensors, in their shapes
+    ///
+    /// # Errors
+    /// Tensors that the adapter does not have, or in other shapes; what lies near 1, as in an IA3.
+    ///
+    /// ```rhai
+    /// a.apply(b.prune(0.5).mask).mask.density    // 0.5
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn apply(adapter: &mut Adapter, mask: Arc<Mask>) -> Fallible<Adapter> {
         Ok(masked(adapter, mask)?)
@@ -229,12 +249,28 @@ fn pruned(
     let options = Options::read(&PRUNE, options)?;
     let by = criterion(&options.text("by")?)?;
     let include = Selection::from(options.text("tensors")?.as_str());
-    if adapter.kind().name() == "ia3" {
-        bail!(
-            "the vectors of an IA3 lie near 1, not near 0: a zero there removes a whole channel, so they are not pruned"
-        );
-    }
+    let shapes = adapter.shapes()?;
+    let picked = include.pick(&shapes)?;
+    check_prunable(
+        adapter.kind().as_ref(),
+        picked.iter().map(|(name, _)| *name),
+    )?;
     check_idle(&options, by)?;
+    let entries = picked
+        .iter()
+        .map(|(_, s)| s.iter().product::<usize>() as u64);
+    let entries = entries.sum();
+    // What is asked for is judged before anything is trained for it.
+    let plan = Plan {
+        amount: amount(&options, sparsity, entries)?,
+        scope: scope(&options, by)?,
+        grain: grain(&options)?,
+        include: include.clone(),
+        before: adapter.mask().map(|m| &**m),
+    };
+    if plan.grain == Grain::Entries {
+        plan.amount.check(entries as usize)?;
+    }
     let seed = options
         .maybe_int("seed")?
         .map_or(session.seed(), |s| s as u64);
@@ -252,9 +288,26 @@ fn pruned(
         seed,
     };
     let tensors = scored.tensors()?;
-    let picked = include.pick(&tensors)?;
-    let entries: u64 = picked.iter().map(|(_, t)| t.elem_count() as u64).sum();
-    let amount = match (sparsity, &asked(&options, sparsity)?[..]) {
+    let mask = match options.maybe_int("bytes")? {
+        None => prune(&tensors, by, &inputs, &plan, session.context())?,
+        Some(bytes) => {
+            let found = within_bytes(adapter, bytes as usize, entries, |amount| {
+                let plan = Plan {
+                    amount,
+                    ..plan.clone()
+                };
+                session.context().check()?;
+                prune(&tensors, by, &inputs, &plan, session.context())
+            })?;
+            found.map_err(|least| options.error("bytes", format!("the least is {least}")))?
+        }
+    };
+    masked(adapter, Arc::new(mask))
+}
+
+/// How much of `entries` weights goes.
+fn amount(options: &Options, sparsity: Option<f64>, entries: u64) -> Result<Amount> {
+    Ok(match (sparsity, &asked(options, sparsity)?[..]) {
         (Some(sparsity), _) => Amount::Sparsity(sparsity),
         (None, ["count"]) => Amount::Count(options.count("count")? as u64),
         (None, ["keep"]) => {
@@ -264,46 +317,33 @@ fn pruned(
             }
             Amount::Count(entries - keep)
         }
-        // As many as the bytes allow: told below.
+        // As many as the bytes allow: told when they are counted.
         (None, ["bytes"]) => Amount::Count(0),
         (None, _) => Amount::Sparsity(options.float("sparsity")?),
+    })
+}
+
+fn scope(options: &Options, by: &dyn Criterion) -> Result<Scope> {
+    let scope = match options.maybe_text("scope")? {
+        Some(scope) => scope.parse()?,
+        None => by.scope().unwrap_or_default(),
     };
-    let plan = Plan {
-        amount,
-        scope: match options.maybe_text("scope")? {
-            Some(scope) => scope.parse()?,
-            None => by.scope().unwrap_or_default(),
-        },
-        grain: match options.text("grain")?.as_str() {
-            "units" => Grain::Units,
-            _ => Grain::Entries,
-        },
-        include,
-        before: adapter.mask().map(|m| &**m),
-    };
-    if let Some(own) = by.scope()
-        && own != plan.scope
-    {
-        return Err(options.error("scope", format!("{} has densities of its own", by.name())));
-    }
-    let words = ["keep", "bytes"];
-    if let (Grain::Units, Some(word)) = (plan.grain, words.iter().find(|w| options.given(w))) {
-        return Err(options.error(word, "units are counted by `count`: those that go"));
-    }
-    let mask = match options.maybe_int("bytes")? {
-        None => prune(&tensors, by, &inputs, &plan)?,
-        Some(bytes) => {
-            let found = within_bytes(adapter, bytes as usize, entries, |amount| {
-                let plan = Plan {
-                    amount,
-                    ..plan.clone()
-                };
-                prune(&tensors, by, &inputs, &plan)
-            })?;
-            found.map_err(|least| options.error("bytes", format!("the least is {least}")))?
+    match by.scope() {
+        Some(own) if own != scope => {
+            Err(options.error("scope", format!("{} has densities of its own", by.name())))
         }
-    };
-    masked(adapter, Arc::new(mask))
+        _ => Ok(scope),
+    }
+}
+
+fn grain(options: &Options) -> Result<Grain> {
+    if options.text("grain")? != "units" {
+        return Ok(Grain::Entries);
+    }
+    match ["keep", "bytes"].iter().find(|w| options.given(w)) {
+        Some(word) => Err(options.error(word, "units are counted by `count`: those that go")),
+        None => Ok(Grain::Units),
+    }
 }
 
 /// The mask that keeps the most of `entries` in a file of `bytes` bytes; the bytes of a file that
@@ -353,6 +393,7 @@ fn asked(options: &Options, sparsity: Option<f64>) -> Result<Vec<&'static str>> 
 }
 
 fn masked(adapter: &Adapter, mask: Arc<Mask>) -> Result<Adapter> {
+    check_prunable(adapter.kind().as_ref(), mask.shapes().map(|(name, _)| name))?;
     let tensors = mask.apply(&*adapter.tensors()?)?;
     let mut parts = adapter.parts().clone();
     parts.id = Id::of_recipe(

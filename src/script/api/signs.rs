@@ -50,60 +50,109 @@ mod natives {
     /// The signs of two adapters against each other. The vectors of IA3s lie near 1 and are
     /// compared less 1.
     ///
-    /// ```rhai,no_run
-    /// sign_diff(a, b).rate;
+    /// - `a`: an adapter
+    /// - `b`: another of the same kind, with the same tensors
+    ///
+    /// # Errors
+    /// Kinds, names or shapes that differ; a NaN.
+    ///
+    /// # Source
+    /// The fraction of sign difference of Nguyen and Le 2024.
+    ///
+    /// ```rhai
+    /// sign_diff(a, b).entries    // 55296
+    /// sign_diff(a, a).rate       // 0.0
     /// ```
     #[rhai_fn(return_raw)]
-    pub fn sign_diff(a: Adapter, b: Adapter) -> Fallible<Compared> {
-        Ok(of_adapters(&[a, b], &Map::new())?)
+    pub fn sign_diff(context: NativeCallContext, a: Adapter, b: Adapter) -> Fallible<Compared> {
+        Ok(of_adapters(&context, &[a, b], &Map::new())?)
     }
 
     /// The same with options: `base: "initial"` compares what training changed, `tensors` may be
     /// patterns with `|` between them.
     ///
-    /// ```rhai,no_run
-    /// sign_diff(a, b, #{ tensors: "*.layer.0.*|*.layer.1.*", base: "initial" }).rate;
+    /// ```rhai
+    /// let d = sign_diff(a, b, #{ tensors: "*.layer.0.*|*.layer.1.*", base: "initial" });
+    /// d.by_layer.column("layer")    // [0, 1]
     /// ```
     #[rhai_fn(name = "sign_diff", return_raw)]
-    pub fn sign_diff_with(a: Adapter, b: Adapter, options: Map) -> Fallible<Compared> {
-        Ok(of_adapters(&[a, b], &options)?)
+    pub fn sign_diff_with(
+        context: NativeCallContext,
+        a: Adapter,
+        b: Adapter,
+        options: Map,
+    ) -> Fallible<Compared> {
+        Ok(of_adapters(&context, &[a, b], &options)?)
     }
 
     /// The signs of two Tensors of one shape against each other.
+    ///
+    /// - `a`: a Tensor
+    /// - `b`: another of its shape
     ///
     /// ```rhai
     /// sign_diff(tensor([1.0, -1.0]), tensor([1.0, 1.0])).rate    // 0.5
     /// ```
     #[rhai_fn(name = "sign_diff", return_raw)]
-    pub fn sign_diff_tensors(a: Tensor, b: Tensor) -> Fallible<Compared> {
+    pub fn sign_diff_tensors(
+        context: NativeCallContext,
+        a: Tensor,
+        b: Tensor,
+    ) -> Fallible<Compared> {
         Ok(of_array(
+            &context,
             &vec![Dynamic::from(a), Dynamic::from(b)],
             &Map::new(),
         )?)
     }
 
     /// The same with options.
+    ///
+    /// ```rhai
+    /// sign_diff(tensor([1.0, 0.0]), tensor([-1.0, 1.0]), #{ denominator: "both_nonzero" }).rate    // 1.0
+    /// ```
     #[rhai_fn(name = "sign_diff", return_raw)]
-    pub fn sign_diff_tensors_with(a: Tensor, b: Tensor, options: Map) -> Fallible<Compared> {
+    pub fn sign_diff_tensors_with(
+        context: NativeCallContext,
+        a: Tensor,
+        b: Tensor,
+        options: Map,
+    ) -> Fallible<Compared> {
         Ok(of_array(
+            &context,
             &vec![Dynamic::from(a), Dynamic::from(b)],
             &options,
         )?)
     }
 
     /// The signs of several adapters, or Tensors, against each other.
+    ///
+    /// - `members`: two or more, of one kind and shape
+    ///
+    /// ```rhai
+    /// sign_diff([tensor([1.0, 1.0]), tensor([1.0, 1.0]), tensor([-1.0, 1.0])]).rate    // 0.5
+    /// ```
     #[rhai_fn(name = "sign_diff", return_raw)]
-    pub fn sign_diff_all(members: Array) -> Fallible<Compared> {
-        Ok(of_array(&members, &Map::new())?)
+    pub fn sign_diff_all(context: NativeCallContext, members: Array) -> Fallible<Compared> {
+        Ok(of_array(&context, &members, &Map::new())?)
     }
 
     /// The same with options.
+    ///
+    /// ```rhai
+    /// sign_diff([a, b, c], #{ base: "initial" }).pairs.len    // 3
+    /// ```
     #[rhai_fn(name = "sign_diff", return_raw)]
-    pub fn sign_diff_all_with(members: Array, options: Map) -> Fallible<Compared> {
-        Ok(of_array(&members, &options)?)
+    pub fn sign_diff_all_with(
+        context: NativeCallContext,
+        members: Array,
+        options: Map,
+    ) -> Fallible<Compared> {
+        Ok(of_array(&context, &members, &options)?)
     }
 
-    /// The share of entries in conflict, for two members.
+    /// Conflicts as a share of the denominator's entries, all by default. A rate is an error where
+    /// there are no such entries.
     #[rhai_fn(get = "rate", pure, return_raw)]
     pub fn rate(d: &mut Compared) -> Fallible<f64> {
         told(d.diff.rate())
@@ -116,13 +165,14 @@ mod natives {
         told(d.diff.both_nonzero())
     }
 
-    /// Conflicts over the entries where at least one of two is not zero.
+    /// Conflicts over the entries where at least one member is not zero.
     #[rhai_fn(get = "union_nonzero", pure, return_raw)]
     pub fn union_nonzero(d: &mut Compared) -> Fallible<f64> {
         told(d.diff.union_nonzero())
     }
 
-    /// The share of entries whose signs differ, zero taken as a third sign, for two members.
+    /// The share of all entries whose signs are not the same in all members, zero taken as a third
+    /// sign.
     #[rhai_fn(get = "tristate", pure, return_raw)]
     pub fn tristate(d: &mut Compared) -> Fallible<f64> {
         told(d.diff.tristate())
@@ -140,13 +190,14 @@ mod natives {
         d.diff.entries() as i64
     }
 
-    /// The share of entries with at least one positive and one negative member.
+    /// The share of all entries with at least one positive and one negative member, whatever the
+    /// denominator.
     #[rhai_fn(get = "mixture", pure)]
     pub fn mixture(d: &mut Compared) -> f64 {
         d.diff.mixture()
     }
 
-    /// The mean of all pairs' rates.
+    /// The mean over pairs of their conflicts as a share of all entries, whatever the denominator.
     #[rhai_fn(get = "mean_pairwise", pure)]
     pub fn mean_pairwise(d: &mut Compared) -> f64 {
         d.diff.mean_pairwise()
@@ -158,29 +209,36 @@ mod natives {
         d.diff.minority()
     }
 
-    /// The rate to be expected if signs were independent.
+    /// The rate to be expected if each member's signs, in the numbers it has them in each tensor,
+    /// stood at positions independent of the other members'. `()` where none of the denominator's
+    /// entries are expected, as with `both_nonzero` where all members but one are zero.
+    ///
+    /// ```rhai
+    /// sign_diff(tensor([1.0, -1.0]), tensor([0.0, 0.0]), #{ denominator: "both_nonzero" }).expected == ()    // true
+    /// ```
     #[rhai_fn(get = "expected", pure)]
-    pub fn expected(d: &mut Compared) -> f64 {
-        d.diff.expected()
+    pub fn expected(d: &mut Compared) -> Dynamic {
+        known(d.diff.expected())
     }
 
     /// The rate to be expected if all that the members had in common were their initialisation,
     /// given how far each has drifted from it: for a pair of equal drift r from a normal one,
     /// arccos(1 / (1 + r^2)) / pi. `()` where the initialisation is not recorded or not shared,
-    /// and where it is not weights that are compared.
+    /// where it is not weights that are compared, and where a member was pruned: which weights go
+    /// depends on where they began.
     #[rhai_fn(get = "expected_shared", pure, return_raw)]
     pub fn expected_shared(d: &mut Compared) -> Fallible<Dynamic> {
         Ok(d.shared()?
-            .map_or(Dynamic::UNIT, |shared| shared.rate.into()))
+            .map_or(Dynamic::UNIT, |shared| known(shared.rate)))
     }
 
     /// How far the members have drifted from their shared initialisation: the root of
     /// sum (w - w0)^2 / sum w0^2 over all of them, over the tensors that did not begin as zeros.
-    /// `()` where `expected_shared` is.
+    /// `()` where `expected_shared` is, and where all tensors began as zeros.
     #[rhai_fn(get = "drift", pure, return_raw)]
     pub fn drift(d: &mut Compared) -> Fallible<Dynamic> {
         Ok(d.shared()?
-            .map_or(Dynamic::UNIT, |shared| shared.drift.into()))
+            .map_or(Dynamic::UNIT, |shared| known(shared.drift)))
     }
 
     /// The share of the members' mass (the sum of absolute values) that lies at entries in
@@ -261,60 +319,51 @@ mod natives {
     /// d.subsets().len    // 4
     /// ```
     #[rhai_fn(name = "subsets", pure, return_raw)]
-    pub fn subsets_all(context: NativeCallContext, d: &mut Compared) -> Fallible<Table> {
-        Ok(subset_table(&context, d, 2, i64::MAX)?)
+    pub fn subsets_all(d: &mut Compared) -> Fallible<Table> {
+        Ok(subset_table(d, 2, i64::MAX)?)
     }
 
     /// The same of sizes in a range.
+    ///
+    /// - `sizes`: numbers of members: `2..=3`, or `2..4`, which leaves out its end
     ///
     /// ```rhai
     /// let d = sign_diff([tensor([1.0, -1.0]), tensor([1.0, 1.0]), tensor([-1.0, 1.0])]);
     /// d.subsets(2..=2).column("non_unanimous")    // [0.5, 1.0, 0.5]
     /// ```
     #[rhai_fn(name = "subsets", pure, return_raw)]
-    pub fn subsets_within(
-        context: NativeCallContext,
-        d: &mut Compared,
-        sizes: RangeInclusive<i64>,
-    ) -> Fallible<Table> {
-        Ok(subset_table(&context, d, *sizes.start(), *sizes.end())?)
+    pub fn subsets_within(d: &mut Compared, sizes: RangeInclusive<i64>) -> Fallible<Table> {
+        Ok(subset_table(d, *sizes.start(), *sizes.end())?)
     }
 
     /// The same for a range that leaves out its end.
+    ///
+    /// - `sizes`: numbers of members: `2..=3`, or `2..4`, which leaves out its end
     #[rhai_fn(name = "subsets", pure, return_raw)]
-    pub fn subsets_until(
-        context: NativeCallContext,
-        d: &mut Compared,
-        sizes: Range<i64>,
-    ) -> Fallible<Table> {
-        Ok(subset_table(&context, d, sizes.start, sizes.end - 1)?)
+    pub fn subsets_until(d: &mut Compared, sizes: Range<i64>) -> Fallible<Table> {
+        Ok(subset_table(d, sizes.start, sizes.end - 1)?)
     }
 
     /// Every member against every other, in colours: the pairs' rates. Above 12 members similar
     /// ones stand side by side (average linkage).
+    ///
+    /// ```rhai
+    /// sign_diff([a, b, c]).heatmap().save("out/pairs.svg");
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn heatmap(d: &mut Compared) -> Fallible<Figure> {
         Ok(pair_map(d)?)
     }
 
     /// The conflict of every layer at every site, in colours: conflicts as a share of the chosen
-    /// denominator, the mean over a place's tensors.
+    /// denominator's entries, over all tensors there.
+    ///
+    /// ```rhai
+    /// sign_diff(a, b).layer_heatmap().save("out/layers.svg");
+    /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn layer_heatmap(d: &mut Compared) -> Fallible<Figure> {
-        let options = HeatmapOptions {
-            title: Some("Sign conflict by layer and site".into()),
-            label: Some("share of entries in conflict".into()),
-            ..HeatmapOptions::default()
-        };
-        let inside = places(d, By::Tensor)?;
-        let kept: Vec<bool> = inside
-            .column("layer")?
-            .iter()
-            .map(|layer| *layer != Value::Null)
-            .collect();
-        Ok(inside
-            .filter(&kept)?
-            .heatmap_of("layer", "site", "rate", &options)?)
+        Ok(place_map(d)?)
     }
 
     /// Every member against every other: a Table with a row and a column a member.
@@ -369,9 +418,23 @@ fn pair_map(d: &Compared) -> Result<Figure> {
     };
     matrix(d, &order)?.heatmap(&HeatmapOptions {
         title: Some("Signs of every pair".into()),
-        label: Some("share of entries in conflict".into()),
+        label: Some(d.share_label()),
         ..HeatmapOptions::default()
     })
+}
+
+fn place_map(d: &Compared) -> Result<Figure> {
+    let inside = places(d, By::LayerSite)?;
+    let layers = inside.column("layer")?;
+    let kept: Vec<bool> = layers.iter().map(|layer| *layer != Value::Null).collect();
+    let options = HeatmapOptions {
+        title: Some("Sign conflict by layer and site".into()),
+        label: Some(d.share_label()),
+        ..HeatmapOptions::default()
+    };
+    inside
+        .filter(&kept)?
+        .heatmap_of("layer", "site", "rate", &options)
 }
 
 /// A table of places.
@@ -390,7 +453,7 @@ fn places(d: &Compared, by: By) -> Result<Table> {
 }
 
 fn matrix_rows(d: &Compared) -> Result<Table> {
-    let rows = by_row(&d.index()?);
+    let rows = by_row(&d.index()?, d.context())?;
     let column = |of: &dyn Fn(&MatrixRow) -> Value| rows.iter().map(of).collect::<Vec<_>>();
     let rate = d.diff.denominator();
     Table::from_columns([
@@ -411,11 +474,10 @@ fn matrix_rows(d: &Compared) -> Result<Table> {
     ])
 }
 
-fn subset_table(context: &NativeCallContext, d: &Compared, from: i64, to: i64) -> Result<Table> {
+fn subset_table(d: &Compared, from: i64, to: i64) -> Result<Table> {
     use crate::sign::Denominator::{All, BothNonzero, UnionNonzero};
     let size = |n: i64| usize::try_from(n.max(0)).unwrap_or(usize::MAX);
-    let session = Session::of(context)?;
-    let rows = subsets(&d.index()?, size(from)..=size(to), session.context())?;
+    let rows = subsets(&d.index()?, size(from)..=size(to), d.context())?;
     let names = d.diff.members();
     let column = |of: &dyn Fn(&Subset) -> Value| rows.iter().map(of).collect::<Vec<_>>();
     let members = |s: &Subset| Value::list(s.members.iter().map(|m| Value::text(&names[*m])));
@@ -451,6 +513,14 @@ fn told(rate: f64) -> Fallible<f64> {
     Ok(rate)
 }
 
+/// A rate that may be unknown.
+fn known(rate: f64) -> Dynamic {
+    match rate.is_nan() {
+        true => Dynamic::UNIT,
+        false => rate.into(),
+    }
+}
+
 /// A rate as a cell; empty where there is nothing it could be a share of.
 pub(super) fn share(rate: f64) -> Value {
     if rate.is_nan() {
@@ -464,9 +534,9 @@ pub(super) fn layer(layer: Option<usize>) -> Value {
     layer.map_or(Value::Null, |l| Value::Int(l as i64))
 }
 
-fn of_array(members: &Array, options: &Map) -> Result<Compared> {
+fn of_array(context: &NativeCallContext, members: &Array, options: &Map) -> Result<Compared> {
     if !members.iter().all(Dynamic::is::<Tensor>) || members.is_empty() {
-        return of_adapters(&adapters(members, "sign_diff")?, options);
+        return of_adapters(context, &adapters(members, "sign_diff")?, options);
     }
     let options = Options::read(&SIGN_DIFF, options)?;
     let tensors: Vec<(String, Tensor)> = members
@@ -475,14 +545,25 @@ fn of_array(members: &Array, options: &Map) -> Result<Compared> {
         .filter_map(|(i, m)| m.clone().try_cast::<Tensor>().map(|t| (i.to_string(), t)))
         .collect();
     let named: Vec<(&str, &Tensor)> = tensors.iter().map(|(n, t)| (n.as_str(), t)).collect();
+    let session = Session::of(context)?;
     Compared::of(
         Members::of_tensors(&named)?,
         options.text("denominator")?.parse()?,
+        session.context(),
     )
 }
 
-fn of_adapters(members: &[Adapter], options: &Map) -> Result<Compared> {
+fn of_adapters(
+    context: &NativeCallContext,
+    members: &[Adapter],
+    options: &Map,
+) -> Result<Compared> {
     let options = Options::read(&SIGN_DIFF, options)?;
-    let members = super::compared::members(members, &view(&options, members)?)?;
-    Compared::of(members, options.text("denominator")?.parse()?)
+    let members = Members::of(members, &view(&options)?)?;
+    let session = Session::of(context)?;
+    Compared::of(
+        members,
+        options.text("denominator")?.parse()?,
+        session.context(),
+    )
 }

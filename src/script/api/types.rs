@@ -126,7 +126,7 @@ score.confusion.columns    // ["gold", "negative", "positive"]
     doc(
         "SignDiff",
         "Signs",
-        r#"How the signs of adapters, or of tensors, differ, entry by entry. An entry is in conflict where at least one member is positive and one negative; zero has no sign. `rate`, `tristate` and `union_nonzero` are those of two members.
+        r#"How the signs of adapters, or of tensors, differ, entry by entry. An entry is in conflict where at least one member is positive and one negative; zero has no sign. `rate` is over the chosen denominator, all entries by default; `mixture`, `mean_pairwise`, `minority` and `tristate` are always over all entries.
 
 ```rhai
 let d = sign_diff(tensor([1.0, -1.0, 0.0, 2.0]), tensor([1.0, 1.0, -1.0, 0.0]));

@@ -3,7 +3,7 @@
 use rhai::{Dynamic, Engine, Expr, FnCallExpr, Position, Scope};
 
 use super::walk::Walk;
-use crate::prune::check_sparsity;
+use crate::prune::Amount;
 use crate::script::api::TOPICS;
 use crate::script::engine;
 
@@ -52,7 +52,7 @@ impl<'w> Walk<'w, '_> {
                 Expr::FloatConstant(number, _) => **number,
                 _ => continue,
             };
-            if let Err(error) = check_sparsity(share) {
+            if let Err(error) = Amount::Sparsity(share).check(0) {
                 self.report(argument.start_position(), error);
             }
         }

@@ -65,6 +65,7 @@ pub fn load(folder: &Path, json: &Value) -> Result<Adapter> {
         heads: head.into_iter().map(Into::into).collect(),
         mask: None,
         training: None,
+        init_seed: None,
         domain: None,
         source: None,
     };
