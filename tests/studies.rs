@@ -130,9 +130,19 @@ fn a_run_is_listed_locked_reproduced_and_compared() {
     assert!(!told.ok && told.out.contains("extra[1]"), "{}", told.out);
     place.write("extra.csv", "x\n1\n2\n");
     let told = place.done(&["reproduce", "first", "--threads", "1"]);
-    assert!(told.contains("reproduced: 4 values, all the same"), "{told}");
+    assert!(
+        told.contains("reproduced: 4 values, all the same"),
+        "{told}"
+    );
 
-    place.done(&["run", "study.rhai", "--set", "epochs=2", "--out", "runs/second"]);
+    place.done(&[
+        "run",
+        "study.rhai",
+        "--set",
+        "epochs=2",
+        "--out",
+        "runs/second",
+    ]);
     let told = place.done(&["diff", "first", "second"]);
     assert!(told.contains("parameter epochs"), "{told}");
 }
@@ -144,7 +154,11 @@ fn the_store_is_verified_and_cleaned_and_what_is_damaged_computed_anew() {
     place.done(&["run", "study.rhai", "--set", "epochs=2", "--out", "dropped"]);
     let all = place.store_files().len();
     assert!(place.done(&["store", "verify"]).contains("all sound"));
-    assert!(place.done(&["store", "size"]).contains(&format!("{all} entries")));
+    assert!(
+        place
+            .done(&["store", "size"])
+            .contains(&format!("{all} entries"))
+    );
 
     // Only what the dropped run alone used goes.
     std::fs::remove_dir_all(place.at("dropped")).unwrap();
@@ -152,7 +166,10 @@ fn the_store_is_verified_and_cleaned_and_what_is_damaged_computed_anew() {
     assert_eq!(place.store_files().len(), all);
     place.done(&["store", "gc"]);
     let kept = run_json(&place.at("kept"));
-    assert_eq!(place.store_files().len(), kept["store"].as_array().unwrap().len());
+    assert_eq!(
+        place.store_files().len(),
+        kept["store"].as_array().unwrap().len()
+    );
 
     let weights = |run: &str| {
         let file = Path::new(run).join("adapter/adapter.safetensors");
