@@ -17,6 +17,7 @@ record("accuracy", evaluate(base, a, films).accuracy);
 record("extra", extra.column("x"));
 record("twice", helpers::twice(2));
 a.save("adapter");
+print("printed");
 "#;
 
 /// What a command did.
@@ -101,6 +102,8 @@ fn a_run_is_listed_locked_reproduced_and_compared() {
         assert!(record["inputs"][input].is_string(), "{input}: {record:#}");
     }
     assert_eq!(record["store"].as_array().unwrap().len(), 2);
+    let log = std::fs::read_to_string(place.at("runs/first/log.txt")).unwrap();
+    assert_eq!(log, "printed\n");
 
     let list = place.done(&["runs"]);
     assert!(list.contains("first") && list.contains("done"), "{list}");

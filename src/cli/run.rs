@@ -67,6 +67,8 @@ pub(super) fn study(
     let folder = out.unwrap_or_else(|| record.folder());
     session.set_write_folder(&folder);
     record.save(&folder).map_err(unsaved)?;
+    let log = folder.join("log.txt");
+    session.keep_output(&log).map_err(unsaved)?;
     if let Some(store) = session.context().store()
         && let Err(error) = store.note_run(&folder)
     {

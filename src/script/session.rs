@@ -104,6 +104,7 @@ pub(super) struct State {
     pub(super) literals: RefCell<BTreeSet<String>>,
     imports: RefCell<Vec<Import>>,
     pub(super) inputs: RefCell<BTreeMap<String, String>>,
+    log: RefCell<Option<std::fs::File>>,
     told: RefCell<BTreeSet<String>>,
     extensions: RefCell<BTreeMap<TypeId, Rc<dyn Any>>>,
 }
@@ -126,6 +127,7 @@ impl Session {
             literals: RefCell::default(),
             imports: RefCell::default(),
             inputs: RefCell::default(),
+            log: RefCell::default(),
             told: RefCell::default(),
             extensions: RefCell::default(),
             setup,
@@ -200,8 +202,19 @@ impl Session {
         self.0.seed.set(seed);
     }
 
+    /// Keeps what is printed from now on in a file, too.
+    pub fn keep_output(&self, path: &Path) -> Result<()> {
+        let file = std::fs::File::create(path).map_err(|error| Error::at_path(path, error))?;
+        self.0.log.replace(Some(file));
+        Ok(())
+    }
+
     /// One line (or several) of the script's own output.
     pub fn print(&self, text: &str) {
+        if let Some(log) = &mut *self.0.log.borrow_mut() {
+            // The log is a copy: where the disk is full, the output itself still comes.
+            let _ = writeln!(log, "{text}");
+        }
         let mut writer = self.0.writer.borrow_mut();
         // A reader that went away (`| head`) ends the run rather than failing it.
         if writeln!(writer, "{text}")

@@ -201,7 +201,7 @@ mod tests {
         assert!(fails("{\"a\":1}\n\n[1]\n").starts_with("line 3: no JSON object"));
         assert_eq!(
             fails("{\"a\":1}\n{\"b\":1}\n"),
-            "row 1 has no `a`; it has `b`"
+            "row 1 has no `a`; it has b"
         );
         assert_eq!(fails("{\"a\":{}}"), "line 1: `a`: a cell is no object");
         assert!(fails("{\"a\":18446744073709551615}").contains("beyond whole numbers"));

@@ -190,7 +190,7 @@ t.id.len                   // 16
         r#"Rows of a table in groups, which `agg` sums up.
 
 ```rhai
-table([#{ k: "a", x: 1 }, #{ k: "b", x: 3 }]).group(["k"])    // Groups: 2
+table([#{ k: "a", x: 1 }, #{ k: "b", x: 3 }]).group(["k"])    // Groups by k: 2 groups
 ```"#,
     ),
     doc(
