@@ -15,6 +15,7 @@ mod tensors;
 mod value;
 mod values;
 mod watch;
+mod why;
 
 pub use alignment::check_aligned;
 pub use bottleneck::{Bottleneck, Reduction, Residual, Scaling};
@@ -32,3 +33,4 @@ pub use tensors::{Name, Tensors, matrices, natural, on_model};
 pub use value::{Adapter, Base, Epoch, Parts, Recipe, Training, content, head_id};
 pub use values::with_values;
 pub use watch::{Gram, Watch};
+pub use why::why;

@@ -65,6 +65,17 @@ mod natives {
         }
     }
 
+    /// Where an adapter comes from, as a tree: how it was made, with which settings, from what, each
+    /// with its id; below a mixture its members.
+    ///
+    /// ```rhai
+    /// why(soup([a, b])).starts_with("films+products")    // true
+    /// ```
+    #[rhai_fn(pure)]
+    pub fn why(adapter: &mut Adapter) -> String {
+        crate::adapter::why(adapter)
+    }
+
     /// What a soup is made of: a map with `method`, `members` (a Table of names, weights and ids),
     /// `leaves` (the adapters it comes down to through nested soups, with their effective weights),
     /// `parameters`, `density` (share of entries other than zero), where the members' tensors can
