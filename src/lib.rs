@@ -4,6 +4,9 @@
 //! [`script`] is the language; the folders between it and [`compute`] are the field's own
 //! concepts, usable as a library without the language.
 
+#[macro_use]
+mod output;
+
 pub mod adapter;
 pub mod cli;
 pub mod compute;

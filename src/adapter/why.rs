@@ -25,7 +25,11 @@ fn branches(adapter: &Adapter, indent: &str, lines: &mut Vec<String>) {
     let members = adapter.members();
     for (at, member) in members.iter().enumerate() {
         let last = at + 1 == members.len();
-        let (branch, below) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+        let (branch, below) = if last {
+            ("└─ ", "   ")
+        } else {
+            ("├─ ", "│  ")
+        };
         lines.push(format!("{indent}{branch}{}", line(member)));
         branches(member, &format!("{indent}{below}"), lines);
     }

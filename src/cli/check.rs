@@ -48,7 +48,7 @@ impl Check {
         };
         let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
         if !json {
-            eprintln!("{source}: {}", summary(errors, warnings));
+            crate::tell!("{source}: {}", summary(errors, warnings));
         }
         match errors {
             0 => Ok(()),

@@ -24,7 +24,7 @@ impl Convert {
         let adapter = formats::load(&self.input).map_err(Failure::Failed)?;
         let folders = formats::save(&adapter, &self.output, Some(self.format));
         for folder in folders.map_err(Failure::Failed)? {
-            println!("{}", folder.display());
+            crate::say!("{}", folder.display());
         }
         Ok(())
     }

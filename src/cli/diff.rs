@@ -12,7 +12,7 @@ use crate::study::{Comparison, Difference, Run, Verdict};
 /// Compare two runs: what went in, what was recorded.
 #[derive(Debug, Args)]
 pub(super) struct Diff {
-    /// A run: its folder, its name, or the beginning of that.
+    /// A run: its folder, its name, or the beginning or end of that.
     first: String,
     /// Another.
     second: String,
@@ -34,7 +34,7 @@ impl Diff {
         let second = Run::find(&self.second, &self.folder)?;
         let both = Comparison::of(&first.record, &second.record, 0.0);
         print("given", &both.given, self.all)?;
-        println!();
+        crate::say!();
         print("recorded", &both.found, self.all)
     }
 }
@@ -46,7 +46,7 @@ pub(super) fn print(title: &str, compared: &[Difference], all: bool) -> Result<(
         .filter(|d| all || d.verdict != Verdict::Same)
         .collect();
     let same = compared.iter().filter(|d| d.verdict == Verdict::Same);
-    println!(
+    crate::say!(
         "{title}: {} the same, {} not",
         same.count(),
         unlike(compared)
@@ -68,7 +68,7 @@ pub(super) fn print(title: &str, compared: &[Difference], all: bool) -> Result<(
             }),
         ),
     ])?;
-    println!("{}", table.fitted(screen::screen().width));
+    crate::say!("{}", table.fitted(screen::screen().width));
     Ok(())
 }
 

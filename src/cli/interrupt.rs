@@ -17,7 +17,7 @@ pub(super) fn install(stop: &Arc<AtomicBool>, patience: u32) {
         } else if again.fetch_add(1, Ordering::Relaxed) + 1 >= patience {
             std::process::exit(INTERRUPTED);
         } else {
-            eprintln!("\nstopping; Ctrl-C once more leaves the program");
+            crate::tell!("\nstopping; Ctrl-C once more leaves the program");
         }
     };
     let _ = ctrlc::set_handler(handler);

@@ -37,12 +37,13 @@ impl LockCommand {
         }
         let lock = Lock::of(&run.record);
         let path = lock.save(&self.script)?;
-        println!(
-            "{}: {} modules and {} inputs of {}",
+        crate::say!(
+            "{}: {} modules and {} inputs of {} ({})",
             path.display(),
             lock.imports.len(),
             lock.inputs.len(),
-            run.name()
+            run.name(),
+            super::runs::parameters(&run.record)
         );
         Ok(())
     }

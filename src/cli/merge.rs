@@ -47,7 +47,7 @@ impl Merge {
         let out = self.out.unwrap_or(self.output);
         let find = |name: &str| folder(name, &context);
         merge(&self.config, &out, &find, &options, &context).map_err(Failure::Failed)?;
-        println!("{}", out.display());
+        crate::say!("{}", out.display());
         Ok(())
     }
 }

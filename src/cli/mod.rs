@@ -156,11 +156,11 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
         Err(Failure::Failed(error)) => {
-            eprintln!("tureen: error: {error}");
+            crate::tell!("tureen: error: {error}");
             ExitCode::FAILURE
         }
         Err(Failure::Command(error)) => {
-            eprintln!("tureen: error: {error}");
+            crate::tell!("tureen: error: {error}");
             ExitCode::from(WRONG_COMMAND)
         }
     }
@@ -169,7 +169,7 @@ pub fn main() -> ExitCode {
 /// Says on standard error what is wrong with a script.
 fn tell(diagnostic: &Diagnostic, json: bool) {
     match json {
-        true => eprintln!("{}", diagnostic.json()),
-        false => eprintln!("{diagnostic:#}"),
+        true => crate::tell!("{}", diagnostic.json()),
+        false => crate::tell!("{diagnostic:#}"),
     }
 }

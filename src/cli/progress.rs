@@ -61,8 +61,8 @@ impl Progress for Bars {
 
     fn notice(&self, line: &str) {
         self.with_stages(|stages| match stages.last() {
-            Some(bar) => bar.suspend(|| eprintln!("note: {line}")),
-            None => eprintln!("note: {line}"),
+            Some(bar) => bar.suspend(|| crate::tell!("note: {line}")),
+            None => crate::tell!("note: {line}"),
         });
     }
 }

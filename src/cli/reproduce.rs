@@ -14,7 +14,7 @@ use crate::{Error, Result, bail};
 /// difference within the tolerance is accepted.
 #[derive(Debug, Args)]
 pub(super) struct Reproduce {
-    /// The run: its folder, its name, or the beginning of that.
+    /// The run: its folder, its name, or the beginning or end of that.
     run: String,
     /// The folder that holds the runs.
     #[arg(long, default_value = "runs", value_name = "FOLDER")]
@@ -37,7 +37,7 @@ impl Reproduce {
         let script = PathBuf::from(&first.record.script);
         let unchanged = lock::script_hash(&script).and_then(|hash| {
             if hash != first.record.script_hash {
-                bail!("{} has changed since {}", script.display(), first.name(); hint: "bring back the text that was run");
+                bail!("{} has changed since {}", script.display(), first.name(); hint: "the text that was run is {}", first.folder.join(run::SCRIPT).display());
             }
             Ok(())
         });
@@ -59,9 +59,9 @@ impl Reproduce {
             return Err(Error::new(format!("{} is not reproduced", first.name())));
         }
         match (both.found.len(), tolerance) {
-            (0, _) => println!("nothing was recorded: there is nothing to compare"),
-            (n, 0.0) => println!("reproduced: {n} values, all the same to the last bit"),
-            (n, _) => println!("reproduced: {n} values, within {tolerance}"),
+            (0, _) => crate::say!("nothing was recorded: there is nothing to compare"),
+            (n, 0.0) => crate::say!("reproduced: {n} values, all the same to the last bit"),
+            (n, _) => crate::say!("reproduced: {n} values, within {tolerance}"),
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use super::{Failure, Surroundings};
 use crate::Error;
 use crate::script::api::study::Study;
 use crate::script::{Diagnostic, Interpreter, Mode, Session, Severity, check};
+use crate::study::files::write_atomic;
 use crate::study::{Lock, Record, Run as Kept, Store};
 
 /// Run a study.
@@ -40,6 +41,9 @@ impl Run {
     }
 }
 
+/// What a run's folder calls the text that was run.
+pub(super) const SCRIPT: &str = "script.rhai";
+
 /// Runs the study at `script` into `out`, by default a new folder in `runs`.
 pub(super) fn study(
     script: &Path,
@@ -67,6 +71,7 @@ pub(super) fn study(
     let folder = out.unwrap_or_else(|| record.folder());
     session.set_write_folder(&folder);
     record.save(&folder).map_err(unsaved)?;
+    write_atomic(&folder.join(SCRIPT), text.as_bytes()).map_err(unsaved)?;
     let log = folder.join("log.txt");
     session.keep_output(&log).map_err(unsaved)?;
     if let Some(store) = session.context().store()
@@ -144,6 +149,7 @@ fn describe(record: &mut Record, session: &Session) {
     record.question = said.question;
     record.recorded = said.recorded;
     record.seed = session.seed();
+    record.parameters.extend(session.params());
     record.inputs = session.inputs();
     record.store = session
         .context()

@@ -12,12 +12,12 @@ use crate::{Error, Result};
 /// List runs, or show one.
 #[derive(Debug, Args)]
 pub(super) struct Runs {
-    /// Show this one: its folder, its name, or the beginning of that.
+    /// Show this one: its folder, its name, or the beginning or end of that.
     run: Option<String>,
     /// The folder that holds the runs.
     #[arg(long, default_value = "runs", value_name = "FOLDER")]
     folder: PathBuf,
-    /// Only runs of the study of this name.
+    /// Only runs of studies whose name or script has this in it.
     #[arg(long, value_name = "NAME")]
     study: Option<String>,
     /// Only runs that stand so: running, done, failed, interrupted.
@@ -52,12 +52,12 @@ impl Runs {
         let runs: Vec<Run> = runs.into_iter().filter(|run| self.wants(run)).collect();
         if self.json {
             for run in &runs {
-                println!("{}", json(&run.record)?);
+                crate::say!("{}", json(&run.record)?);
             }
             return Ok(());
         }
         if runs.is_empty() {
-            eprintln!("no runs in {}", self.folder.display());
+            crate::tell!("no runs in {}", self.folder.display());
             return Ok(());
         }
         let column = |of: &dyn Fn(&Run) -> String| {
@@ -73,15 +73,14 @@ impl Runs {
             ("parameters", column(&|run| parameters(&run.record))),
             ("recorded", column(&|run| recorded(&run.record))),
         ])?;
-        println!("{}", table.fitted(screen::screen().width));
+        crate::say!("{}", table.fitted(screen::screen().width));
         Ok(())
     }
 
     fn wants(&self, run: &Run) -> bool {
-        let study = self
-            .study
-            .as_ref()
-            .is_none_or(|name| *name == run.record.name);
+        let names = [&run.record.name, &run.record.script];
+        let study = self.study.as_ref();
+        let study = study.is_none_or(|part| names.iter().any(|name| name.contains(part.as_str())));
         let status = self.status.as_ref();
         study && status.is_none_or(|status| *status == run.record.status.to_string())
     }
@@ -89,7 +88,7 @@ impl Runs {
     fn show(&self, run: &Run) -> Result<()> {
         let record = &run.record;
         if self.json {
-            println!("{}", json(record)?);
+            crate::say!("{}", json(record)?);
             return Ok(());
         }
         let mut lines = vec![
@@ -119,10 +118,10 @@ impl Runs {
             ),
         ));
         for (name, text) in lines.iter().filter(|(_, text)| !text.is_empty()) {
-            println!("{name:<11}  {text}");
+            crate::say!("{name:<11}  {text}");
         }
         for (name, value) in &record.recorded {
-            println!("{name} = {value}");
+            crate::say!("{name} = {value}");
         }
         Ok(())
     }
@@ -132,7 +131,8 @@ fn json(record: &Record) -> Result<String> {
     serde_json::to_string(record).map_err(|error| Error::new(error.to_string()))
 }
 
-fn parameters(record: &Record) -> String {
+/// The parameters of a run as they are given on the command line.
+pub(super) fn parameters(record: &Record) -> String {
     let pairs = record.parameters.iter();
     let pairs: Vec<String> = pairs
         .map(|(name, value)| format!("{name}={value}"))

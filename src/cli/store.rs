@@ -53,7 +53,7 @@ impl StoreCommand {
 fn size(store: &Store) -> Result<()> {
     let entries = store.entries()?;
     let bytes = entries.iter().map(|entry| entry.bytes).sum();
-    println!(
+    crate::say!(
         "{}: {} entries, {}",
         store.root().display(),
         entries.len(),
@@ -69,14 +69,14 @@ fn verify(store: &Store, repair: bool) -> Result<()> {
         .filter(|entry| !store.is_sound(&entry.id))
         .collect();
     for entry in &damaged {
-        println!("{}: does not match its hash", entry.id);
+        crate::say!("{}: does not match its hash", entry.id);
         if repair {
             store.remove(&entry.id)?;
         }
     }
     match (damaged.len(), repair) {
-        (0, _) => println!("{} entries, all sound", entries.len()),
-        (n, true) => println!("{n} of {} entries removed", entries.len()),
+        (0, _) => crate::say!("{} entries, all sound", entries.len()),
+        (n, true) => crate::say!("{n} of {} entries removed", entries.len()),
         (n, false) => bail!(
             "{n} of {} entries are damaged; none is ever used", entries.len();
             hint: "tureen store verify --repair removes them"
@@ -87,7 +87,7 @@ fn verify(store: &Store, repair: bool) -> Result<()> {
 
 fn clean(store: &Store, limit: Option<u64>, dry: bool) -> Result<()> {
     let cleaned = store.gc(limit, dry)?;
-    println!(
+    crate::say!(
         "{}{} entries removed, {}; {} kept, {}, by {} runs",
         if dry { "would have: " } else { "" },
         cleaned.removed.0,

@@ -69,7 +69,7 @@ fn edited(mut prompt: Prompt) -> Result<()> {
         // A first session has none.
         let _ = editor.load_history(file);
     }
-    println!(
+    crate::say!(
         "tureen {}; :help for a start, Tab completes",
         env!("CARGO_PKG_VERSION")
     );
@@ -82,14 +82,14 @@ fn edited(mut prompt: Prompt) -> Result<()> {
                 if let (true, true, Some(file)) = (kept, remembered, &history)
                     && let Err(error) = editor.append_history(file)
                 {
-                    eprintln!("note: the history is not kept: {}: {error}", file.display());
+                    crate::tell!("note: the history is not kept: {}: {error}", file.display());
                     kept = false;
                 }
                 if prompt.take(&input) == Step::Quit {
                     return Ok(());
                 }
             }
-            Err(ReadlineError::Interrupted) => println!("(:quit or Ctrl-D leaves)"),
+            Err(ReadlineError::Interrupted) => crate::say!("(:quit or Ctrl-D leaves)"),
             Err(ReadlineError::Eof) => return Ok(()),
             Err(error) => return Err(terminal(error)),
         }

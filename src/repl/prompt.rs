@@ -106,7 +106,7 @@ impl Prompt {
         };
         outcome.unwrap_or_else(|error| {
             self.failed = true;
-            eprintln!("error: {error}");
+            crate::tell!("error: {error}");
             Step::Next
         })
     }
@@ -142,9 +142,9 @@ impl Prompt {
                 self.failed = true;
                 let made = self.interpreter.state().variables() > before.variables();
                 self.interpreter.restore(before);
-                eprintln!("{diagnostic:#}");
+                crate::tell!("{diagnostic:#}");
                 if made {
-                    eprintln!("note: nothing of this input is kept");
+                    crate::tell!("note: nothing of this input is kept");
                 }
                 return false;
             }
@@ -321,7 +321,7 @@ impl Prompt {
         self.interpreter.restore(before);
         match outcome {
             Ok(value) => self.show(&self.members(&type_name(value.type_name()))),
-            Err(diagnostic) => eprintln!("{diagnostic:#}"),
+            Err(diagnostic) => crate::tell!("{diagnostic:#}"),
         }
         Ok(Step::Next)
     }
@@ -329,7 +329,7 @@ impl Prompt {
     pub(super) fn time(&mut self, code: &str) -> Result<Step> {
         let start = Instant::now();
         self.run(1, code);
-        eprintln!("{}", duration(start.elapsed().as_secs_f64()));
+        crate::tell!("{}", duration(start.elapsed().as_secs_f64()));
         Ok(Step::Next)
     }
 

@@ -118,6 +118,9 @@ impl Known<'_> {
 
     /// A reserved word, told by what it was meant for.
     pub(super) fn reserved(&self, word: &str) -> Error {
+        if word == "#" {
+            return Error::new("# begins no comment").hint("a comment begins with //");
+        }
         let error = Error::new(format!("{word} is a reserved word"));
         match self.role(word) {
             Some(Role::Property) if self.calls(word) => error.hint("a function needs another name"),

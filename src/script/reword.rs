@@ -96,6 +96,11 @@ impl Known<'_> {
         if has_method(self.engine, &type_, name) {
             return error.hint(format!("it is a function: write .{name}()"));
         }
+        if type_ == "Table" {
+            return error.hint(format!(
+                "a column is read by t[\"{name}\"], a row's cell by t[0].{name}"
+            ));
+        }
         let known = properties(self.engine, &type_);
         match nearest(name, known.iter().map(String::as_str)) {
             Some(near) => error.hint(format!("did you mean {near}?")),

@@ -101,6 +101,7 @@ pub(super) struct State {
     writer: RefCell<Box<dyn Write>>,
     seed: Cell<u64>,
     asked: RefCell<BTreeSet<String>>,
+    values: RefCell<BTreeMap<String, String>>,
     pub(super) literals: RefCell<BTreeSet<String>>,
     imports: RefCell<Vec<Import>>,
     pub(super) inputs: RefCell<BTreeMap<String, String>>,
@@ -124,6 +125,7 @@ impl Session {
             writer: RefCell::new(output),
             seed: Cell::new(0),
             asked: RefCell::default(),
+            values: RefCell::default(),
             literals: RefCell::default(),
             imports: RefCell::default(),
             inputs: RefCell::default(),
@@ -241,6 +243,16 @@ impl Session {
     pub fn param(&self, name: &str) -> Option<String> {
         self.0.asked.borrow_mut().insert(name.to_string());
         self.0.setup.params.get(name).cloned()
+    }
+
+    /// Notes the value that a parameter has, as `--set` would give it.
+    pub(super) fn note_param(&self, name: &str, value: String) {
+        self.0.values.borrow_mut().insert(name.to_string(), value);
+    }
+
+    /// The parameters that the script asked for, with their values, given or default.
+    pub fn params(&self) -> BTreeMap<String, String> {
+        self.0.values.borrow().clone()
     }
 
     /// An error if `--set` named a parameter that the script never asked for.

@@ -225,7 +225,12 @@ impl OptionSpec {
         match (self.kind, text) {
             (Kind::Choice(words), Some(text)) => {
                 let alias = VALIDATION.contains(&text.as_str()) && words.contains(&"validation");
-                match nearest(&text, words.iter().copied()) {
+                let lower = text.to_lowercase();
+                let same = words
+                    .iter()
+                    .copied()
+                    .find(|word| word.to_lowercase() == lower);
+                match same.or_else(|| nearest(&text, words.iter().copied())) {
                     _ if alias => Some(format!("{} is called \"validation\" here", *text)),
                     near => near.map(|near| format!("did you mean \"{near}\"?")),
                 }
@@ -298,6 +303,21 @@ fn bounds<T: std::fmt::Display>(min: Option<T>, max: Option<T>) -> String {
     }
 }
 
+/// What other libraries call options, and what they are here.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("batch_size", "batch"),
+    ("learning_rate", "lr"),
+    ("lora_alpha", "alpha"),
+    ("max_grad_norm", "max_norm"),
+    ("max_seq_length", "max_length"),
+    ("num_epochs", "epochs"),
+    ("num_train_epochs", "epochs"),
+    ("per_device_train_batch_size", "batch"),
+    ("rank", "r"),
+    ("target_modules", "targets"),
+    ("warmup_ratio", "warmup"),
+];
+
 impl NativeSpec {
     /// The option of this name.
     pub fn find(&self, name: &str) -> Option<&OptionSpec> {
@@ -317,6 +337,10 @@ impl NativeSpec {
         let known = || self.options.iter().map(|option| option.name);
         let error = Error::new(format!("{}: unknown option {name}", self.name))
             .about(About::Key(name.into()));
+        let elsewhere = ELSEWHERE.iter().find(|(theirs, _)| *theirs == name);
+        if let Some((_, ours)) = elsewhere.filter(|(_, ours)| self.find(ours).is_some()) {
+            return error.hint(format!("here it is {ours}"));
+        }
         match nearest(name, known()) {
             Some(near) => error.hint(format!("did you mean {near}?")),
             None => error.hint(format!("it takes {}", super::session::listed(known()))),

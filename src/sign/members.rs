@@ -259,8 +259,19 @@ impl Members {
         let tensor = self.tensor(member, name)?;
         match base {
             None => Planes::of(name, &tensor),
-            Some(base) => Planes::new(name, &less(&tensor, base)?, tensor.dims()),
+            Some(base) => {
+                let planes = Planes::new(name, &less(&tensor, base)?, tensor.dims())?;
+                Ok(match self.mask(member, name) {
+                    Some(words) => planes.kept(words),
+                    None => planes,
+                })
+            }
         }
+    }
+
+    /// The entries of a member's tensor that pruning left, as bits; none where all are.
+    fn mask(&self, member: usize, name: &Name) -> Option<&[u64]> {
+        self.adapters().get(member)?.mask()?.words(name)
     }
 
     /// The numbers of every member at a tensor.
@@ -272,7 +283,16 @@ impl Members {
             .map(|member| {
                 let tensor = self.tensor(member, name)?;
                 match &base {
-                    Some(base) => less(&tensor, base),
+                    Some(base) => {
+                        let mut values = less(&tensor, base)?;
+                        if let Some(words) = self.mask(member, name) {
+                            for (i, value) in values.iter_mut().enumerate() {
+                                let kept = words[i / 64] >> (i % 64) & 1 == 1;
+                                *value = if kept { *value } else { 0.0 };
+                            }
+                        }
+                        Ok(values)
+                    }
                     None => with_values(&tensor, <[f32]>::to_vec),
                 }
             })

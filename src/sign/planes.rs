@@ -122,6 +122,17 @@ impl Planes {
         with_values(tensor, |values| Self::new(name, values, tensor.dims()))?
     }
 
+    /// Only the entries whose bits are set in `words`; the others count as zero.
+    pub(super) fn kept(mut self, words: &[u64]) -> Self {
+        for plane in [&mut self.positive, &mut self.negative] {
+            plane
+                .iter_mut()
+                .zip(words)
+                .for_each(|(bits, kept)| *bits &= kept);
+        }
+        self
+    }
+
     /// The tensor's shape.
     pub fn dims(&self) -> &[usize] {
         &self.dims

@@ -69,7 +69,7 @@ pub struct Record {
     /// The ids of what the run took from the store or put there.
     #[serde(default)]
     pub store: BTreeSet<Id>,
-    /// Parameters given with `--set`.
+    /// The parameters that the script asked for, with their values, given or default.
     pub parameters: BTreeMap<String, String>,
     /// The study's seed.
     pub seed: u64,

@@ -28,7 +28,7 @@ impl Run {
         })
     }
 
-    /// The run that `name` means: a folder, or the name of one in `runs`, or the beginning of one.
+    /// The run that `name` means: a folder, or the name of one in `runs`, or the beginning or the end of one.
     pub fn find(name: &str, runs: &Path) -> Result<Self> {
         for folder in [Path::new(name).to_path_buf(), runs.join(name)] {
             if folder.join("run.json").is_file() {
@@ -36,10 +36,11 @@ impl Run {
             }
         }
         let names: Vec<String> = listed(runs)?.into_iter().map(|(name, _)| name).collect();
-        let mut fitting = names.iter().filter(|known| known.starts_with(name));
+        let fits = |known: &&String| known.starts_with(name) || known.ends_with(name);
+        let mut fitting = names.iter().filter(fits);
         match (fitting.next(), fitting.next()) {
             (Some(one), None) => Self::open(&runs.join(one)),
-            (Some(_), Some(_)) => Err(Error::new(format!("several runs begin with {name}"))
+            (Some(_), Some(_)) => Err(Error::new(format!("several runs begin or end with {name}"))
                 .hint("give more of the name; tureen runs lists them")),
             _ => {
                 let error = Error::new(format!("no run {name} here or in {}", runs.display()));
@@ -88,6 +89,7 @@ mod tests {
         assert_eq!(Run::all(folder.path()).unwrap().len(), 3);
         let find = |name: &str| Run::find(name, folder.path()).map(|run| run.name());
         assert_eq!(find("fi").unwrap(), "first-1");
+        assert_eq!(find("-2").unwrap(), "second-2");
         assert_eq!(find("second-2").unwrap(), "second-2");
         let whole = folder.path().join("second-1").display().to_string();
         assert_eq!(find(&whole).unwrap(), "second-1");

@@ -1,7 +1,10 @@
 //! What all kinds of figures share: size, colours, labels, groups.
 
+use std::sync::Arc;
+
 use kuva::plot::scatter::MarkerShape;
 use kuva::prelude::{Layout, LegendPosition, LineStyle, Palette};
+use kuva::render::layout::TickFormat;
 use kuva::render::plots::Plot;
 
 use crate::report::table::{Table, Value};
@@ -52,11 +55,25 @@ pub(super) fn layout(plots: &[Plot], x: &str, y: &str, title: Option<&str>) -> L
     let layout = Layout::auto_from_plots(plots)
         .with_width(WIDTH)
         .with_height(HEIGHT)
+        .with_tick_format(TickFormat::Custom(Arc::new(tick)))
         .with_x_label(text(x))
         .with_y_label(text(y));
     match title {
         Some(title) => layout.with_title(text(title)).with_title_wrap(64),
         None => layout,
+    }
+}
+
+/// The number at a tick, none of its digits lost: ticks stand at round numbers.
+fn tick(value: f64) -> String {
+    let size = value.abs();
+    if size >= 1e6 || (size < 1e-4 && size > 1e-12) {
+        return format!("{:e}", format!("{value:.3e}").parse().unwrap_or(value));
+    }
+    let text = format!("{value:.6}");
+    match text.trim_end_matches('0').trim_end_matches('.') {
+        "-0" => "0".into(),
+        text => text.into(),
     }
 }
 

@@ -18,7 +18,7 @@ use kuva::render::plots::Plot;
 use kuva::render::render::{Scene, render_multiple};
 
 use super::Colours;
-use super::table::{Format, Table};
+use super::table::{Format, Table, Value};
 use crate::study::files::write_atomic;
 use crate::{Error, Result, bail};
 
@@ -68,8 +68,7 @@ impl Figure {
             f.0.data.with_column("panel", panel)
         });
         let tables = tables.collect::<Result<Vec<Table>>>()?;
-        // Panels of unlike columns have no table in common; the first stands for the figure.
-        let data = Table::concat(&tables).unwrap_or_else(|_| tables[0].clone());
+        let data = Table::concat(&with_all_columns(tables)?)?;
         Ok(Self(Arc::new(Drawing {
             card: format!("subplots of {}", panels.len()),
             panels,
@@ -99,7 +98,9 @@ impl Figure {
     /// The figure in characters; without colours it has no escape codes.
     pub fn to_terminal(&self, columns: usize, rows: usize, colours: Colours) -> String {
         let rows = rows.clamp(8, 200);
-        let scene = self.scene(|layout| terminal::laid_out(layout, rows as u32));
+        let scene = self.scene_of(terminal::thinned, |layout| {
+            terminal::laid_out(layout, rows as u32)
+        });
         let text = TerminalBackend::new(columns.clamp(20, 500), rows).render_scene(&scene);
         match colours {
             Colours::None => draw::plain(&text),
@@ -122,18 +123,27 @@ impl Figure {
     }
 
     fn scene(&self, adapt: impl Fn(Layout) -> Layout) -> Scene {
+        self.scene_of(|plots| plots, adapt)
+    }
+
+    /// The drawing, its plots and its layouts made ready.
+    fn scene_of(
+        &self,
+        ready: impl Fn(Vec<Plot>) -> Vec<Plot>,
+        adapt: impl Fn(Layout) -> Layout,
+    ) -> Scene {
         let Drawing {
             panels, columns, ..
         } = self.0.as_ref();
         if let [only] = &panels[..] {
             let (plots, layout) = only();
-            return render_multiple(plots, adapt(layout));
+            return render_multiple(ready(plots), adapt(layout));
         }
         let columns = (*columns).min(panels.len());
         let (plots, layouts) = panels
             .iter()
             .map(|panel| panel())
-            .map(|(plots, layout)| (plots, adapt(layout)))
+            .map(|(plots, layout)| (ready(plots), adapt(layout)))
             .unzip();
         Panels::new(panels.len().div_ceil(columns), columns)
             .with_plots(plots)
@@ -142,6 +152,25 @@ impl Figure {
             .with_labels()
             .render()
     }
+}
+
+/// The tables, each with the columns of all; what one does not have is empty in it.
+fn with_all_columns(tables: Vec<Table>) -> Result<Vec<Table>> {
+    let mut names: Vec<String> = Vec::new();
+    for name in tables.iter().flat_map(Table::columns) {
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_string());
+        }
+    }
+    let filled = |mut table: Table| {
+        for name in &names {
+            if !table.has(name) {
+                table = table.with_column(name, vec![Value::Null; table.len()])?;
+            }
+        }
+        Ok(table)
+    };
+    tables.into_iter().map(filled).collect()
 }
 
 impl fmt::Display for Figure {

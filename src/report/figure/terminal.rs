@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kuva::prelude::Layout;
+use kuva::render::plots::Plot;
 
 use super::Figure;
 use crate::report::{Colours, Images, Screen};
@@ -13,6 +14,16 @@ const WIDEST: usize = 100;
 const TALLEST: usize = 28;
 /// The pixels that a column of characters is taken for, where an image is made to fit.
 const PIXELS: usize = 9;
+
+/// Plots without what would cover others: a band fills its cells, whatever runs through them.
+pub(super) fn thinned(mut plots: Vec<Plot>) -> Vec<Plot> {
+    for plot in &mut plots {
+        if let Plot::Line(line) = plot {
+            line.band = None;
+        }
+    }
+    plots
+}
 
 /// A panel made ready for characters. A cell of the terminal that a line runs through shows the
 /// line and nothing else: so no grid, and no data on the axes.

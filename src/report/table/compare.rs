@@ -3,7 +3,7 @@
 use super::key::{Groups, Key};
 use super::{Table, Value};
 use crate::stats::{Paired, PairedTest, paired};
-use crate::{Result, bail};
+use crate::{Error, Result, bail};
 
 /// Against what to compare, which rows are pairs, by which test.
 #[derive(Debug, Clone)]
@@ -94,18 +94,23 @@ impl Sides<'_> {
             .iter()
             .find(|&&row| ours.find(&self.keys[row]).is_none())
         {
-            bail!("{} has no partner: unmatched pairs", self.describe(row)?);
+            return Err(self.alone(row)?);
         }
         let mut a = Vec::with_capacity(level.len());
         let mut b = Vec::with_capacity(level.len());
         for &row in level {
             let Some(at) = theirs.find(&self.keys[row]) else {
-                bail!("{} has no partner: unmatched pairs", self.describe(row)?);
+                return Err(self.alone(row)?);
             };
             a.push(self.numbers[row]);
             b.push(self.numbers[base[at]]);
         }
         paired(&a, &b, test)
+    }
+
+    fn alone(&self, row: usize) -> Result<Error> {
+        let told = format!("{} has no partner: unmatched pairs", self.describe(row)?);
+        Ok(Error::new(told).hint("pair by columns in which both sides have the same values"))
     }
 
     /// The rows by their pairing cells, which no two share.
@@ -114,7 +119,7 @@ impl Sides<'_> {
         if let Some(twice) = groups.rows.iter().find(|group| group.len() > 1) {
             bail!(
                 "{} is there twice", self.describe(rows[twice[0]])?;
-                hint: "pair by more columns, or group and take means first"
+                hint: "pair by more columns, take means first, or, where one baseline stands against many settings, give each setting a level of its own: add(\"level\", |r| ...)"
             );
         }
         Ok(groups)
@@ -198,7 +203,7 @@ mod tests {
         let plain = options("lora", PairedTest::Wilcoxon);
         assert_eq!(
             fails(&table().first(7), &plain),
-            "`pfeiffer` against `lora`: row 3 (seed 4) has no partner: unmatched pairs"
+            "`pfeiffer` against `lora`: row 3 (seed 4) has no partner: unmatched pairs; pair by columns in which both sides have the same values"
         );
         let mut kept = vec![true; 12];
         kept[1] = false;

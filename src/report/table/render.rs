@@ -4,7 +4,10 @@ use std::fmt;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table as Drawing, TableStyle};
+use comfy_table::{
+    CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table as Drawing, TableStyle,
+    Width,
+};
 
 use super::number::{decimals, shown_with};
 use super::value::Kind;
@@ -54,6 +57,20 @@ impl Table {
         }
         for (column, drawn) in self.columns.iter().zip(drawing.column_iter_mut()) {
             drawn.set_padding((0, 1));
+            // Names of columns and numbers are never broken over lines.
+            let name = printable(&column.name).width();
+            let least = match column.is_numeric() {
+                true => column
+                    .texts(&shown)
+                    .iter()
+                    .map(|t| t.width())
+                    .max()
+                    .unwrap_or(0)
+                    .max(name),
+                false => name,
+            };
+            let least = u16::try_from(least + 1).unwrap_or(u16::MAX);
+            drawn.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least)));
             if column.is_numeric() {
                 drawn.set_cell_alignment(CellAlignment::Right);
             }

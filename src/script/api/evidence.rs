@@ -14,10 +14,8 @@ use crate::train::{curvature_over, gradients_over};
 pub(super) fn check_idle(options: &Options, by: &dyn Criterion) -> Result<()> {
     let need = by.needs();
     let gradients = matches!(need, Need::Gradient | Need::Curvature);
-    let warms = options.count("warmup")? > 0;
-    let idle: [(&str, bool); 5] = [
-        ("model", gradients || warms),
-        ("data", gradients || warms),
+    // A model and data may always be given, so that a loop over criteria need not tell them apart.
+    let idle: [(&str, bool); 3] = [
         ("batches", gradients),
         ("among", need == Need::Conflict),
         ("start", need == Need::Start),

@@ -92,10 +92,17 @@ mod natives {
     /// ```
     #[rhai_fn(return_raw)]
     pub fn param(context: NativeCallContext, name: &str, default: Dynamic) -> Fallible<Dynamic> {
-        match Session::of(&context)?.param(name) {
-            Some(text) => Ok(read_as(name, &text, &default)?),
-            None => Ok(default),
-        }
+        let session = Session::of(&context)?;
+        let value = match session.param(name) {
+            Some(text) => read_as(name, &text, &default)?,
+            None => default,
+        };
+        let text = match value.as_immutable_string_ref() {
+            Ok(text) => text.to_string(),
+            Err(_) => json(&value)?.to_string(),
+        };
+        session.note_param(name, text);
+        Ok(value)
     }
 }
 
@@ -120,7 +127,8 @@ pub(in crate::script) fn read_as(name: &str, text: &str, like: &Dynamic) -> Resu
         Some(value) => Ok(value),
         None => bail!(
             "--set {name}={text}: expected a value like the default, {}",
-            describe(like)
+            describe(like);
+            hint: "{}", if like.is_array() || like.is_map() { "lists and maps are given as JSON: '[\"a\", \"b\"]'" } else { "whole numbers have no point, truth values are true or false" }
         ),
     }
 }

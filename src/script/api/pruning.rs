@@ -65,7 +65,7 @@ static PRUNE: NativeSpec = NativeSpec {
             "seed",
             0,
             i64::MAX,
-            "moves random scores and the order of the batches",
+            "moves random scores and the order of the batches; by random, adapters pruned with one seed get one mask: for independent masks give each its own",
         )
         .otherwise("the study's seed"),
         OptionSpec::value(

@@ -447,6 +447,18 @@ mod natives {
         Ok(table.join(&other, &borrowed(&keys), how, &suffix)?)
     }
 
+    /// The cells of a column, as `column(name)` gives them.
+    ///
+    /// - `name`: the column
+    ///
+    /// ```rhai
+    /// table([#{ x: 1 }, #{ x: 3 }])["x"]    // [1, 3]
+    /// ```
+    #[rhai_fn(index_get, pure, return_raw)]
+    pub fn column_at(table: &mut Table, name: &str) -> Fallible<Array> {
+        Ok(table.column(name)?.iter().map(to_dynamic).collect())
+    }
+
     /// Rows in groups that agree in some columns; `agg` sums them up.
     ///
     /// - `keys`: the columns
@@ -458,6 +470,16 @@ mod natives {
     pub fn group(table: &mut Table, keys: Array) -> Fallible<Grouped> {
         let keys = texts(&keys, "group")?;
         Ok(table.group(&borrowed(&keys))?)
+    }
+
+    /// The same of one column.
+    ///
+    /// ```rhai
+    /// rows.group("size").agg(#{ drop: "mean" }).len    // 2
+    /// ```
+    #[rhai_fn(name = "group", pure, return_raw)]
+    pub fn group_by_one(table: &mut Table, key: &str) -> Fallible<Grouped> {
+        Ok(table.group(&[key])?)
     }
 
     /// One row a group, with summaries of columns: `#{ accuracy: ["mean", "sd"] }` gives the columns
@@ -571,8 +593,11 @@ mod natives {
     }
 
     /// How a value differs between the levels of a column and the one it is compared against, pair by
-    /// pair: a Table with the level, diff (the mean of the differences), lo, hi (its 95 % interval), p
-    /// and n.
+    /// pair: a Table with the level, diff (the mean of the differences), lo, hi (its 95 % interval by
+    /// Student's t), p and n (pairs). Wilcoxon's test passes over differences of zero and cannot come
+    /// below p = 0.05 with fewer than six others, whatever the interval says. With several levels,
+    /// `holm(t.column("p"))` of std/stats corrects for their number. One baseline stands against many
+    /// settings where each setting is a level of its own: `rows.add("level", |r| ...)`.
     ///
     /// - `column`: the column with the levels
     /// - `value`: the column that is compared

@@ -1,6 +1,7 @@
 //! What a script reads by literal names: datasets, models, adapters, files, parameters.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use rhai::{AST, ASTNode, Expr, FnCallExpr, Position, Stmt};
 
@@ -34,7 +35,12 @@ impl Writes {
                     _ => None,
                 });
                 match literal {
-                    Some(path) => writes.paths.push(path),
+                    Some(path) => {
+                        // A figure has its rows beside it.
+                        let rows = Path::new(&path).with_extension("csv");
+                        writes.paths.push(rows.display().to_string());
+                        writes.paths.push(path);
+                    }
                     None => writes.computed = true,
                 }
             }

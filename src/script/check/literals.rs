@@ -4,6 +4,7 @@ use rhai::{Dynamic, Engine, Expr, FnCallExpr, Position, Scope};
 
 use super::walk::Walk;
 use crate::prune::Amount;
+use crate::report::table::Aggregate;
 use crate::script::api::TOPICS;
 use crate::script::engine;
 
@@ -41,8 +42,31 @@ impl<'w> Walk<'w, '_> {
         self.shares(call);
     }
 
+    /// `agg(#{ x: "std" })`: names of summaries.
+    fn summaries(&mut self, call: &'w FnCallExpr) {
+        for argument in &call.args {
+            let Expr::Map(map, _) = argument else {
+                continue;
+            };
+            let names = map.0.iter().flat_map(|(_, value)| match value {
+                Expr::Array(names, _) => &names[..],
+                one => std::slice::from_ref(one),
+            });
+            for name in names {
+                if let Expr::StringConstant(text, at) = name
+                    && let Err(error) = text.parse::<Aggregate>()
+                {
+                    self.report(*at, error);
+                }
+            }
+        }
+    }
+
     /// `prune(90)`: a share is no percentage.
     fn shares(&mut self, call: &'w FnCallExpr) {
+        if call.name == "agg" {
+            return self.summaries(call);
+        }
         if call.name != "prune" {
             return;
         }

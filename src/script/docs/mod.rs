@@ -184,7 +184,7 @@ fn subject(engine: &Engine, name: &str) -> Result<Subject> {
     known.extend(super::api::TYPES.iter().map(|t| t.name.to_string()));
     known.extend(modules().into_iter().map(|m| m.path));
     known.extend(["options", "guide"].map(String::from));
-    Err(absent(name, known.iter().map(String::as_str)))
+    Err(unknown(engine, name, &known))
 }
 
 /// A property or method of a type.
@@ -199,6 +199,28 @@ fn member_of(engine: &Engine, type_: &str, member: &str) -> Option<Subject> {
     page.forms.retain(|form| form.receiver == type_);
     let spec = page.options;
     (!page.forms.is_empty()).then_some(Subject::Function(page.with_options(spec)))
+}
+
+/// At most so many pages are named that speak of a word.
+const MENTIONED: usize = 8;
+
+/// There is no page of this name: the nearest, or those that speak of it.
+fn unknown(engine: &Engine, name: &str, known: &[String]) -> Error {
+    let word = name.to_lowercase();
+    let speaks = |(page, entry): (String, Entry)| {
+        let text = entry.text.to_lowercase();
+        let words = text.split(|c: char| !c.is_alphanumeric());
+        words.into_iter().any(|w| w == word).then_some(page)
+    };
+    let mut pages: Vec<String> = entries(engine, false)
+        .into_iter()
+        .filter_map(speaks)
+        .collect();
+    if pages.is_empty() {
+        return absent(name, known.iter().map(String::as_str));
+    }
+    pages.truncate(MENTIONED);
+    Error::new(format!("no help for {name}")).hint(format!("{} speak of it", pages.join(", ")))
 }
 
 fn absent<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Error {
