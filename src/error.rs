@@ -136,11 +136,24 @@ macro_rules! bail {
     };
 }
 
-/// The nearest of `known` to a misspelt `name`, if any is near enough to be meant; of two as near
-/// the one that continues it.
+/// The nearest of `known` to a misspelt `name`, if any is near enough to be meant; first what
+/// differs in capitals alone, then what it is the beginning of.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    /// So much of a name's beginning says which it is.
+    const TELLING: usize = 3;
+    let known: Vec<&str> = known.into_iter().collect();
+    let lower = name.to_lowercase();
+    if let Some(same) = known.iter().find(|k| k.to_lowercase() == lower) {
+        return Some(same);
+    }
+    let begun = known
+        .iter()
+        .filter(|k| name.len() >= TELLING && k.starts_with(name));
+    if let Some(longer) = begun.min_by_key(|k| (k.len(), **k)) {
+        return Some(longer);
+    }
     known
-        .into_iter()
+        .iter()
         .map(|k| {
             (
                 strsim::damerau_levenshtein(name, k),
@@ -154,7 +167,7 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
             *distance < shorter && *distance <= 1 + shorter / 3
         })
         .min()
-        .map(|(.., k)| k)
+        .map(|(.., k)| *k)
 }
 
 fn one_line(text: &str) -> String {
@@ -181,6 +194,8 @@ mod tests {
         assert_eq!(nearest("epoch", known), Some("epochs"));
         assert_eq!(nearest("sede", known), Some("seed"));
         assert_eq!(nearest("temperature", known), None);
+        assert_eq!(nearest("Seed", known), Some("seed"));
+        assert_eq!(nearest("lab", ["len", "labels"]), Some("labels"));
         assert_eq!(nearest("y", ["x"]), None);
         assert_eq!(nearest("sorte", ["sort", "sorted"]), Some("sorted"));
     }

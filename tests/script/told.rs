@@ -32,6 +32,14 @@ fn what_is_meant_by_a_name_is_told() {
         ),
         ("let x = 1; y", "t:1:12: error: unknown variable y"),
         (
+            "total = 3",
+            "t:1:1: error: unknown variable total; a new variable is declared: let total = ...",
+        ),
+        (
+            "max(1, least=2)",
+            "t:1:8: error: unknown variable least; options are a map: #{ least: ... }",
+        ),
+        (
             "let xs = [1]; xs.sorte()",
             "t:1:18: error: unknown function sorte(list); did you mean sorted?",
         ),

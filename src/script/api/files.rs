@@ -125,11 +125,16 @@ pub(in crate::script) fn read_as(name: &str, text: &str, like: &Dynamic) -> Resu
     };
     match read {
         Some(value) => Ok(value),
-        None => bail!(
-            "--set {name}={text}: expected a value like the default, {}",
-            describe(like);
-            hint: "{}", if like.is_array() || like.is_map() { "lists and maps are given as JSON: '[\"a\", \"b\"]'" } else { "whole numbers have no point, truth values are true or false" }
-        ),
+        None => {
+            let error = Error::new(format!(
+                "--set {name}={text}: expected a value like the default, {}",
+                describe(like)
+            ));
+            Err(match like.is_array() || like.is_map() {
+                true => error.hint("lists and maps are given as JSON, such as '[\"a\", \"b\"]'"),
+                false => error,
+            })
+        }
     }
 }
 

@@ -474,6 +474,8 @@ mod natives {
 
     /// The same of one column.
     ///
+    /// - `key`: the column
+    ///
     /// ```rhai
     /// rows.group("size").agg(#{ drop: "mean" }).len    // 2
     /// ```
