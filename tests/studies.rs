@@ -104,6 +104,8 @@ fn a_run_is_listed_locked_reproduced_and_compared() {
     assert_eq!(record["store"].as_array().unwrap().len(), 2);
     let log = std::fs::read_to_string(place.at("runs/first/log.txt")).unwrap();
     assert_eq!(log, "printed\n");
+    let page = std::fs::read_to_string(place.at("runs/first/report.html")).unwrap();
+    assert!(page.contains("Does it come out again?") && page.contains("file extra.csv"));
 
     let list = place.done(&["runs"]);
     assert!(list.contains("first") && list.contains("done"), "{list}");

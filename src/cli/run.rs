@@ -83,9 +83,11 @@ pub(super) fn study(
     describe(&mut record, &session);
     record.end(outcome.as_ref().map(|_| ()).map_err(|d| &d.error));
     record.save(&folder).map_err(unsaved)?;
-    session.notice(format!("the run is in {}", folder.display()));
+    let run = Kept { folder, record };
+    run.write_page().map_err(unsaved)?;
+    session.notice(format!("the run is in {}", run.folder.display()));
     outcome?;
-    Ok(Kept { folder, record })
+    Ok(run)
 }
 
 /// Refuses a script that no run can come through, before it spends time; what a run may not come

@@ -5,6 +5,7 @@ pub mod files;
 mod gc;
 mod id;
 mod lock;
+mod page;
 mod run;
 mod runs;
 mod store;

@@ -26,6 +26,8 @@ mod maths;
 mod models;
 mod pruning;
 mod recipes;
+mod relations;
+mod reshaping;
 mod sequences;
 mod signs;
 mod soups;
@@ -68,6 +70,8 @@ pub static TOPICS: &[Topic] = &[
     topic("Pruning", pruning::register, pruning::OPTIONS),
     topic("Masks", masks::register, &[]),
     topic("Tables", tables::register, tables::OPTIONS),
+    topic("Tables reshaped", reshaping::register, reshaping::OPTIONS),
+    topic("Tables compared", relations::register, relations::OPTIONS),
     topic("Figures", figures::register, figures::OPTIONS),
     topic("Tensors", tensors::register, tensors::OPTIONS),
     topic("Lists", lists::register, &[]),

@@ -3,98 +3,24 @@
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, FnPtr, Map, NativeCallContext};
 
-use crate::report::table::{
-    Aggregate, CompareOptions, Condition, CorrelateOptions, Grouped, How, Order, Table, Value,
-};
+use crate::report::table::{Condition, Order, Table, Value};
 use crate::script::Fallible;
 use crate::script::Session;
 use crate::script::describe;
 use crate::script::{NativeSpec, OptionSpec, Options};
-use crate::stats::Correlation;
 use crate::{Error, Result, bail};
 
 /// The options of the natives here.
-pub(super) static OPTIONS: &[NativeSpec] = &[SORT, JOIN, PIVOT, CORRELATE, COMPARE];
+pub(super) static OPTIONS: &[NativeSpec] = &[SORT];
 
 static SORT: NativeSpec = NativeSpec {
     name: "sort",
     options: &[OptionSpec::bool("descending", "the greatest first").or("false")],
 };
 
-/// What tells apart columns of one name in a join.
-const SUFFIX: &str = "_right";
-
-static JOIN: NativeSpec = NativeSpec {
-    name: "join",
-    options: &[
-        OptionSpec::choice(
-            "how",
-            &["inner", "left", "outer"],
-            "which rows without a partner stay",
-        )
-        .or("inner"),
-        OptionSpec::text(
-            "suffix",
-            "what is put behind the name of a column of the second Table that both have and that is no key",
-        )
-        .or(SUFFIX),
-    ],
-};
-
-static PIVOT: NativeSpec = NativeSpec {
-    name: "pivot",
-    options: &[OptionSpec::choice(
-        "summary",
-        &["mean", "sd", "n", "ci95", "median", "min", "max", "sum"],
-        "what stands where several rows meet",
-    )
-    .or("mean")],
-};
-
-static CORRELATE: NativeSpec = NativeSpec {
-    name: "correlate",
-    options: &[
-        OptionSpec::choice(
-            "method",
-            &["pearson", "spearman", "kendall"],
-            "which correlation",
-        )
-        .or("pearson"),
-        OptionSpec::list("given", "columns held fixed (partial correlation)").or("[]"),
-        OptionSpec::text("within", "a column whose groups are centred first")
-            .otherwise("no centring"),
-        OptionSpec::text("cluster", "a column whose groups the bootstrap draws whole")
-            .otherwise("rows are drawn"),
-        OptionSpec::int(
-            "ci",
-            0,
-            1_000_000,
-            "bootstrap draws for the 95 % interval; 0 for none",
-        )
-        .unit("draws")
-        .or("0"),
-        OptionSpec::int("seed", 0, i64::MAX, "moves the draws").otherwise("the study's seed"),
-    ],
-};
-
-static COMPARE: NativeSpec = NativeSpec {
-    name: "compare",
-    options: &[
-        OptionSpec::value(
-            "against",
-            "a value of the column",
-            "the level that the others are compared with",
-        ),
-        OptionSpec::list("pair", "the columns that make two rows a pair"),
-        OptionSpec::choice("test", &["wilcoxon", "t"], "the paired test").or("wilcoxon"),
-    ],
-};
-
 /// Registers the topic.
 pub(super) fn register(engine: &mut Engine, _: &Session) {
     engine.register_type_with_name::<Table>("Table");
-    engine.register_type_with_name::<Grouped>("Groups");
-    engine.register_type_with_name::<Correlation>("Correlation");
     engine.register_global_module(rhai::exported_module!(natives).into());
 }
 
@@ -406,47 +332,6 @@ mod natives {
         Ok(table.unique(column)?.iter().map(to_dynamic).collect())
     }
 
-    /// Rows of two Tables that agree in some columns, put side by side. A column that both have and
-    /// that is no key comes twice, the second time with `_right` behind its name.
-    ///
-    /// - `other`: the Table whose columns come after
-    /// - `keys`: the columns that must agree
-    ///
-    /// # Errors
-    /// An empty key; keys that hold unlike things in the two Tables.
-    ///
-    /// ```rhai
-    /// let sizes = table([#{ k: "a", x: 1 }, #{ k: "b", x: 2 }]);
-    /// let colours = table([#{ k: "a", y: 3 }]);
-    /// sizes.join(colours, ["k"]).len    // 1
-    /// ```
-    #[rhai_fn(pure, return_raw)]
-    pub fn join(table: &mut Table, other: Table, keys: Array) -> Fallible<Table> {
-        let keys = texts(&keys, "join")?;
-        Ok(table.join(&other, &borrowed(&keys), How::default(), SUFFIX)?)
-    }
-
-    /// The same with options.
-    ///
-    /// ```rhai
-    /// let sizes = table([#{ k: "a", x: 1 }, #{ k: "b", x: 2 }]);
-    /// let colours = table([#{ k: "a", y: 3 }]);
-    /// sizes.join(colours, ["k"], #{ how: "left" }).column("y")    // [3, ()]
-    /// ```
-    #[rhai_fn(name = "join", pure, return_raw)]
-    pub fn join_with(
-        table: &mut Table,
-        other: Table,
-        keys: Array,
-        options: Map,
-    ) -> Fallible<Table> {
-        let options = Options::read(&JOIN, &options)?;
-        let how = options.text("how")?.parse()?;
-        let keys = texts(&keys, "join")?;
-        let suffix = options.text("suffix")?;
-        Ok(table.join(&other, &borrowed(&keys), how, &suffix)?)
-    }
-
     /// The cells of a column, as `column(name)` gives them.
     ///
     /// - `name`: the column
@@ -459,176 +344,6 @@ mod natives {
         Ok(table.column(name)?.iter().map(to_dynamic).collect())
     }
 
-    /// Rows in groups that agree in some columns; `agg` sums them up.
-    ///
-    /// - `keys`: the columns
-    ///
-    /// ```rhai
-    /// rows.group(["size"]).agg(#{ drop: "mean" }).columns    // ["size", "drop_mean"]
-    /// ```
-    #[rhai_fn(pure, return_raw)]
-    pub fn group(table: &mut Table, keys: Array) -> Fallible<Grouped> {
-        let keys = texts(&keys, "group")?;
-        Ok(table.group(&borrowed(&keys))?)
-    }
-
-    /// The same of one column.
-    ///
-    /// - `key`: the column
-    ///
-    /// ```rhai
-    /// rows.group("size").agg(#{ drop: "mean" }).len    // 2
-    /// ```
-    #[rhai_fn(name = "group", pure, return_raw)]
-    pub fn group_by_one(table: &mut Table, key: &str) -> Fallible<Grouped> {
-        Ok(table.group(&[key])?)
-    }
-
-    /// One row a group, with summaries of columns: `#{ accuracy: ["mean", "sd"] }` gives the columns
-    /// accuracy_mean and accuracy_sd.
-    ///
-    /// - `summaries`: for each column one or several of mean, sd (n - 1), n, ci95 (half the width of the
-    ///   95 % interval of the mean, by Student's t), median, min, max, sum
-    ///
-    /// ```rhai
-    /// table([#{ k: "a", x: 1 }, #{ k: "a", x: 3 }]).group(["k"]).agg(#{ x: ["mean"] }).column("x_mean")    // [2.0]
-    /// ```
-    #[rhai_fn(pure, return_raw)]
-    pub fn agg(groups: &mut Grouped, summaries: Map) -> Fallible<Table> {
-        let mut wanted: Vec<(&str, Vec<Aggregate>)> = Vec::new();
-        for (column, names) in &summaries {
-            let names = match names.clone().into_string() {
-                Ok(one) => vec![one],
-                Err(_) => match names.as_array_ref() {
-                    Ok(several) => texts(&several, "agg")?,
-                    Err(_) => bail!(
-                        "agg: {column} needs names of summaries, got {}",
-                        describe(names)
-                    ),
-                },
-            };
-            let parsed = names
-                .iter()
-                .map(|n| n.parse())
-                .collect::<Result<Vec<Aggregate>>>()?;
-            wanted.push((column.as_str(), parsed));
-        }
-        Ok(groups.agg(&wanted)?)
-    }
-
-    /// A wide Table: one row a value of one column, one column a value of another.
-    ///
-    /// - `rows`: the column whose values name the rows
-    /// - `columns`: the column whose values become columns
-    /// - `values`: the column that fills the cells; where several rows meet, with their mean
-    ///
-    /// # Errors
-    /// Several rows meet where there are no numbers to take a mean of.
-    ///
-    /// ```rhai
-    /// let long = table([#{ a: "x", b: "p", v: 1 }, #{ a: "x", b: "q", v: 2 }, #{ a: "x", b: "q", v: 3 }]);
-    /// let wide = long.pivot("a", "b", "v");
-    /// wide.columns        // ["a", "p", "q"]
-    /// wide.column("q")    // [2.5]
-    /// ```
-    #[rhai_fn(pure, return_raw)]
-    pub fn pivot(table: &mut Table, rows: &str, columns: &str, values: &str) -> Fallible<Table> {
-        Ok(table.pivot(rows, columns, values, Aggregate::Mean)?)
-    }
-
-    /// The same with options.
-    ///
-    /// ```rhai
-    /// let long = table([#{ a: "x", b: "q", v: 2 }, #{ a: "x", b: "q", v: 3 }]);
-    /// long.pivot("a", "b", "v", #{ summary: "n" }).column("q")    // [2]
-    /// ```
-    #[rhai_fn(name = "pivot", pure, return_raw)]
-    pub fn pivot_with(
-        table: &mut Table,
-        rows: &str,
-        columns: &str,
-        values: &str,
-        options: Map,
-    ) -> Fallible<Table> {
-        let summary = Options::read(&PIVOT, &options)?.text("summary")?.parse()?;
-        Ok(table.pivot(rows, columns, values, summary)?)
-    }
-
-    /// The correlation of two columns: `.r .p .n`, and with `ci` also `.lo .hi`.
-    ///
-    /// - `x`: a column of numbers
-    /// - `y`: another
-    ///
-    /// # Source
-    /// The p value by Student's t with n - 2 less the number of `given` columns degrees of freedom for
-    /// Pearson's and Spearman's, the normal approximation for Kendall's tau-b; the interval by the
-    /// percentile bootstrap (Efron 1979).
-    ///
-    /// ```rhai
-    /// let t = table([#{ x: 1, y: 2 }, #{ x: 2, y: 3 }, #{ x: 3, y: 5 }, #{ x: 4, y: 4 }]);
-    /// t.correlate("x", "y").r    // 0.8
-    /// ```
-    #[rhai_fn(pure, return_raw)]
-    pub fn correlate(
-        context: NativeCallContext,
-        table: &mut Table,
-        x: &str,
-        y: &str,
-    ) -> Fallible<Correlation> {
-        Ok(correlation(&context, table, x, y, &Map::new())?)
-    }
-
-    /// The same with options.
-    ///
-    /// ```rhai
-    /// rows.correlate("sign_diff", "drop", #{ method: "spearman", given: ["size"] }).n    // 9
-    /// ```
-    #[rhai_fn(name = "correlate", pure, return_raw)]
-    pub fn correlate_with(
-        context: NativeCallContext,
-        table: &mut Table,
-        x: &str,
-        y: &str,
-        options: Map,
-    ) -> Fallible<Correlation> {
-        Ok(correlation(&context, table, x, y, &options)?)
-    }
-
-    /// How a value differs between the levels of a column and the one it is compared against, pair by
-    /// pair: a Table with the level, diff (the mean of the differences), lo, hi (its 95 % interval by
-    /// Student's t), p and n (pairs). Wilcoxon's test passes over differences of zero and cannot come
-    /// below p = 0.05 with fewer than six others, whatever the interval says. With several levels,
-    /// `holm(t.column("p"))` of std/stats corrects for their number. One baseline stands against many
-    /// settings where each setting is a level of its own: `rows.add("level", |r| ...)`.
-    ///
-    /// - `column`: the column with the levels
-    /// - `value`: the column that is compared
-    ///
-    /// # Errors
-    /// A row without a partner, or with two.
-    ///
-    /// # Source
-    /// Wilcoxon 1945, the signed-rank test; Student's paired t test.
-    ///
-    /// ```rhai
-    /// let runs = table([
-    ///     #{ kind: "lora", seed: 1, score: 0.7 }, #{ kind: "pfeiffer", seed: 1, score: 0.8 },
-    ///     #{ kind: "lora", seed: 2, score: 0.6 }, #{ kind: "pfeiffer", seed: 2, score: 0.8 },
-    ///     #{ kind: "lora", seed: 3, score: 0.6 }, #{ kind: "pfeiffer", seed: 3, score: 0.7 },
-    /// ]);
-    /// runs.compare("kind", "score", #{ against: "lora", pair: ["seed"], test: "t" }).column("n")    // [3]
-    /// ```
-    #[rhai_fn(pure, return_raw)]
-    pub fn compare(table: &mut Table, column: &str, value: &str, options: Map) -> Fallible<Table> {
-        let options = Options::read(&COMPARE, &options)?;
-        let settings = CompareOptions {
-            against: to_value(options.get("against").unwrap_or(&Dynamic::UNIT))?,
-            pair: texts(&options.list("pair")?, "pair")?,
-            test: options.text("test")?.parse()?,
-        };
-        Ok(table.compare(column, value, &settings)?)
-    }
-
     #[rhai_fn(name = "to_string", pure)]
     pub fn card(table: &mut Table) -> String {
         table.to_string()
@@ -639,76 +354,6 @@ mod natives {
     pub fn line_card(table: &mut Table) -> String {
         table.summary()
     }
-
-    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
-    pub fn groups_card(groups: &mut Grouped) -> String {
-        let keys = groups.keys().join(", ");
-        format!("Groups by {keys}: {} groups", groups.len())
-    }
-
-    /// The coefficient, -1 to 1.
-    #[rhai_fn(get = "r", pure)]
-    pub fn r(c: &mut Correlation) -> f64 {
-        c.r
-    }
-
-    /// The two-sided p value of no association.
-    #[rhai_fn(get = "p", pure)]
-    pub fn p(c: &mut Correlation) -> f64 {
-        c.p
-    }
-
-    /// The number of rows.
-    #[rhai_fn(get = "n", pure)]
-    pub fn n(c: &mut Correlation) -> i64 {
-        c.n as i64
-    }
-
-    /// The lower end of the 95 % interval.
-    #[rhai_fn(get = "lo", pure, return_raw)]
-    pub fn lo(c: &mut Correlation) -> Fallible<f64> {
-        interval(c.lo)
-    }
-
-    /// The upper end of the 95 % interval.
-    #[rhai_fn(get = "hi", pure, return_raw)]
-    pub fn hi(c: &mut Correlation) -> Fallible<f64> {
-        interval(c.hi)
-    }
-
-    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
-    pub fn correlation_card(c: &mut Correlation) -> String {
-        c.to_string()
-    }
-}
-
-fn interval(end: Option<f64>) -> Fallible<f64> {
-    match end {
-        Some(end) => Ok(end),
-        None => bail!("the correlation has no interval"; hint: "ask for one: #{{ ci: 1000 }}"),
-    }
-}
-
-fn correlation(
-    context: &NativeCallContext,
-    table: &Table,
-    x: &str,
-    y: &str,
-    options: &Map,
-) -> Result<Correlation> {
-    let session = Session::of(context)?;
-    let options = Options::read(&CORRELATE, options)?;
-    let settings = CorrelateOptions {
-        method: options.text("method")?.parse()?,
-        given: texts(&options.list("given")?, "given")?,
-        within: options.maybe_text("within")?,
-        cluster: options.maybe_text("cluster")?,
-        ci: options.count("ci")?,
-        seed: options
-            .maybe_int("seed")?
-            .map_or(session.seed(), |s| s as u64),
-    };
-    table.correlate(x, y, &settings, session.context())
 }
 
 fn of_maps(rows: &Array, order: Option<Vec<String>>) -> Result<Table> {
@@ -744,7 +389,8 @@ pub(super) fn texts(items: &Array, what: &str) -> Result<Vec<String>> {
         .collect()
 }
 
-fn borrowed(texts: &[String]) -> Vec<&str> {
+/// The texts as the tables take them.
+pub(super) fn borrowed(texts: &[String]) -> Vec<&str> {
     texts.iter().map(String::as_str).collect()
 }
 

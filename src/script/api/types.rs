@@ -186,7 +186,7 @@ t.id.len                   // 16
     ),
     doc(
         "Groups",
-        "Tables",
+        "Tables reshaped",
         r#"Rows of a table in groups, which `agg` sums up.
 
 ```rhai
@@ -195,7 +195,7 @@ table([#{ k: "a", x: 1 }, #{ k: "b", x: 3 }]).group(["k"])    // Groups by k: 2 
     ),
     doc(
         "Correlation",
-        "Tables",
+        "Tables compared",
         r#"How two columns go together. The interval is there when it was asked for.
 
 ```rhai

@@ -220,7 +220,7 @@ fn unknown(engine: &Engine, name: &str, known: &[String]) -> Error {
         return absent(name, known.iter().map(String::as_str));
     }
     pages.truncate(MENTIONED);
-    Error::new(format!("no help for {name}")).hint(format!("{} speak of it", pages.join(", ")))
+    Error::new(format!("no help for {name}")).hint(format!("see {}", pages.join(", ")))
 }
 
 fn absent<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Error {
