@@ -246,6 +246,7 @@ def add_own_heads(cases, kind, folder):
 
 def add_adapterhub(cases, kind, folder):
     from adapters import AutoAdapterModel
+    from adapters.heads import ClassificationHead
     import peft
 
     torch.manual_seed(0)
@@ -258,7 +259,11 @@ def add_adapterhub(cases, kind, folder):
         model = AutoAdapterModel.from_pretrained(base)
         model.add_adapter("a", config=config)
         head = HEADS.get(kind, {}) if "lora" in name else {}
-        model.add_classification_head("a", num_labels=3, **head)
+        if "bias" in head:
+            # The method that adds heads does not know the word, the head itself does.
+            model.add_prediction_head(ClassificationHead(model, "a", num_labels=3, **head))
+        else:
+            model.add_classification_head("a", num_labels=3, **head)
         model.set_active_adapters("a")
         scatter(p for n, p in model.named_parameters() if ".a." in n)
         logits = logits_of(model, inputs)
