@@ -46,11 +46,8 @@ pub(super) fn print(title: &str, compared: &[Difference], all: bool) -> Result<(
         .filter(|d| all || d.verdict != Verdict::Same)
         .collect();
     let same = compared.iter().filter(|d| d.verdict == Verdict::Same);
-    crate::say!(
-        "{title}: {} the same, {} not",
-        same.count(),
-        unlike(compared)
-    );
+    let same = same.count();
+    crate::say!("{title}: {same} the same, {} not", compared.len() - same);
     if shown.is_empty() {
         return Ok(());
     }
@@ -70,9 +67,4 @@ pub(super) fn print(title: &str, compared: &[Difference], all: bool) -> Result<(
     ])?;
     crate::say!("{}", table.fitted(screen::screen().width));
     Ok(())
-}
-
-fn unlike(compared: &[Difference]) -> usize {
-    let unlike = compared.iter().filter(|d| d.verdict != Verdict::Same);
-    unlike.count()
 }

@@ -6,7 +6,6 @@ use clap::Args;
 
 use super::Failure;
 use crate::Result;
-use crate::report::Colours;
 use crate::script::docs::{self, Look};
 use crate::script::{Session, Setup, engine};
 use crate::study::files::write_atomic;
@@ -36,6 +35,7 @@ impl Doc {
         let session = Session::new(Setup::default());
         let name = self.name.join(" ");
         let engine = || engine(&session);
+        let look = Look::of(&super::screen::screen());
         let page = match (name.as_str(), &self.definitions) {
             (_, Some(folder)) => write_definitions(&session, folder),
             ("", _) if self.markdown => Ok(docs::markdown(&session)),
@@ -43,7 +43,7 @@ impl Doc {
             _ if self.json => docs::json(&session),
             _ if self.html => Ok(docs::html(&session)),
             ("", _) => Ok(docs::contents(&session)),
-            (name, _) => docs::help_in(&engine(), name, &look()),
+            (name, _) => docs::help_in(&engine(), name, &look),
         };
         session.print(page.map_err(Failure::Command)?.trim_end());
         Ok(())
@@ -60,13 +60,4 @@ fn write_definitions(session: &Session, folder: &Path) -> Result<String> {
         files.len(),
         folder.display()
     ))
-}
-
-/// As wide as the terminal up to 100 columns, coloured where it shows colours.
-fn look() -> Look {
-    let screen = super::screen::screen();
-    Look {
-        width: screen.width.clamp(40, 100),
-        color: screen.colours != Colours::None,
-    }
 }

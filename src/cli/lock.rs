@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::Failure;
-use crate::study::{Id, Lock, Run, Status};
+use crate::study::{self, Lock, Run, Status};
 use crate::{Error, Result, bail};
 
 /// Pin what a run of a study read: its script, modules, models, datasets, adapters and files.
@@ -62,5 +62,5 @@ impl LockCommand {
 /// The hash of a script's text as it is now.
 pub(super) fn script_hash(script: &Path) -> Result<String> {
     let text = std::fs::read(script).map_err(|error| Error::at_path(script, error))?;
-    Ok(Id::of_content("script", &text).as_str().to_string())
+    Ok(study::script_hash(&text))
 }

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::{Failure, Surroundings};
 use crate::Error;
+use crate::report::write_page;
 use crate::script::api::study::Study;
 use crate::script::{Diagnostic, Interpreter, Mode, Session, Severity, check};
 use crate::study::files::write_atomic;
@@ -84,7 +85,7 @@ pub(super) fn study(
     record.end(outcome.as_ref().map(|_| ()).map_err(|d| &d.error));
     record.save(&folder).map_err(unsaved)?;
     let run = Kept { folder, record };
-    run.write_page().map_err(unsaved)?;
+    write_page(&run).map_err(unsaved)?;
     session.notice(format!("the run is in {}", run.folder.display()));
     outcome?;
     Ok(run)

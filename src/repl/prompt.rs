@@ -13,8 +13,8 @@ use super::outputs::{self, Outputs};
 use super::pieces::pieces;
 use super::transcript::{self, Input, Shown};
 use super::{example, page};
+use crate::report::Screen;
 use crate::report::figure::Figure;
-use crate::report::{Colours, Screen};
 use crate::script::{Catalogue, Interpreter, Session, docs, type_name};
 use crate::study::files::write_atomic;
 use crate::{Error, Result, bail};
@@ -227,8 +227,8 @@ impl Prompt {
                 let engine = self.interpreter.engine();
                 let name = format!("{type_}.{member}");
                 // A function that any value has is told by its own name.
-                let told = docs::help_in(engine, &name, &look(&screen))
-                    .or_else(|_| docs::help_in(engine, member, &look(&screen)))?;
+                let told = docs::help_in(engine, &name, &docs::Look::of(&screen))
+                    .or_else(|_| docs::help_in(engine, member, &docs::Look::of(&screen)))?;
                 self.show(&told);
                 return Ok(());
             }
@@ -238,7 +238,7 @@ impl Prompt {
             return Ok(());
         }
         let engine = self.interpreter.engine();
-        self.show(&docs::help_in(engine, name, &look(&screen))?);
+        self.show(&docs::help_in(engine, name, &docs::Look::of(&screen))?);
         if let Some(example) = example::find(&self.interpreter, name) {
             match example::at_once(&example, &screen) {
                 Some(told) => self.show(&format!("\nThe example gives:\n{told}")),
@@ -395,14 +395,6 @@ impl Prompt {
         self.known.borrow_mut().imports = None;
         self.begin();
         Ok(Step::Next)
-    }
-}
-
-/// How help is shown on a screen.
-fn look(screen: &Screen) -> docs::Look {
-    docs::Look {
-        width: screen.width.clamp(40, 100),
-        color: screen.colours != Colours::None,
     }
 }
 

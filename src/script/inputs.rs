@@ -24,13 +24,6 @@ impl Session {
         Ok(())
     }
 
-    /// The file or folder that `path` means, noted.
-    pub(super) fn input(&self, kind: &str, path: &str) -> Result<PathBuf> {
-        let file = self.read_file(path)?;
-        self.note_files(kind, path, &file)?;
-        Ok(file)
-    }
-
     /// The same of a file, or of a folder with all its files, which are read for their hash. What
     /// the script itself wrote is no input, and only of a script anything is noted.
     pub(super) fn note_files(&self, kind: &str, name: &str, path: &Path) -> Result<()> {
@@ -46,6 +39,13 @@ impl Session {
         }
         let id = Id::of_pieces("files", |feed| feed_files(path, Path::new(""), feed))?;
         self.note_input(kind, name, id.as_str())
+    }
+
+    /// The file or folder that `path` means, noted.
+    pub(super) fn input(&self, kind: &str, path: &str) -> Result<PathBuf> {
+        let file = self.read_file(path)?;
+        self.note_files(kind, path, &file)?;
+        Ok(file)
     }
 
     /// What was read so far: ids by kind and name.

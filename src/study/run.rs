@@ -97,9 +97,7 @@ impl Record {
             name: stem(script),
             question: None,
             script: script.display().to_string(),
-            script_hash: Id::of_content("script", text.as_bytes())
-                .as_str()
-                .to_string(),
+            script_hash: script_hash(text.as_bytes()),
             imports: BTreeMap::new(),
             inputs: BTreeMap::new(),
             store: BTreeSet::new(),
@@ -144,6 +142,11 @@ impl Record {
         let id = Id::of_recipe("run/1", &key);
         Path::new("runs").join(format!("{}-{time}-{}", self.name, &id.as_str()[..6]))
     }
+}
+
+/// The hash of a script's text.
+pub fn script_hash(text: &[u8]) -> String {
+    Id::of_content("script", text).as_str().to_string()
 }
 
 fn stem(script: &Path) -> String {

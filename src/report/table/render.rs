@@ -55,25 +55,20 @@ impl Table {
             }
             drawing.add_row(columns.iter().map(|texts| &texts[row]));
         }
-        for (column, drawn) in self.columns.iter().zip(drawing.column_iter_mut()) {
+        let drawn = drawing.column_iter_mut();
+        for ((column, texts), drawn) in self.columns.iter().zip(&columns).zip(drawn) {
             drawn.set_padding((0, 1));
             // Names of columns and numbers are never broken over lines.
-            let name = printable(&column.name).width();
-            let least = match column.is_numeric() {
-                true => column
-                    .texts(&shown)
-                    .iter()
-                    .map(|t| t.width())
-                    .max()
-                    .unwrap_or(0)
-                    .max(name),
-                false => name,
-            };
-            let least = u16::try_from(least + 1).unwrap_or(u16::MAX);
-            drawn.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least)));
+            let mut least = printable(&column.name).width();
             if column.is_numeric() {
                 drawn.set_cell_alignment(CellAlignment::Right);
+                least = texts
+                    .iter()
+                    .map(|text| text.width())
+                    .fold(least, usize::max);
             }
+            let least = u16::try_from(least + 1).unwrap_or(u16::MAX);
+            drawn.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least)));
         }
         let mut lines: Vec<String> = drawing.lines().map(|l| l.trim_end().to_string()).collect();
         for line in &mut lines {

@@ -6,9 +6,9 @@ use candle_core::{DType, Device, Tensor};
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 
+use crate::report::number;
 use crate::script::Fallible;
 use crate::script::Session;
-use crate::script::cards::number;
 use crate::script::describe;
 use crate::script::{NativeSpec, OptionSpec, Options};
 use crate::study::files::write_atomic;

@@ -3,9 +3,10 @@
 
 use rhai::{Dynamic, Engine};
 
-use super::{call, cut, grouped, line, number, text, wrapped};
+use super::{call, cut, grouped, line, text, wrapped};
 use crate::adapter::Adapter;
 use crate::data::{Dataset, Row};
+use crate::report::number;
 use crate::report::table::Table;
 use crate::script::api::Part;
 use crate::script::values::type_name;

@@ -106,18 +106,6 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// A number with at most four decimals, or in powers of ten where they would say too little.
-pub(crate) fn number(value: f64) -> String {
-    let size = value.abs();
-    if value.fract() == 0.0 && size < 1e15 {
-        format!("{value}")
-    } else if !(1e-3..1e6).contains(&size) {
-        format!("{value:.3e}")
-    } else {
-        format!("{value:.4}")
-    }
-}
-
 /// A count with its thousands apart: `1_234_567`, as the language can read it.
 fn grouped(count: i64) -> String {
     let digits = count.unsigned_abs().to_string();
@@ -139,17 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_short() {
-        for (value, expected) in [
-            (3.0, "3"),
-            (0.5, "0.5000"),
-            (1e-9, "1.000e-9"),
-            (-0.0, "-0"),
-            (f64::NAN, "NaN"),
-            (1234.56789, "1234.5679"),
-        ] {
-            assert_eq!(number(value), expected);
-        }
+    fn counts_have_their_thousands_apart() {
         assert_eq!(grouped(1_234_567), "1_234_567");
         assert_eq!(grouped(-12), "-12");
     }

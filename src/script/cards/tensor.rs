@@ -2,8 +2,9 @@
 
 use candle_core::{DType, Tensor};
 
-use super::{cut, number};
+use super::cut;
 use crate::Result;
+use crate::report::number;
 
 /// At most this many rows.
 const ROWS: usize = 6;

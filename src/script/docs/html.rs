@@ -11,6 +11,7 @@ use super::markdown::type_page;
 use super::modules::modules;
 use super::options::{all_options, options_table};
 use super::reference::{Form, Page, Reference};
+use crate::report::escaped;
 
 /// The page: styles, search and light and dark looks included.
 pub fn html(session: &Session) -> String {
@@ -185,13 +186,6 @@ fn block(kind: &str, text: &str, alone: bool) -> String {
         );
     }
     html
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
 }
 
 /// A name as part of an address.

@@ -4,6 +4,7 @@ use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag, TagEnd};
 
 use super::options;
 use super::reference::Page;
+use crate::report::{Colours, Screen};
 
 /// How text is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +13,16 @@ pub struct Look {
     pub width: usize,
     /// Whether escape codes colour it.
     pub color: bool,
+}
+
+impl Look {
+    /// As wide as the screen, from 40 to 100 columns, coloured where it shows colours.
+    pub fn of(screen: &Screen) -> Self {
+        Self {
+            width: screen.width.clamp(40, 100),
+            color: screen.colours != Colours::None,
+        }
+    }
 }
 
 impl Default for Look {

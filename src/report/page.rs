@@ -7,55 +7,54 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
-use super::files::{listed, write_atomic};
-use super::{Record, Run, Status};
+use super::{escaped, number};
 use crate::Result;
+use crate::study::files::{listed, write_atomic};
+use crate::study::{Record, Run, Status};
 
 /// What a run's folder calls its page.
-pub const FILE: &str = "report.html";
+const FILE: &str = "report.html";
 
 /// Longer output is told by its end.
 const LINES: usize = 200;
 
-impl Run {
-    /// Writes the page into the run's folder: the question, what was recorded, the figures that lie
-    /// there, what went in, and how to reproduce it.
-    pub fn write_page(&self) -> Result<()> {
-        let frame = include_str!("page.html");
-        let page = frame
-            .replace("{{title}}", &escaped(&self.record.name))
-            .replace("{{body}}", &self.body()?);
-        write_atomic(&self.folder.join(FILE), page.as_bytes())
-    }
+/// Writes the page into the run's folder: the question, what was recorded, the figures that lie
+/// there, what went in, and how to reproduce it.
+pub fn write_page(run: &Run) -> Result<()> {
+    let frame = include_str!("page.html");
+    let page = frame
+        .replace("{{title}}", &escaped(&run.record.name))
+        .replace("{{body}}", &body(run)?);
+    write_atomic(&run.folder.join(FILE), page.as_bytes())
+}
 
-    fn body(&self) -> Result<String> {
-        let record = &self.record;
-        let mut body = format!("<h1>{}</h1>\n", escaped(&record.name));
-        if let Some(question) = &record.question {
-            let _ = writeln!(body, "<p class=\"question\">{}</p>", escaped(question));
-        }
-        if record.status != Status::Done {
-            let told = record.error.as_deref().unwrap_or_default();
-            let _ = writeln!(
-                body,
-                "<p class=\"failed\">{}. {}</p>",
-                record.status,
-                escaped(told)
-            );
-        }
-        body += &found(record);
-        body += &figures(&self.folder)?;
-        body += &given(record);
-        body += &printed(&self.folder);
+fn body(run: &Run) -> Result<String> {
+    let record = &run.record;
+    let mut body = format!("<h1>{}</h1>\n", escaped(&record.name));
+    if let Some(question) = &record.question {
+        let _ = writeln!(body, "<p class=\"question\">{}</p>", escaped(question));
+    }
+    if record.status != Status::Done {
+        let told = record.error.as_deref().unwrap_or_default();
         let _ = writeln!(
             body,
-            "<h2>Reproduce</h2>\n<pre>tureen reproduce {}\ntureen lock {}\ntureen run {} --locked</pre>",
-            escaped(&self.name()),
-            escaped(&record.script),
-            escaped(&record.script)
+            "<p class=\"failed\">{}. {}</p>",
+            record.status,
+            escaped(told)
         );
-        Ok(body)
     }
+    body += &found(record);
+    body += &figures(&run.folder)?;
+    body += &given(record);
+    body += &printed(&run.folder);
+    let _ = writeln!(
+        body,
+        "<h2>Reproduce</h2>\n<pre>tureen reproduce {}\ntureen lock {}\ntureen run {} --locked</pre>",
+        escaped(&run.name()),
+        escaped(&record.script),
+        escaped(&record.script)
+    );
+    Ok(body)
 }
 
 /// What was recorded: single values in one table, tables each by itself.
@@ -130,9 +129,9 @@ fn told(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
-        Value::Number(number) => match number.as_f64() {
-            Some(number) if number.fract() != 0.0 => short(number),
-            _ => number.to_string(),
+        Value::Number(plain) => match plain.as_f64() {
+            Some(value) if value.fract() != 0.0 => number(value),
+            _ => plain.to_string(),
         },
         Value::Array(values) => values.iter().map(told).collect::<Vec<_>>().join(", "),
         Value::Object(map) => {
@@ -151,13 +150,6 @@ fn told(value: &Value) -> String {
             format!("{}{interval}", rest.join(", "))
         }
         Value::Bool(truth) => truth.to_string(),
-    }
-}
-
-fn short(number: f64) -> String {
-    match (1e-3..1e6).contains(&number.abs()) {
-        true => format!("{number:.4}"),
-        false => format!("{number:.3e}"),
     }
 }
 
@@ -247,13 +239,6 @@ fn printed(folder: &Path) -> String {
     )
 }
 
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -286,7 +271,7 @@ mod tests {
             folder: folder.path().to_path_buf(),
             record,
         };
-        run.write_page().unwrap();
+        write_page(&run).unwrap();
         let page = std::fs::read_to_string(folder.path().join(FILE)).unwrap();
         for part in [
             "Is &lt;script&gt; &amp; &quot;all&quot; quoted?",
