@@ -188,19 +188,14 @@ fn figures(folder: &Path) -> Result<String> {
     })
 }
 
-/// What went into the run.
+/// What went into the run. Times and threads are left to run.json: the same study gives the same page.
 fn given(record: &Record) -> String {
     let mut rows = vec![
         ("script".to_string(), record.script.clone()),
         ("seed".into(), record.seed.to_string()),
         ("program".into(), format!("tureen {}", record.version)),
-        (
-            "computed by".into(),
-            format!("{}, {} threads", record.class, record.threads),
-        ),
-        ("started".into(), record.started.clone()),
+        ("computed by".into(), record.class.clone()),
     ];
-    rows.extend(record.ended.clone().map(|ended| ("ended".into(), ended)));
     for (name, value) in &record.parameters {
         rows.push((format!("parameter {name}"), value.clone()));
     }
