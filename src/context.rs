@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::study::Store;
+use crate::study::{Plan, Store};
 use crate::{Error, Result};
 
 /// Told how far a long operation is. The terminal, a file or nobody may listen.
@@ -49,6 +49,7 @@ pub struct Context {
     stop: Arc<AtomicBool>,
     progress: Arc<dyn Progress>,
     store: Option<Store>,
+    plan: Arc<Plan>,
 }
 
 impl Context {
@@ -58,6 +59,7 @@ impl Context {
             stop,
             progress,
             store: None,
+            plan: Arc::default(),
         }
     }
 
@@ -82,6 +84,13 @@ impl Context {
         self
     }
 
+    /// The same context, in which what `plan` leaves is not computed.
+    #[must_use]
+    pub fn with_plan(mut self, plan: Plan) -> Self {
+        self.plan = Arc::new(plan);
+        self
+    }
+
     /// The same context, with results kept nowhere.
     #[must_use]
     pub fn without_store(mut self) -> Self {
@@ -99,6 +108,11 @@ impl Context {
     /// Where results are kept, if anywhere.
     pub fn store(&self) -> Option<&Store> {
         self.store.as_ref()
+    }
+
+    /// What is computed, and what is left.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
     }
 
     /// Where to report.

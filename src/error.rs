@@ -32,6 +32,8 @@ pub enum Kind {
     Invalid,
     /// The user stopped the operation (Ctrl-C).
     Interrupted,
+    /// It needs a result that this run leaves to others, or to later.
+    Pending,
 }
 
 /// The crate's result.
@@ -55,6 +57,14 @@ impl Error {
             message: "interrupted".into(),
             hint: None,
             about: None,
+        }
+    }
+
+    /// A result that this run does not compute is needed.
+    pub fn pending(message: impl Into<String>) -> Self {
+        Self {
+            kind: Kind::Pending,
+            ..Self::new(message)
         }
     }
 

@@ -15,6 +15,7 @@ mod pruning;
 mod published;
 mod repl;
 mod script;
+mod shards;
 mod signs;
 mod soups;
 mod studies;

@@ -21,18 +21,19 @@ print("printed");
 "#;
 
 /// What a command did.
-struct Ran {
-    ok: bool,
-    out: String,
-    err: String,
+pub struct Ran {
+    pub ok: bool,
+    pub out: String,
+    pub err: String,
 }
 
-struct Place {
+/// A folder with a study and a store of its own.
+pub struct Place {
     folder: tempfile::TempDir,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let place = Self {
             folder: tempfile::tempdir().unwrap(),
         };
@@ -42,19 +43,24 @@ impl Place {
         place
     }
 
-    fn at(&self, name: &str) -> PathBuf {
+    pub fn at(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub fn write(&self, name: &str, text: &str) {
         std::fs::write(self.at(name), text).unwrap();
     }
 
-    fn tureen(&self, arguments: &[&str]) -> Ran {
+    pub fn tureen(&self, arguments: &[&str]) -> Ran {
+        self.tureen_at("store", arguments)
+    }
+
+    /// With another store than its own.
+    pub fn tureen_at(&self, store: &str, arguments: &[&str]) -> Ran {
         let output = Command::new(env!("CARGO_BIN_EXE_tureen"))
             .args(arguments)
             .current_dir(self.folder.path())
-            .env("TUREEN_STORE", self.at("store"))
+            .env("TUREEN_STORE", self.at(store))
             .output()
             .unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -65,13 +71,13 @@ impl Place {
         }
     }
 
-    fn done(&self, arguments: &[&str]) -> String {
+    pub fn done(&self, arguments: &[&str]) -> String {
         let ran = self.tureen(arguments);
         assert!(ran.ok, "{arguments:?}: {}{}", ran.out, ran.err);
         ran.out
     }
 
-    fn refused(&self, arguments: &[&str]) -> String {
+    pub fn refused(&self, arguments: &[&str]) -> String {
         let ran = self.tureen(arguments);
         assert!(!ran.ok, "{arguments:?}: {}", ran.out);
         ran.err

@@ -23,7 +23,7 @@ fn model() -> Model {
 }
 
 fn small(name: &str) -> Dataset {
-    bundled::load(name).unwrap().sample(48, 1).unwrap()
+    bundled::load(name).unwrap().sample(48, 1, None).unwrap()
 }
 
 fn quick(kind: Arc<dyn Kind>) -> TrainOptions {
@@ -197,7 +197,7 @@ fn a_grids_cells_are_separate_evaluations_and_the_store_changes_nothing() {
         .iter()
         .map(|d| trained(&model, d, pfeiffer()))
         .collect();
-    let soups: Vec<Adapter> = tureen::soup::subsets(&adapters, 2..=3)
+    let soups: Vec<Adapter> = tureen::soup::subsets(&adapters, 2..=3, None)
         .unwrap()
         .iter()
         .map(|members| soup(members, &Options::default(), &Context::silent()).unwrap())

@@ -12,7 +12,7 @@ use crate::data::Dataset;
 use crate::model::Architecture;
 use crate::prune::Mask;
 use crate::study::Id;
-use crate::{Result, bail};
+use crate::{Error, Result, bail};
 
 use super::check;
 use super::head::{Head, Labels};
@@ -161,6 +161,8 @@ enum Weights {
     Files(Arc<FileTensors>, Mutex<Weak<Tensors>>),
     /// Made when needed; kept while somebody uses them.
     Recipe(Arc<dyn Recipe>, Mutex<Weak<Tensors>>),
+    /// Left to others, or to later.
+    Unmade(Shapes),
 }
 
 impl Adapter {
@@ -199,6 +201,17 @@ impl Adapter {
         Self(Arc::new(Inner { parts, weights }))
     }
 
+    /// An adapter whose weights, of these shapes, this run does not make: whatever asks for them
+    /// is pending.
+    pub fn unmade(parts: Parts, shapes: Shapes) -> Self {
+        let weights = Weights::Unmade(shapes);
+        Self(Arc::new(Inner { parts, weights }))
+    }
+
+    fn pending(&self) -> Error {
+        Error::pending(format!("{} is not trained yet", self.name()))
+    }
+
     /// Its weights, made now if it is a recipe.
     pub fn tensors(&self) -> Result<Arc<Tensors>> {
         match &self.0.weights {
@@ -209,6 +222,7 @@ impl Adapter {
                 check::finite(self.name(), &tensors)?;
                 Ok(tensors)
             }),
+            Weights::Unmade(_) => Err(self.pending()),
         }
     }
 
@@ -218,6 +232,7 @@ impl Adapter {
             Weights::Ready(tensors) => Ok(shapes_of(tensors)),
             Weights::Files(files, _) => Ok(files.shapes().clone()),
             Weights::Recipe(recipe, _) => recipe.shapes(),
+            Weights::Unmade(shapes) => Ok(shapes.clone()),
         }
     }
 
@@ -227,6 +242,7 @@ impl Adapter {
             Weights::Ready(tensors) => tensors.get(name).map(|t| t.dims().to_vec()),
             Weights::Files(files, _) => files.shapes().get(name).cloned(),
             Weights::Recipe(recipe, _) => recipe.shapes()?.remove(name),
+            Weights::Unmade(shapes) => shapes.get(name).cloned(),
         })
     }
 
@@ -246,6 +262,7 @@ impl Adapter {
                     return Ok(tensor);
                 }
             },
+            Weights::Unmade(_) => return Err(self.pending()),
         };
         match found {
             Some(tensor) => Ok(tensor),
@@ -323,7 +340,7 @@ impl Adapter {
     /// The recipe it is made by, if it is one.
     pub fn recipe(&self) -> Option<&Arc<dyn Recipe>> {
         match &self.0.weights {
-            Weights::Ready(_) | Weights::Files(..) => None,
+            Weights::Ready(_) | Weights::Files(..) | Weights::Unmade(_) => None,
             Weights::Recipe(recipe, _) => Some(recipe),
         }
     }
@@ -354,6 +371,7 @@ impl Adapter {
             Weights::Ready(tensors) => Weights::Ready(tensors.clone()),
             Weights::Files(files, _) => Weights::Files(files.clone(), Mutex::new(Weak::new())),
             Weights::Recipe(recipe, _) => Weights::Recipe(recipe.clone(), Mutex::new(Weak::new())),
+            Weights::Unmade(shapes) => Weights::Unmade(shapes.clone()),
         };
         Self(Arc::new(Inner { parts, weights }))
     }
@@ -377,11 +395,9 @@ impl Adapter {
         match (trained, heads) {
             (Some(head), _) => Ok(head),
             (None, [only]) => Ok(only),
-            (None, []) => Err(
-                crate::Error::new(format!("adapter {} has no head", self.name()))
-                    .hint("give it one: a.with_head(other.head)"),
-            ),
-            (None, several) => Err(crate::Error::new(format!(
+            (None, []) => Err(Error::new(format!("adapter {} has no head", self.name()))
+                .hint("give it one: a.with_head(other.head)")),
+            (None, several) => Err(Error::new(format!(
                 "adapter {} has {} heads ({}) and none was trained on {}",
                 self.name(),
                 several.len(),

@@ -16,6 +16,7 @@ mod diff;
 mod doc;
 mod eval;
 mod interrupt;
+mod left;
 mod lock;
 mod merge;
 mod options;

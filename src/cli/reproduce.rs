@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Failure, Surroundings, diff, lock, run};
-use crate::study::{Comparison, Run};
+use crate::study::{Comparison, Extent, Run};
 use crate::{Error, Result, bail};
 
 /// Run a study again as it was run, from nothing kept, and compare what it records.
@@ -43,7 +43,7 @@ impl Reproduce {
         });
         unchanged.map_err(Failure::Failed)?;
         let surroundings = Surroundings::again(&first.record.parameters, self.threads);
-        let again = run::study(&script, None, surroundings, None)?;
+        let again = run::study(&script, None, surroundings, (None, Extent::All))?;
         let tolerance = match again.record.class == first.record.class {
             true => 0.0,
             false => self.tolerance,

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::left::{told, unless_pending, waits};
 use super::{Failure, Surroundings};
 use crate::Error;
 use crate::report::write_page;
 use crate::script::api::study::Study;
 use crate::script::{Diagnostic, Interpreter, Mode, Session, Severity, check};
 use crate::study::files::write_atomic;
-use crate::study::{Lock, Record, Run as Kept, Store};
+use crate::study::{Extent, Left, Lock, Record, Run as Kept, Shard, Status, Store};
 
 /// Run a study.
 #[derive(Debug, Args)]
@@ -23,11 +24,25 @@ pub(super) struct Run {
     /// Refuse what is not as the study's lock has it.
     #[arg(long)]
     locked: bool,
+    /// Compute nothing: say what is left to compute and what that takes. Nothing is written.
+    #[arg(long, conflicts_with_all = ["shard", "out"])]
+    dry_run: bool,
+    /// Compute the Ith share of N of the evaluations; the others leave theirs in the same store.
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
     #[command(flatten)]
     surroundings: Surroundings,
 }
 
 impl Run {
+    fn extent(&self) -> Extent {
+        match self.shard {
+            _ if self.dry_run => Extent::Nothing,
+            Some(shard) => Extent::Shard(shard),
+            None => Extent::All,
+        }
+    }
+
     pub(super) fn json(&self) -> bool {
         self.surroundings.json()
     }
@@ -37,7 +52,11 @@ impl Run {
             true => Some(Lock::read(&self.script).map_err(Failure::Failed)?),
             false => None,
         };
-        study(&self.script, self.out, self.surroundings, lock)?;
+        let extent = self.extent();
+        if self.dry_run {
+            return dry(&self.script, self.surroundings, lock);
+        }
+        study(&self.script, self.out, self.surroundings, (lock, extent))?;
         Ok(())
     }
 }
@@ -50,25 +69,15 @@ pub(super) fn study(
     script: &Path,
     out: Option<PathBuf>,
     surroundings: Surroundings,
-    lock: Option<Lock>,
+    (lock, extent): (Option<Lock>, Extent),
 ) -> Result<Kept, Failure> {
-    let source = script.display().to_string();
+    let Begun {
+        source,
+        text,
+        session,
+        mut record,
+    } = begin(script, surroundings, (lock, extent))?;
     let unsaved = |error: Error| Failure::from(Diagnostic::of(&source, error));
-    let text =
-        std::fs::read_to_string(script).map_err(|error| unsaved(Error::new(error.to_string())))?;
-    let mode = Mode::Script {
-        path: script.to_path_buf(),
-    };
-    let locked = lock.clone();
-    let session = surroundings
-        .session_with(mode, PathBuf::new(), |setup| setup.lock = lock)
-        .map_err(Failure::Command)?;
-    known_parameters(&text, &session).map_err(Failure::Command)?;
-    checked(&session, &source, &text)?;
-    let mut record = Record::begin(script, &text, session.setup().params.clone());
-    if let Some(lock) = &locked {
-        lock.check_script(&record.script_hash).map_err(unsaved)?;
-    }
     let folder = out.unwrap_or_else(|| record.folder());
     session.set_write_folder(&folder);
     record.save(&folder).map_err(unsaved)?;
@@ -83,12 +92,84 @@ pub(super) fn study(
     let outcome = execute(&source, &text, &session);
     describe(&mut record, &session);
     record.end(outcome.as_ref().map(|_| ()).map_err(|d| &d.error));
+    let left = session.context().plan().left();
+    if record.status == Status::Done && left != Left::default() {
+        record.status = Status::Pending;
+    }
     record.save(&folder).map_err(unsaved)?;
     let run = Kept { folder, record };
     write_page(&run).map_err(unsaved)?;
+    if let Extent::Shard(shard) = extent {
+        session.notice(format!("shard {shard}: {}", told(&left)));
+    }
     session.notice(format!("the run is in {}", run.folder.display()));
-    outcome?;
+    waits(&session, &outcome);
+    outcome.or_else(unless_pending)?;
     Ok(run)
+}
+
+/// Tells what a run of the study at `script` has left to compute, and what that takes.
+fn dry(script: &Path, surroundings: Surroundings, lock: Option<Lock>) -> Result<(), Failure> {
+    let begun = begin(script, surroundings, (lock, Extent::Nothing))?;
+    let session = begun.session;
+    let failed = |error: std::io::Error| Failure::Failed(Error::new(error.to_string()));
+    // What is known already may be saved by the script.
+    let aside = tempfile::tempdir().map_err(failed)?;
+    session.set_write_folder(aside.path());
+    let outcome = execute(&begun.source, &begun.text, &session);
+    session.notice(format!(
+        "dry run: {}",
+        told(&session.context().plan().left())
+    ));
+    waits(&session, &outcome);
+    outcome.or_else(unless_pending)?;
+    Ok(())
+}
+
+/// A study that is about to run.
+struct Begun {
+    source: String,
+    text: String,
+    session: Session,
+    record: Record,
+}
+
+/// Reads and checks a study.
+fn begin(
+    script: &Path,
+    surroundings: Surroundings,
+    (lock, extent): (Option<Lock>, Extent),
+) -> Result<Begun, Failure> {
+    let source = script.display().to_string();
+    let unread = |error: Error| Failure::from(Diagnostic::of(&source, error));
+    let text =
+        std::fs::read_to_string(script).map_err(|error| unread(Error::new(error.to_string())))?;
+    let mode = Mode::Script {
+        path: script.to_path_buf(),
+    };
+    let locked = lock.clone();
+    let session = surroundings
+        .session_with(mode, PathBuf::new(), |setup| {
+            setup.lock = lock;
+            setup.extent = extent;
+        })
+        .map_err(Failure::Command)?;
+    if extent != Extent::All && session.context().store().is_none() {
+        let error = Error::new("--no-store: shards and dry runs go by what the store has");
+        return Err(Failure::Command(error));
+    }
+    known_parameters(&text, &session).map_err(Failure::Command)?;
+    checked(&session, &source, &text)?;
+    let record = Record::begin(script, &text, session.setup().params.clone());
+    if let Some(lock) = &locked {
+        lock.check_script(&record.script_hash).map_err(unread)?;
+    }
+    Ok(Begun {
+        source,
+        text,
+        session,
+        record,
+    })
 }
 
 /// Refuses a script that no run can come through, before it spends time; what a run may not come

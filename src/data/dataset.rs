@@ -159,14 +159,24 @@ impl Dataset {
         }
     }
 
-    /// At most `n` rows of each split, drawn by the stream `(seed, "sample", split)`, in their
-    /// order. Not stratified; the labels stay. A smaller sample of a seed is part of a larger one.
-    pub fn sample(&self, n: usize, seed: u64) -> Result<Self> {
+    /// At most `n` rows of each split, or of these `only`, drawn by the stream
+    /// `(seed, "sample", split)`, in their order; the other splits stay whole. Not stratified; the labels stay. A smaller sample of a seed is part of a larger one.
+    pub fn sample(&self, n: usize, seed: u64, only: Option<&[Split]>) -> Result<Self> {
         if n == 0 {
             return Err(Error::new("a sample of 0 rows, expected at least 1"));
         }
+        if self.parts.shared && only.is_some() {
+            return Err(Error::new(format!(
+                "dataset {} is one file in every role: its splits cannot be drawn from one by one",
+                self.name()
+            ))
+            .hint("cut it first: dataset(path, #{ split: [0.8, 0.1, 0.1] })"));
+        }
         let draw = |split: Split| -> Rows {
             let rows = self.split(split);
+            if only.is_some_and(|only| !only.contains(&split)) {
+                return rows.to_vec().into();
+            }
             let mut chosen: Vec<usize> = (0..rows.len()).collect();
             Stream::new(seed, "sample", split.name()).shuffle(&mut chosen);
             chosen.truncate(n);
@@ -350,18 +360,21 @@ mod tests {
     #[test]
     fn samples_are_nested_and_fixed() {
         let data = data();
-        let small = data.sample(5, 1).unwrap();
-        let large = data.sample(10, 1).unwrap();
+        let small = data.sample(5, 1, None).unwrap();
+        let large = data.sample(10, 1, None).unwrap();
         assert_eq!(Split::ALL.map(|s| large.split(s).len()), [10, 6, 9]);
         assert!(
             small
                 .texts()
                 .all(|text| large.texts().any(|other| other == text))
         );
-        assert_eq!(small.id(), data.sample(5, 1).unwrap().id());
-        assert_ne!(small.id(), data.sample(5, 2).unwrap().id());
+        assert_eq!(small.id(), data.sample(5, 1, None).unwrap().id());
+        assert_ne!(small.id(), data.sample(5, 2, None).unwrap().id());
         assert_eq!(small.labels(), data.labels());
-        assert!(data.sample(0, 1).is_err());
+        assert!(data.sample(0, 1, None).is_err());
+        let part = data.sample(5, 1, Some(&[Split::Test])).unwrap();
+        assert_eq!(part.split(Split::Test), small.split(Split::Test));
+        assert_eq!(part.split(Split::Train), data.split(Split::Train));
     }
 
     #[test]

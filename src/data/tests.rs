@@ -172,7 +172,7 @@ fn unlabeled_files_are_texts_only() {
     assert_eq!(card(&alone), "2 rows in every role; no labels");
     assert!(alone.is_hidden(Split::Train) && alone.shared_roles());
     assert_eq!(alone.split(Split::Test)[0].label, Label::Hidden);
-    let sample = alone.sample(1, 0).unwrap();
+    let sample = alone.sample(1, 0, None).unwrap();
     assert!(sample.is_hidden(Split::Train) && sample.len() == 1);
     let beside = load(&[
         ("unlabeled.jsonl", lines),

@@ -7,9 +7,10 @@ use crate::compute::threads;
 use crate::data::{Dataset, Split};
 use crate::model::Model;
 use crate::sign::{Denominator, MixtureIndex, SignPlanes, Space, View, planes_of};
-use crate::study::Id;
+use crate::study::{Id, Work};
 use crate::{Context, Error, Result, bail};
 
+use super::companions::{Companions, Pairs};
 use super::encoded::Encoded;
 use super::run::{choose_split, evaluate_each, keep, max_length, score_id, stored};
 use super::score::Score;
@@ -27,6 +28,8 @@ pub struct GridOptions {
     pub max_length: Option<usize>,
     /// For LoRA: compare the signs of the changes B A instead of those of the factors.
     pub delta_signs: bool,
+    /// Tell cosine, distance and mass in conflict beside the signs.
+    pub companions: bool,
 }
 
 /// The sign difference of a mixture in two numbers.
@@ -67,6 +70,8 @@ pub struct Cell {
     /// The mixture's sign difference over all entries, and over those that count; none where the
     /// members' tensors have different shapes.
     pub signs: Option<SignRates>,
+    /// What the signs are held against, where that was asked for and can be compared.
+    pub companions: Option<Companions>,
     /// Rows.
     pub n: usize,
 }
@@ -95,6 +100,7 @@ fn evaluate_cells(
         splits: HashMap::new(),
         scores: HashMap::new(),
         planes: HashMap::new(),
+        pairs: Pairs::default(),
     };
     let plan = soups
         .iter()
@@ -111,6 +117,7 @@ fn evaluate_cells(
     let mut cells = Vec::with_capacity(total);
     for (soup, datasets) in soups.iter().zip(&plan) {
         let signs = grid.signs(soup)?;
+        let companions = grid.companions(soup)?;
         for (dataset, owner) in datasets {
             let score = grid.score(soup, dataset)?;
             let alone = match owner {
@@ -128,6 +135,7 @@ fn evaluate_cells(
                 accuracy: score.accuracy()?,
                 alone,
                 signs,
+                companions,
                 n: score.n(),
             });
         }
@@ -170,6 +178,7 @@ struct Grid<'a> {
     scores: HashMap<Id, Score>,
     /// Sign planes by adapter id, packed once.
     planes: HashMap<String, SignPlanes>,
+    pairs: Pairs,
 }
 
 impl Grid<'_> {
@@ -244,6 +253,37 @@ impl Grid<'_> {
                 }
             }
         }
+        let left = self.put_off(&mut jobs)?;
+        self.compute(&jobs, found)?;
+        if left > 0 {
+            let all = seen.len();
+            return Err(Error::pending(format!(
+                "{left} of {all} evaluations are not made yet"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Takes out what this run does not compute and notes what it would cost; how many those are.
+    fn put_off(&self, jobs: &mut BTreeMap<String, Vec<Job>>) -> Result<usize> {
+        let plan = self.context.plan();
+        let mut count = 0;
+        for jobs in jobs.values_mut() {
+            let computes = |job: &mut Job| plan.computes(Work::Evaluation, &job.id);
+            let left: Vec<Job> = jobs.extract_if(.., |job| !computes(job)).collect();
+            let Some(first) = left.first() else { continue };
+            let labels = &first.head()?.labels;
+            let rows = Encoded::of(self.model, &first.data, first.split, labels, first.length)?;
+            let cost = rows.cost(self.model, self.context)?;
+            count += left.len();
+            left.into_iter().for_each(|job| plan.leave(job.id, cost));
+        }
+        jobs.retain(|_, jobs| !jobs.is_empty());
+        Ok(count)
+    }
+
+    /// Computes evaluations, `found` others being kept already.
+    fn compute(&mut self, jobs: &BTreeMap<String, Vec<Job>>, found: u64) -> Result<()> {
         let progress = self.context.progress();
         let left: usize = jobs.values().map(Vec::len).sum();
         let mut done = found;
@@ -301,6 +341,28 @@ impl Grid<'_> {
         }
     }
 
+    /// The numbers that members are compared by.
+    fn view(&self) -> View {
+        View {
+            space: match self.options.delta_signs {
+                true => Space::Delta,
+                false => Space::Factors,
+            },
+            ..View::default()
+        }
+    }
+
+    /// What the sign difference among a soup's members is held against, where asked for.
+    fn companions(&mut self, soup: &Adapter) -> Result<Option<Companions>> {
+        match self.options.companions {
+            true => {
+                let view = self.view();
+                self.pairs.of(soup.members(), &view, self.context)
+            }
+            false => Ok(None),
+        }
+    }
+
     /// The sign difference among a soup's members; none for one member or for members whose
     /// tensors cannot be compared entry by entry.
     fn signs(&mut self, soup: &Adapter) -> Result<Option<SignRates>> {
@@ -310,17 +372,7 @@ impl Grid<'_> {
         }
         for member in members {
             if !self.planes.contains_key(member.id().as_str()) {
-                let space = match self.options.delta_signs {
-                    true => Space::Delta,
-                    false => Space::Factors,
-                };
-                let planes = planes_of(
-                    member,
-                    &View {
-                        space,
-                        ..View::default()
-                    },
-                )?;
+                let planes = planes_of(member, &self.view())?;
                 self.planes.insert(member.id().as_str().to_string(), planes);
             }
         }

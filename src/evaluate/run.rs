@@ -7,7 +7,7 @@ use crate::compute::threads;
 use crate::data::batch::evaluation_batches;
 use crate::data::{Dataset, Split};
 use crate::model::{Encoding, Model, Noise, Sites};
-use crate::study::Id;
+use crate::study::{Extent, Id};
 use crate::{Context, Error, Result, bail};
 
 use super::encoded::Encoded;
@@ -42,6 +42,16 @@ pub fn evaluate(
     }
     adapter.fits(model)?;
     let rows = Encoded::of(model, data, split, &head.labels, max_length)?;
+    // One evaluation is not worth sharing out.
+    if context.plan().extent() == Extent::Nothing {
+        let cost = threads::in_pool(|| rows.cost(model, context))?;
+        context.plan().leave(id, cost);
+        return Err(Error::pending(format!(
+            "{} on {} is not evaluated yet",
+            adapter.name(),
+            data.name()
+        )));
+    }
     let tensors = on_model(&*adapter.tensors()?, model)?;
     let sites = adapter.kind().sites(&tensors, model.config())?;
     let score =

@@ -6,6 +6,7 @@ use rhai::{Engine, FuncMetadata};
 
 use super::docs;
 use super::engine::qualified;
+use super::signatures::returns;
 use super::values::type_name;
 
 /// One form of a native.
@@ -187,25 +188,11 @@ fn form(name: &str, function: &FuncMetadata, own: bool) -> Option<Form> {
     Some(Form {
         name: name.to_string(),
         parameters,
-        returns: returned(&function.return_type),
+        returns: returns(function),
         text: docs::comment(function),
         property: property.is_some(),
         own,
     })
-}
-
-/// What a function gives, without the wrapping that lets it fail.
-fn returned(rust: &str) -> String {
-    let bare = rust.trim();
-    let inner = ["Fallible<", "RhaiResultOf<"]
-        .iter()
-        .find_map(|wrapping| bare.strip_prefix(wrapping)?.strip_suffix('>'))
-        .or_else(|| bare.strip_prefix("Result<")?.split(',').next());
-    match inner.unwrap_or(bare) {
-        "" => "()".into(),
-        "RhaiResult" => "any".into(),
-        inner => type_name(inner),
-    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::excerpt::Excerpt;
 use super::parsing::place;
+use super::pending::waits;
 use super::reword::{Known, reword};
 use super::sources::Sources;
 use super::trace::{Frame, Trace, trace};
@@ -81,11 +82,13 @@ impl Diagnostic {
         Self::of(self.source, self.error)
     }
 
-    /// The exit code of the program: 130 where the user stopped it, else 1.
+    /// The exit code of the program: 130 where the user stopped it, 0 where it waits for what
+    /// others compute, else 1.
     pub fn exit_code(&self) -> u8 {
         match self.error.kind() {
             Kind::Interrupted => 130,
             Kind::Invalid => 1,
+            Kind::Pending => 0,
         }
     }
 
@@ -142,7 +145,7 @@ impl fmt::Display for Diagnostic {
         if let Some((line, column)) = self.place {
             write!(f, ":{line}:{column}")?;
         }
-        if self.error.kind() == Kind::Interrupted {
+        if self.error.kind() != Kind::Invalid {
             return write!(f, ": {}", self.error);
         }
         let Some(excerpt) = self.excerpt.as_ref().filter(|_| f.alternate()) else {
@@ -194,6 +197,7 @@ pub(super) fn diagnose(
         _ => (None, None),
     };
     let error = error.unwrap_or_else(|| reword(&known, raised));
+    let error = waits(session.context().plan().extent(), error);
     let exact = exact.or_else(|| {
         let part = error.subject().cloned().or_else(|| named(&error))?;
         spot::find(known.text, position, &part)

@@ -9,8 +9,9 @@ use super::error::Fallible;
 use super::modules::Modules;
 use super::recursion::DEEPEST;
 use super::sources::Sources;
-use super::{Diagnostic, Session, Severity, api, arithmetic, compare};
+use super::{Diagnostic, Session, Severity, api, arithmetic, compare, pending};
 use crate::Error;
+use crate::study::Extent;
 
 /// An engine with all natives, for `session`.
 pub fn engine(session: &Session) -> Engine {
@@ -48,6 +49,9 @@ pub fn engine(session: &Session) -> Engine {
     arithmetic::register(&mut engine);
     for topic in api::TOPICS {
         (topic.register)(&mut engine, session);
+    }
+    if session.context().plan().extent() != Extent::All {
+        pending::register(&mut engine);
     }
     name_natives(&mut engine);
     engine

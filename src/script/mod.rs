@@ -25,6 +25,7 @@ mod operators;
 mod options;
 mod parsing;
 mod paths;
+mod pending;
 mod race;
 mod recursion;
 mod repositories;

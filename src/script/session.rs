@@ -13,7 +13,7 @@ use rhai::NativeCallContext;
 
 use crate::context::{Progress, Silent};
 use crate::report::Screen;
-use crate::study::{Lock, Store};
+use crate::study::{Extent, Lock, Plan, Store};
 use crate::{Context, Error, Result, bail, nearest};
 
 /// How the code came to be run.
@@ -55,6 +55,8 @@ pub struct Setup {
     pub device: candle_core::Device,
     /// Where results are kept and taken from; nowhere.
     pub store: Option<Store>,
+    /// What is computed; all.
+    pub extent: Extent,
     /// What the script may read, and nothing else; anything.
     pub lock: Option<Lock>,
     /// What figures are drawn on, asked anew each time; no terminal.
@@ -75,6 +77,7 @@ impl Default for Setup {
             module_path: Vec::new(),
             device: candle_core::Device::Cpu,
             store: None,
+            extent: Extent::All,
             lock: None,
             screen: Screen::default,
         }
@@ -114,6 +117,7 @@ impl Session {
     /// A session that starts with `setup`.
     pub fn new(mut setup: Setup) -> Self {
         let context = Context::new(setup.stop.clone(), setup.progress.clone());
+        let context = context.with_plan(Plan::new(setup.extent));
         let context = match setup.store.clone() {
             Some(store) => context.with_store(store),
             None => context,

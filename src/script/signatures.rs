@@ -37,20 +37,27 @@ pub(super) fn parameters(function: &FuncMetadata) -> Parameters {
 
 /// The type of what a function gives.
 pub(super) fn returns(function: &FuncMetadata) -> String {
-    let rust = function.return_type.trim();
-    let wrapped = ["Fallible<", "RhaiResultOf<", "Result<"];
-    let inner = wrapped.iter().find_map(|w| {
-        let rest = &rust[rust.find(w)? + w.len()..];
-        Some(rest.strip_suffix('>').unwrap_or(rest))
-    });
-    let value = inner.unwrap_or(rust);
-    // The error's type of a `Result<T, E>`.
-    let value = value.split(", alloc::boxed::Box<").next().unwrap_or(value);
-    let value = value.split(", Box<").next().unwrap_or(value);
-    match value {
+    match given(&function.return_type).as_str() {
         "" => "()".into(),
         "RhaiResult" => "any".into(),
         value => type_name(value),
+    }
+}
+
+/// What stands inside the result of a function that may fail, or whose value may be pending in
+/// runs that leave something.
+pub(super) fn given(written: &str) -> String {
+    let bare: String = written.chars().filter(|c| !c.is_whitespace()).collect();
+    for start in ["Fallible<", "RhaiResultOf<", "Later<"] {
+        if let Some(inner) = bare.strip_prefix(start).and_then(|b| b.strip_suffix('>')) {
+            return given(inner);
+        }
+    }
+    // Of the engine's own natives.
+    let bare = bare.trim_start_matches("core::result::");
+    match bare.strip_prefix("Result<") {
+        Some(inner) => inner.split(',').next().unwrap_or(inner).to_string(),
+        None => bare.to_string(),
     }
 }
 

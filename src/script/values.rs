@@ -1,6 +1,8 @@
 //! How values are named and shown to users.
 
-use rhai::Dynamic;
+use rhai::{Dynamic, Identifier, Map};
+
+use crate::adapter::natural;
 
 /// The name users know a type by: the engine's names without paths, `int`, `float`, `text`...
 pub fn type_name(rust: &str) -> String {
@@ -41,6 +43,13 @@ pub fn type_name(rust: &str) -> String {
             name => name.to_string(),
         },
     }
+}
+
+/// The entries of a map in natural order of their keys: layer.2 before layer.10.
+pub fn in_order(map: &Map) -> Vec<(&Identifier, &Dynamic)> {
+    let mut entries: Vec<_> = map.iter().collect();
+    entries.sort_by(|(a, _), (b, _)| natural(a, b));
+    entries
 }
 
 /// A type with its article: "a list", "an int".

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-use super::{MixtureIndex, Planes, SignPlanes, pairs, subsets};
+use super::pairs::PairCounts;
+use super::{MixtureIndex, Planes, SignPlanes, subsets};
 use crate::adapter::{FileTensors, Name};
 use crate::compute::random::Stream;
 use crate::compute::threads;
@@ -65,7 +66,7 @@ fn all_pairs(asked: &Asked, context: &Context) -> Result<f64> {
     let nonzero: Vec<Vec<u64>> = vec![nonzero.collect()];
     let tensors = vec![members];
     median(asked.repeat, context, || {
-        pairs::count_pairs(&tensors, &nonzero, context).map(drop)
+        PairCounts::of(&tensors, &nonzero, context).map(drop)
     })
 }
 

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::counts::{count_parallel, minority_parallel};
 use super::expected::{Signs, Tally};
-use super::pairs::count_pairs;
+use super::pairs::PairCounts;
 use super::{By, Counts, Denominator, MixtureIndex, PairRow, PlaceRow, SignPlanes};
 use crate::adapter::Name;
 use crate::{Context, Result, bail};
@@ -21,7 +21,7 @@ pub struct SignDiff {
     /// Sum over positions of min(#positive, #negative).
     minority: u64,
     tensors: Vec<TensorSigns>,
-    pairs: Vec<Counts>,
+    pairs: PairCounts,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -74,7 +74,7 @@ pub fn sign_diff(
         denominator,
         total: tensors.iter().map(|tensor| tensor.counts).sum(),
         minority,
-        pairs: count_pairs(index.tensors(), &nonzero, context)?,
+        pairs: PairCounts::of(index.tensors(), &nonzero, context)?,
         tensors,
     })
 }
@@ -134,7 +134,7 @@ impl SignDiff {
 
     /// The mean over pairs of their conflicts as a share of all positions.
     pub fn mean_pairwise(&self) -> f64 {
-        let conflicts: u64 = self.pairs.iter().map(|pair| pair.conflicts).sum();
+        let conflicts: u64 = self.pairs.iter().map(|(_, _, pair)| pair.conflicts).sum();
         conflicts as f64 / (self.pairs.len() as f64 * self.total.entries as f64)
     }
 
@@ -150,16 +150,11 @@ impl SignDiff {
 
     /// Every pair of members, in the order given: (0, 1), (0, 2), ... (1, 2), ...
     pub fn pairs(&self) -> Vec<PairRow> {
-        let names = self
-            .members
+        self.pairs
             .iter()
-            .enumerate()
-            .flat_map(|(i, a)| self.members[i + 1..].iter().map(move |b| (a, b)));
-        names
-            .zip(&self.pairs)
-            .map(|((a, b), counts)| PairRow {
-                a: a.clone(),
-                b: b.clone(),
+            .map(|(a, b, counts)| PairRow {
+                a: self.members[a].clone(),
+                b: self.members[b].clone(),
                 entries: counts.entries,
                 conflicts: counts.conflicts,
                 rate: counts.rate(self.denominator),
@@ -358,8 +353,8 @@ mod tests {
             for i in 0..planes.len() {
                 for j in i + 1..planes.len() {
                     let pair = sign_diff(&[named[i], named[j]], Denominator::All).unwrap();
-                    prop_assert_eq!(pairs.next(), Some(&pair.counts()));
-                    prop_assert_eq!(pair.pairs[0], pair.counts());
+                    prop_assert_eq!(pairs.next(), Some((i, j, pair.counts())));
+                    prop_assert_eq!(pair.pairs.iter().next(), Some((0, 1, pair.counts())));
                 }
             }
         }

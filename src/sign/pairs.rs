@@ -1,6 +1,6 @@
 //! Counts of every pair of members at once.
 
-use std::ops::Range;
+use std::ops::{AddAssign, Range};
 
 use rayon::prelude::*;
 
@@ -18,87 +18,104 @@ const SHARE: usize = 1 << 16;
 const ENOUGH: usize = 64;
 
 /// What is counted for a pair; the rest follows from the members' own counts.
-#[derive(Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Pair {
     conflicts: u64,
     both_nonzero: u64,
 }
 
-impl Pair {
-    fn plus(&self, other: &Self) -> Self {
-        Self {
-            conflicts: self.conflicts + other.conflicts,
-            both_nonzero: self.both_nonzero + other.both_nonzero,
-        }
+impl AddAssign for Pair {
+    fn add_assign(&mut self, other: Self) {
+        self.conflicts += other.conflicts;
+        self.both_nonzero += other.both_nonzero;
     }
 }
 
-/// The counts of the pairs (0, 1), (0, 2), ... (1, 2), ... summed over tensors.
-///
-/// `tensors[t][m]` are the signs of member `m`'s tensor `t`, `nonzero[t][m]` its entries that are
-/// not zero.
-pub(super) fn count_pairs(
-    tensors: &[Vec<&Planes>],
-    nonzero: &[Vec<u64>],
-    context: &Context,
-) -> Result<Vec<Counts>> {
-    let members = tensors.first().map_or(0, Vec::len);
-    let entries = tensors
-        .iter()
-        .filter_map(|tensor| tensor.first())
-        .map(|planes| planes.entries())
-        .sum();
-    let own: Vec<u64> = (0..members)
-        .map(|m| nonzero.iter().map(|tensor| tensor[m]).sum())
-        .collect();
-    let sides = members.div_ceil(TILE);
-    let tiles: Vec<(usize, usize)> = (0..sides)
-        .flat_map(|i| (i..sides).map(move |j| (i, j)))
-        .collect();
-    let shares = shares(tensors, tiles.len());
-    let counted: Vec<Vec<Pair>> = tiles
-        .par_iter()
-        .map(|tile| {
-            let places = pairs_of(*tile, members);
-            let sums: Vec<Vec<Pair>> = shares
-                .par_iter()
-                .map(|share| {
-                    let mut pairs = vec![Pair::default(); places.len()];
-                    for (t, words) in share {
-                        context.check()?;
-                        count_tile(&mut pairs, &places, &tensors[*t], &nonzero[*t], words);
-                    }
-                    Ok(pairs)
-                })
-                .collect::<Result<_>>()?;
-            let sum = sums
-                .into_iter()
-                .reduce(|a, b| a.iter().zip(&b).map(|(a, b)| a.plus(b)).collect());
-            Ok(sum.unwrap_or_default())
-        })
-        .collect::<Result<_>>()?;
-    let mut pairs: Vec<_> = tiles
-        .iter()
-        .zip(counted)
-        .flat_map(|(tile, counted)| pairs_of(*tile, members).into_iter().zip(counted))
-        .map(|((a, b), pair)| (a, b, pair))
-        .collect();
-    pairs.sort_unstable_by_key(|(a, b, _)| (*a, *b));
-    let counts = pairs
-        .into_iter()
-        .map(|(a, b, pair)| {
-            let union_nonzero = own[a] + own[b] - pair.both_nonzero;
-            Counts {
-                entries,
-                conflicts: pair.conflicts,
-                both_nonzero: pair.both_nonzero,
-                union_nonzero,
-                // The signs differ where they conflict, or where only one is zero.
-                unequal: pair.conflicts + union_nonzero - pair.both_nonzero,
+/// The counts of every pair of members, summed over tensors: two numbers a pair, so that those of
+/// many members are small beside their planes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PairCounts {
+    entries: u64,
+    /// Entries that are not zero, by member.
+    nonzero: Vec<u64>,
+    /// (0, 1), (0, 2), ... (1, 2), ...
+    pairs: Vec<Pair>,
+}
+
+impl PairCounts {
+    /// Counts every pair.
+    ///
+    /// `tensors[t][m]` are the signs of member `m`'s tensor `t`, `nonzero[t][m]` its entries that
+    /// are not zero.
+    pub fn of(tensors: &[Vec<&Planes>], nonzero: &[Vec<u64>], context: &Context) -> Result<Self> {
+        let members = tensors.first().map_or(0, Vec::len);
+        let sides = members.div_ceil(TILE);
+        let tiles: Vec<(usize, usize)> = (0..sides)
+            .flat_map(|i| (i..sides).map(move |j| (i, j)))
+            .collect();
+        let shares = shares(tensors, tiles.len());
+        let counted: Vec<Vec<Pair>> = tiles
+            .par_iter()
+            .map(|tile| {
+                let places: Vec<(usize, usize)> = pairs_of(*tile, members).collect();
+                let sums: Vec<Vec<Pair>> = shares
+                    .par_iter()
+                    .map(|share| {
+                        let mut pairs = vec![Pair::default(); places.len()];
+                        for (t, words) in share {
+                            context.check()?;
+                            count_tile(&mut pairs, &places, &tensors[*t], &nonzero[*t], words);
+                        }
+                        Ok(pairs)
+                    })
+                    .collect::<Result<_>>()?;
+                let sum = sums.into_iter().reduce(|mut a, b| {
+                    a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
+                    a
+                });
+                Ok(sum.unwrap_or_default())
+            })
+            .collect::<Result<_>>()?;
+        let mut pairs = vec![Pair::default(); members * members.saturating_sub(1) / 2];
+        for (tile, counted) in tiles.into_iter().zip(counted) {
+            for ((a, b), pair) in pairs_of(tile, members).zip(counted) {
+                pairs[a * (2 * members - a - 1) / 2 + b - a - 1] = pair;
             }
+        }
+        let first = tensors.iter().filter_map(|tensor| tensor.first());
+        let own = |m: usize| nonzero.iter().map(|tensor| tensor[m]).sum();
+        Ok(Self {
+            entries: first.map(|planes| planes.entries()).sum(),
+            nonzero: (0..members).map(own).collect(),
+            pairs,
         })
-        .collect();
-    Ok(counts)
+    }
+
+    /// The number of pairs.
+    pub fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
+    /// Every pair with its counts: (0, 1), (0, 2), ... (1, 2), ...
+    pub fn iter(&self) -> impl Iterator<Item = (usize, usize, Counts)> {
+        let members = self.nonzero.len();
+        (0..members)
+            .flat_map(move |a| (a + 1..members).map(move |b| (a, b)))
+            .zip(&self.pairs)
+            .map(|((a, b), pair)| (a, b, self.counts(a, b, pair)))
+    }
+
+    fn counts(&self, a: usize, b: usize, pair: &Pair) -> Counts {
+        let union_nonzero = self.nonzero[a] + self.nonzero[b] - pair.both_nonzero;
+        Counts {
+            entries: self.entries,
+            conflicts: pair.conflicts,
+            both_nonzero: pair.both_nonzero,
+            union_nonzero,
+            // The signs differ where they conflict, or where only one is zero.
+            unequal: pair.conflicts + union_nonzero - pair.both_nonzero,
+        }
+    }
 }
 
 /// The words of each tensor, in shares that a task takes: one where there are tiles enough.
@@ -126,12 +143,11 @@ pub(super) fn shares(tensors: &[Vec<&Planes>], tiles: usize) -> Vec<Vec<(usize, 
 }
 
 /// The pairs of a tile.
-fn pairs_of((i, j): (usize, usize), members: usize) -> Vec<(usize, usize)> {
-    let side = |k: usize| k * TILE..members.min((k + 1) * TILE);
+fn pairs_of((i, j): (usize, usize), members: usize) -> impl Iterator<Item = (usize, usize)> {
+    let side = move |k: usize| k * TILE..members.min((k + 1) * TILE);
     side(i)
-        .flat_map(|a| side(j).map(move |b| (a, b)))
+        .flat_map(move |a| side(j).map(move |b| (a, b)))
         .filter(|(a, b)| a < b)
-        .collect()
 }
 
 /// Adds the counts of some words of a tensor to those of a tile's pairs.

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::counts::Counts;
 use super::expected::{Signs, Tally as Expected};
-use super::pairs::{count_pairs, shares};
+use super::pairs::{PairCounts, shares};
 use super::{Denominator, MixtureIndex, Planes};
 use crate::{Context, Result, bail};
 
@@ -111,8 +111,7 @@ impl PairConflicts {
         context: &Context,
     ) -> Result<Self> {
         let mut conflicts = vec![0; members * members];
-        let places = (0..members).flat_map(|a| (a + 1..members).map(move |b| (a, b)));
-        for ((a, b), counts) in places.zip(count_pairs(tensors, nonzero, context)?) {
+        for (a, b, counts) in PairCounts::of(tensors, nonzero, context)?.iter() {
             conflicts[a * members + b] = counts.conflicts;
         }
         Ok(Self { members, conflicts })

@@ -1,15 +1,31 @@
-//! All subsets of some sizes.
+//! All subsets of some sizes, or some of each size.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
+use crate::compute::random::Stream;
 use crate::{Result, bail};
 
 /// The most subsets made at once.
 const LIMIT: usize = 2_000_000;
 
+/// Subsets drawn at random.
+#[derive(Debug, Clone, Copy)]
+pub struct Draw {
+    /// The most of each size.
+    pub most: usize,
+    /// Moves the choice.
+    pub seed: u64,
+}
+
 /// All subsets of `items` with a size in `sizes`, smaller ones first, each in the items' order
-/// and sizes in lexicographic order of positions. An error for sizes that no subset has.
-pub fn subsets<T: Clone>(items: &[T], sizes: RangeInclusive<usize>) -> Result<Vec<Vec<T>>> {
+/// and sizes in lexicographic order of positions; with `draw` so many of each size, each as likely
+/// as any other, and all of a size that has no more. An error for sizes that no subset has.
+pub fn subsets<T: Clone>(
+    items: &[T],
+    sizes: RangeInclusive<usize>,
+    draw: Option<Draw>,
+) -> Result<Vec<Vec<T>>> {
     let (lo, hi) = (*sizes.start(), *sizes.end());
     if lo > hi || hi > items.len() || lo == 0 {
         bail!(
@@ -20,26 +36,71 @@ pub fn subsets<T: Clone>(items: &[T], sizes: RangeInclusive<usize>) -> Result<Ve
     }
     let mut all = Vec::new();
     for size in lo..=hi {
-        let mut at: Vec<usize> = (0..size).collect();
-        loop {
-            if all.len() == LIMIT {
-                bail!(
-                    "more than {LIMIT} subsets of {} items; choose fewer sizes",
-                    items.len()
-                );
+        let places: Vec<Vec<usize>> = match draw {
+            Some(draw) if draw.most < binomial(items.len(), size) => {
+                drawn(items.len(), size, draw).into_iter().collect()
             }
-            all.push(at.iter().map(|&i| items[i].clone()).collect());
-            // The last position that can still move up takes its successors with it.
-            let Some(i) = (0..size).rev().find(|&i| at[i] < items.len() - size + i) else {
-                break;
-            };
-            at[i] += 1;
-            for j in i + 1..size {
-                at[j] = at[j - 1] + 1;
-            }
+            _ => combinations(items.len(), size).take(LIMIT + 1).collect(),
+        };
+        if all.len() + places.len() > LIMIT {
+            bail!(
+                "more than {LIMIT} subsets of {} items; choose fewer sizes, or a `sample`",
+                items.len()
+            );
         }
+        let one = |at: Vec<usize>| at.into_iter().map(|i| items[i].clone()).collect();
+        all.extend(places.into_iter().map(one));
     }
     Ok(all)
+}
+
+/// The positions of every subset of `size` of `n` items, in lexicographic order.
+fn combinations(n: usize, size: usize) -> impl Iterator<Item = Vec<usize>> {
+    let next = move |at: &Vec<usize>| {
+        // The last position that can still move up takes its successors with it.
+        let i = (0..size).rev().find(|&i| at[i] < n - size + i)?;
+        let mut at = at.clone();
+        at[i] += 1;
+        for j in i + 1..size {
+            at[j] = at[j - 1] + 1;
+        }
+        Some(at)
+    };
+    std::iter::successors(Some((0..size).collect()), next)
+}
+
+/// Different subsets, fewer than there are.
+fn drawn(n: usize, size: usize, draw: Draw) -> BTreeSet<Vec<usize>> {
+    let mut stream = Stream::new(draw.seed, "subsets", &format!("{size} of {n}"));
+    let all = binomial(n, size);
+    // Of most of them, rather those are drawn that are left out.
+    let few = draw.most.min(all - draw.most);
+    let mut found = BTreeSet::new();
+    let mut places: Vec<usize> = (0..n).collect();
+    while found.len() < few {
+        stream.shuffle(&mut places);
+        let mut chosen = places[..size].to_vec();
+        chosen.sort_unstable();
+        found.insert(chosen);
+    }
+    match few == draw.most {
+        true => found,
+        false => combinations(n, size)
+            .filter(|at| !found.contains(at))
+            .collect(),
+    }
+}
+
+/// How many subsets of `size` there are of `n` items, or the largest number there is.
+fn binomial(n: usize, size: usize) -> usize {
+    let mut count: u128 = 1;
+    for i in 0..size.min(n - size) {
+        count = count * (n - i) as u128 / (i + 1) as u128;
+        if count > usize::MAX as u128 {
+            return usize::MAX;
+        }
+    }
+    count as usize
 }
 
 #[cfg(test)]
@@ -48,7 +109,7 @@ mod tests {
 
     #[test]
     fn subsets_come_in_order_and_in_full() {
-        let all = subsets(&["a", "b", "c"], 2..=3).unwrap();
+        let all = subsets(&["a", "b", "c"], 2..=3, None).unwrap();
         assert_eq!(
             all,
             [
@@ -59,8 +120,50 @@ mod tests {
             ]
         );
         let thirteen: Vec<u8> = (0..13).collect();
-        assert_eq!(subsets(&thirteen, 2..=13).unwrap().len(), 8178);
-        assert!(subsets(&[1, 2], 2..=3).is_err());
-        assert!(subsets(&[1, 2], 0..=1).is_err());
+        assert_eq!(subsets(&thirteen, 2..=13, None).unwrap().len(), 8178);
+        assert!(subsets(&[1, 2], 2..=3, None).is_err());
+        assert!(subsets(&[1, 2], 0..=1, None).is_err());
+        assert!(subsets(&[0; 40], 20..=20, None).is_err());
+    }
+
+    #[test]
+    fn as_many_are_drawn_as_there_are_at_most() {
+        let items: Vec<u8> = (0..8).collect();
+        let draw = |most, seed| subsets(&items, 1..=8, Some(Draw { most, seed })).unwrap();
+        for most in [1, 5, 20, 60] {
+            let found = draw(most, 1);
+            for size in 1..=8 {
+                let own: Vec<_> = found.iter().filter(|s| s.len() == size).collect();
+                assert_eq!(own.len(), most.min(binomial(8, size)));
+                assert!(own.is_sorted() && own.windows(2).all(|w| w[0] != w[1]));
+            }
+            assert_eq!(found, draw(most, 1));
+        }
+        assert_ne!(draw(5, 1), draw(5, 2));
+        // Of very many, some can be had all the same.
+        assert_eq!(
+            subsets(&[0u8; 60], 30..=30, Some(Draw { most: 3, seed: 0 }))
+                .unwrap()
+                .len(),
+            3
+        );
+        assert_eq!(binomial(60, 30), 118_264_581_564_861_424);
+        assert_eq!(binomial(200, 100), usize::MAX);
+    }
+
+    #[test]
+    fn each_is_as_likely_as_another() {
+        let mut counts = std::collections::BTreeMap::new();
+        for seed in 0..3000 {
+            for set in subsets(&[0u8, 1, 2, 3], 2..=2, Some(Draw { most: 2, seed })).unwrap() {
+                *counts.entry(set).or_insert(0) += 1;
+            }
+        }
+        // Six pairs, each in a third of the draws; the bounds are four standard deviations.
+        assert_eq!(counts.len(), 6);
+        assert!(
+            counts.values().all(|c| (897..1103).contains(c)),
+            "{counts:?}"
+        );
     }
 }

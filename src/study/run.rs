@@ -23,14 +23,17 @@ pub enum Status {
     Failed,
     /// Stopped by the user.
     Interrupted,
+    /// Ended as far as it goes without what it leaves to others.
+    Pending,
 }
 
 impl Status {
-    const ALL: [(&str, Self); 4] = [
+    const ALL: [(&str, Self); 5] = [
         ("running", Self::Running),
         ("done", Self::Done),
         ("failed", Self::Failed),
         ("interrupted", Self::Interrupted),
+        ("pending", Self::Pending),
     ];
 }
 
@@ -119,6 +122,7 @@ impl Record {
         (self.status, self.error) = match outcome {
             Ok(()) => (Status::Done, None),
             Err(error) if error.kind() == crate::Kind::Interrupted => (Status::Interrupted, None),
+            Err(error) if error.kind() == crate::Kind::Pending => (Status::Pending, None),
             Err(error) => (Status::Failed, Some(error.to_string())),
         };
     }

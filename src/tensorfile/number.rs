@@ -1,8 +1,8 @@
 //! The types of numbers that files hold.
 
 use candle_core::DType;
+use half::f16;
 use half::slice::HalfFloatSliceExt;
-use half::{bf16, f16};
 
 use crate::{Error, Result};
 
@@ -111,20 +111,14 @@ impl Number {
     /// The bytes of these numbers, rounded to the nearest; an error for whole numbers.
     pub fn encode(self, values: &[f32]) -> Result<Vec<u8>> {
         Ok(match self {
-            Self::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            Self::F64 => values
-                .iter()
-                .flat_map(|v| f64::from(*v).to_le_bytes())
-                .collect(),
+            Self::F32 => bytes(values, f32::to_le_bytes),
+            Self::F64 => bytes(values, |v| f64::from(v).to_le_bytes()),
             Self::F16 => {
                 let mut all = vec![f16::ZERO; values.len()];
                 all.convert_from_f32_slice(values);
-                all.iter().flat_map(|v| v.to_le_bytes()).collect()
+                bytes(&all, f16::to_le_bytes)
             }
-            Self::BF16 => values
-                .iter()
-                .flat_map(|v| bf16::from_f32(*v).to_le_bytes())
-                .collect(),
+            Self::BF16 => bytes(values, |v| bfloat(v).to_le_bytes()),
             _ => {
                 return Err(Error::new(format!(
                     "mixed numbers cannot be written as {}",
@@ -135,6 +129,27 @@ impl Number {
     }
 }
 
+/// The bytes of each value one after the other; a loop that the compiler makes vectors of.
+fn bytes<T: Copy, const N: usize>(values: &[T], one: impl Fn(T) -> [u8; N]) -> Vec<u8> {
+    let mut all = vec![0; N * values.len()];
+    let (places, _) = all.as_chunks_mut::<N>();
+    places
+        .iter_mut()
+        .zip(values)
+        .for_each(|(place, value)| *place = one(*value));
+    all
+}
+
+/// The bits of the nearest bf16, ties to the even one, as `bf16::from_f32` has them but without a
+/// branch.
+fn bfloat(value: f32) -> u16 {
+    let bits = value.to_bits();
+    let upper = bits >> 16;
+    let nearest = bits.wrapping_add(0x7fff + (upper & 1)) >> 16;
+    let quiet = upper | 0x40;
+    (if value.is_nan() { quiet } else { nearest }) as u16
+}
+
 fn words<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> + '_ {
     bytes.as_chunks::<N>().0.iter().copied()
 }
@@ -142,6 +157,21 @@ fn words<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> + '_ {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rounding_is_that_of_half() {
+        // Every upper half with lower halves around what decides: a tie, and the largest.
+        for upper in 0..=u32::from(u16::MAX) {
+            for lower in [0, 1, 0x7fff, 0x8000, 0x8001, 0xffff] {
+                let value = f32::from_bits(upper << 16 | lower);
+                assert_eq!(
+                    bfloat(value),
+                    half::bf16::from_f32(value).to_bits(),
+                    "{value}"
+                );
+            }
+        }
+    }
 
     #[test]
     fn numbers_that_a_type_has_come_back() {

@@ -9,6 +9,7 @@ mod loss;
 mod optimizer;
 mod schedule;
 mod trainer;
+mod unmade;
 mod vars;
 mod warmup;
 

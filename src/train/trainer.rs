@@ -13,13 +13,14 @@ use crate::data::{Dataset, Split};
 use crate::evaluate::{Encoded, Score, evaluate_rows, labels_of};
 use crate::model::Model;
 use crate::prune::Mask;
-use crate::study::Id;
+use crate::study::{Id, Work};
 use crate::{Context, Error, Result, bail};
 
 use super::fresh::{base_of, draw, initial};
 use super::gradual::{Gradual, GradualBy};
 use super::learner::Learner;
 use super::schedule::linear_warmup;
+use super::unmade::unmade;
 use super::vars::{freeze, track};
 
 /// How to train.
@@ -162,6 +163,18 @@ pub fn train(
             data.name()
         ));
         return Ok(adapter);
+    }
+    if !context.plan().computes(Work::Training, &id) {
+        let training = Training {
+            dataset: data.name().to_string(),
+            dataset_id: data.id().to_string(),
+            init_seed: options.began(),
+            max_length,
+            best_epoch: 0,
+            epochs: Vec::new(),
+            options: described,
+        };
+        return unmade(model, data, options, (id, training), context);
     }
     if let Some(what) = options.kind.unapplied() {
         context.notice(format!(

@@ -15,6 +15,7 @@ mod join;
 mod key;
 mod number;
 mod pivot;
+mod predict;
 mod read;
 mod render;
 mod sort;

@@ -4,6 +4,7 @@ use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, FnPtr, Map, NativeCallContext};
 
 use super::loading::{DATASET, from_maps, load};
+use super::tables::texts as names_of;
 use super::tensors::map_of;
 use crate::data::{Dataset, Label, Row, Split, bundled};
 use crate::report::table::{Table, Value};
@@ -19,7 +20,12 @@ pub(super) static OPTIONS: &[NativeSpec] = &[DATASET, SAMPLE];
 static SAMPLE: NativeSpec = NativeSpec {
     name: "sample",
     options: &[
-        OptionSpec::int("seed", 0, i64::MAX, "moves the choice").otherwise("the study's seed")
+        OptionSpec::int("seed", 0, i64::MAX, "moves the choice").otherwise("the study's seed"),
+        OptionSpec::list(
+            "splits",
+            "the splits that are drawn from, such as [\"test\"]; the others stay whole",
+        )
+        .otherwise("all"),
     ],
 };
 
@@ -229,6 +235,7 @@ mod natives {
     ///
     /// ```rhai
     /// dataset("films").sample(50, #{ seed: 2 }).id != dataset("films").sample(50, #{ seed: 1 }).id    // true
+    /// dataset("films").sample(50, #{ splits: ["test"] })    // Dataset films: 1400 train, 200 validation, 50 test; 2 labels: negative, positive
     /// ```
     #[rhai_fn(name = "sample", pure, return_raw)]
     pub fn sample_with(
@@ -353,7 +360,19 @@ fn draw(context: &NativeCallContext, data: &Dataset, n: i64, options: &Map) -> R
     let Ok(n) = usize::try_from(n) else {
         bail!("a sample of {n} rows, expected at least 1");
     };
-    data.sample(n, seed)
+    let only = match options.given("splits") {
+        true => {
+            let names = names_of(&options.list("splits")?, "splits")?;
+            Some(
+                names
+                    .iter()
+                    .map(|name| name.parse())
+                    .collect::<Result<Vec<Split>>>()?,
+            )
+        }
+        false => None,
+    };
+    data.sample(n, seed, only.as_deref())
 }
 
 fn text_of(row: &Row) -> Dynamic {

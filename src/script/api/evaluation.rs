@@ -5,12 +5,16 @@ use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 
 use crate::adapter::Adapter;
 use crate::data::Dataset;
-use crate::evaluate::{Cell, EvaluateOptions, GridOptions, Score, evaluate, evaluate_all};
+use crate::evaluate::{
+    Cell, Companions, EvaluateOptions, GridOptions, Score, evaluate, evaluate_all,
+};
 use crate::model::Model;
 use crate::report::table::{Table, Value};
 use crate::script::Fallible;
 use crate::script::Session;
 use crate::script::describe;
+use crate::script::pending::{Later, later};
+use crate::script::values::in_order;
 use crate::script::{NativeSpec, OptionSpec, Options};
 use crate::stats::mcnemar;
 use crate::{Result, bail};
@@ -54,6 +58,11 @@ static EVALUATE_ALL: NativeSpec = NativeSpec {
             "for LoRA: sign_diff of the entries of A and B, or of the change B A, which is what a soup mixes",
         )
         .or("factors"),
+        OptionSpec::bool(
+            "companions",
+            "columns cosine, l2 and conflict_mass too: means over the pairs of members, which the sign difference is held against",
+        )
+        .or("false"),
         SPLIT,
         MAX_LENGTH,
     ],
@@ -95,8 +104,8 @@ mod natives {
         model: Model,
         adapter: Adapter,
         data: Dataset,
-    ) -> Fallible<Scored> {
-        Ok(score(&context, &model, &adapter, &data, &Map::new())?)
+    ) -> Fallible<Later<Scored>> {
+        later(score(&context, &model, &adapter, &data, &Map::new()))
     }
 
     /// The same with options.
@@ -111,8 +120,8 @@ mod natives {
         adapter: Adapter,
         data: Dataset,
         options: Map,
-    ) -> Fallible<Scored> {
-        Ok(score(&context, &model, &adapter, &data, &options)?)
+    ) -> Fallible<Later<Scored>> {
+        later(score(&context, &model, &adapter, &data, &options))
     }
 
     /// Every soup on every dataset that its members were trained on: a Table with columns soup,
@@ -132,14 +141,16 @@ mod natives {
         context: NativeCallContext,
         model: Model,
         soups: Array,
-    ) -> Fallible<Table> {
-        Ok(grid(&context, &model, &soups, &Map::new())?)
+    ) -> Fallible<Later<Table>> {
+        later(grid(&context, &model, &soups, &Map::new()))
     }
 
     /// The same with options.
     ///
     /// ```rhai
     /// evaluate_all(base, [soup([a, b])], #{ on: [films, products] }).column("dataset")    // ["films", "products"]
+    /// let rows = evaluate_all(base, soups(subsets([a, b, c], 2)), #{ companions: true });
+    /// rows[0].cosine == weight_diff([a, b])[0].cosine    // true
     /// ```
     #[rhai_fn(name = "evaluate_all", return_raw)]
     pub fn evaluate_all_with(
@@ -147,8 +158,8 @@ mod natives {
         model: Model,
         soups: Array,
         options: Map,
-    ) -> Fallible<Table> {
-        Ok(grid(&context, &model, &soups, &options)?)
+    ) -> Fallible<Later<Table>> {
+        later(grid(&context, &model, &soups, &options))
     }
 
     /// Share of rows answered right.
@@ -276,6 +287,7 @@ fn grid(context: &NativeCallContext, model: &Model, soups: &Array, options: &Map
             .transpose()?,
         max_length: options.maybe_int("max_length")?.map(|n| n as usize),
         delta_signs: options.text("space")? == "delta",
+        companions: options.bool("companions")?,
         ..GridOptions::default()
     };
     let on = options.get("on").cloned().unwrap_or_default();
@@ -289,7 +301,7 @@ fn grid(context: &NativeCallContext, model: &Model, soups: &Array, options: &Map
     }
     if let Some(domains) = options.get("domains") {
         if let Ok(map) = domains.as_map_ref() {
-            for (name, data) in map.iter() {
+            for (name, data) in in_order(&map) {
                 settings.domains.insert(name.to_string(), as_dataset(data)?);
             }
         } else if let Ok(list) = domains.as_array_ref() {
@@ -304,7 +316,8 @@ fn grid(context: &NativeCallContext, model: &Model, soups: &Array, options: &Map
             ));
         }
     }
-    to_table(&evaluate_all(model, &soups, &settings, session.context())?)
+    let cells = evaluate_all(model, &soups, &settings, session.context())?;
+    to_table(&cells, settings.companions)
 }
 
 /// A value as a dataset; an error for anything else.
@@ -315,10 +328,10 @@ pub(super) fn as_dataset(value: &Dynamic) -> Result<Dataset> {
     }
 }
 
-fn to_table(cells: &[Cell]) -> Result<Table> {
+fn to_table(cells: &[Cell], companions: bool) -> Result<Table> {
     let column = |of: &dyn Fn(&Cell) -> Value| cells.iter().map(of).collect::<Vec<_>>();
     let number = |v: Option<f64>| v.map_or(Value::Null, Value::Float);
-    Table::from_columns([
+    let mut columns = vec![
         ("soup", column(&|c| Value::text(&c.soup))),
         (
             "members",
@@ -334,8 +347,17 @@ fn to_table(cells: &[Cell]) -> Result<Table> {
             "both_nonzero",
             column(&|c| number(c.signs.and_then(|s| s.both_nonzero))),
         ),
-        ("n", column(&|c| Value::Int(c.n as i64))),
-    ])
+    ];
+    if companions {
+        let of = |which: fn(&Companions) -> f64| {
+            column(&move |c| number(c.companions.as_ref().map(which).filter(|v| v.is_finite())))
+        };
+        columns.push(("cosine", of(|c| c.cosine)));
+        columns.push(("l2", of(|c| c.l2)));
+        columns.push(("conflict_mass", of(|c| c.conflict_mass)));
+    }
+    columns.push(("n", column(&|c| Value::Int(c.n as i64))));
+    Table::from_columns(columns)
 }
 
 fn answers(score: &Score, values: &[f64]) -> Vec<Value> {

@@ -9,6 +9,7 @@ use crate::report::figure::{
     BarOptions, BoxOptions, Figure, HeatmapOptions, LineOptions, ScatterOptions,
 };
 use crate::report::table::Table;
+use crate::script::pending::{Later, all_known, later};
 use crate::script::{Fallible, NativeSpec, OptionSpec, Options, Session, describe};
 
 /// The options of the natives here.
@@ -266,8 +267,8 @@ mod natives {
     /// subplots([rows.bar("dataset", "drop"), rows.scatter("sign_diff", "drop")]);
     /// ```
     #[rhai_fn(return_raw)]
-    pub fn subplots(figures: Array) -> Fallible<Figure> {
-        Ok(Figure::subplots(&figures_of(&figures)?, 2)?)
+    pub fn subplots(figures: Array) -> Fallible<Later<Figure>> {
+        later(figures_of(&figures).and_then(|figures| Figure::subplots(&figures, 2)))
     }
 
     /// The same with options.
@@ -276,9 +277,9 @@ mod natives {
     /// subplots([rows.bar("dataset", "drop"), rows.scatter("sign_diff", "drop")], #{ columns: 1 });
     /// ```
     #[rhai_fn(name = "subplots", return_raw)]
-    pub fn subplots_with(figures: Array, options: Map) -> Fallible<Figure> {
+    pub fn subplots_with(figures: Array, options: Map) -> Fallible<Later<Figure>> {
         let columns = Options::read(&SUBPLOTS, &options)?.count("columns")?;
-        Ok(Figure::subplots(&figures_of(&figures)?, columns)?)
+        later(figures_of(&figures).and_then(|figures| Figure::subplots(&figures, columns)))
     }
 
     /// Draws the figure in the terminal: as an image where it takes images, else in characters and
@@ -329,6 +330,7 @@ fn heatmap_options(options: &Map) -> Result<HeatmapOptions> {
 }
 
 fn figures_of(items: &Array) -> Result<Vec<Figure>> {
+    all_known(items)?;
     items
         .iter()
         .map(|item| match item.clone().try_cast::<Figure>() {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::script::Session;
 use crate::script::error::Fallible;
-use crate::script::values::describe;
+use crate::script::values::{describe, in_order};
 use crate::study::files::write_atomic;
 use crate::{Error, Result, bail};
 
@@ -193,8 +193,8 @@ pub(super) fn json(value: &Dynamic) -> Result<Value> {
         return Ok(Value::Array(list.iter().map(json).collect::<Result<_>>()?));
     }
     if let Ok(map) = value.as_map_ref() {
-        let entries = map
-            .iter()
+        let entries = in_order(&map)
+            .into_iter()
             .map(|(key, value)| Ok((key.to_string(), json(value)?)));
         return Ok(Value::Object(entries.collect::<Result<_>>()?));
     }

@@ -7,6 +7,7 @@ use super::tables::to_value;
 use crate::report::table::{Table, Value};
 use crate::script::Session;
 use crate::script::error::Fallible;
+use crate::script::pending::{Later, is_pending, later};
 use crate::script::values::describe;
 use crate::{Result, bail};
 
@@ -36,10 +37,15 @@ mod natives {
     /// all.column("kind")    // ["x", "x", "y", "y"]
     /// ```
     #[rhai_fn(return_raw)]
-    pub fn grid(context: NativeCallContext, parameters: Map, cell: FnPtr) -> Fallible<Table> {
+    pub fn grid(
+        context: NativeCallContext,
+        parameters: Map,
+        cell: FnPtr,
+    ) -> Fallible<Later<Table>> {
         let axes = axes(&parameters)?;
         let total: usize = axes.iter().map(|(_, values)| values.len()).product();
         let mut tables = Vec::with_capacity(total);
+        let mut pending = None;
         for at in 0..total {
             let point = point(&axes, at);
             let map: Map = point
@@ -47,6 +53,11 @@ mod natives {
                 .map(|(name, value)| ((*name).into(), (*value).clone()))
                 .collect();
             let given: Dynamic = cell.call_within_context(&context, (map,))?;
+            if is_pending(&given) {
+                // What the other combinations leave is wanted too.
+                pending = Some(given);
+                continue;
+            }
             let Some(mut table) = given.read_lock::<Table>().map(|table| table.clone()) else {
                 bail!("grid: the closure gives a Table, got {}", describe(&given));
             };
@@ -59,7 +70,10 @@ mod natives {
             }
             tables.push(table);
         }
-        Ok(Table::concat(&tables).map_err(|error| error.within("grid"))?)
+        match pending {
+            Some(pending) => Ok(pending),
+            None => later(Table::concat(&tables).map_err(|error| error.within("grid"))),
+        }
     }
 }
 

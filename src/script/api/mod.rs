@@ -21,6 +21,7 @@ mod grids;
 mod kinds;
 mod lists;
 mod loading;
+mod maps;
 mod masks;
 mod maths;
 mod models;
@@ -75,6 +76,7 @@ pub static TOPICS: &[Topic] = &[
     topic("Figures", figures::register, figures::OPTIONS),
     topic("Tensors", tensors::register, tensors::OPTIONS),
     topic("Lists", lists::register, &[]),
+    topic("Maps", maps::register, &[]),
     topic("Numbers", maths::register, &[]),
     topic("Sequences", sequences::register, &[]),
     topic("Studies", study::register, study::OPTIONS),

@@ -1,18 +1,19 @@
 //! How columns of a table go together, and how its levels differ.
 
 use rhai::plugin::*;
-use rhai::{Dynamic, Engine, Map, NativeCallContext};
+use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 
 use super::tables::{texts, to_value};
 use crate::report::table::{CompareOptions, CorrelateOptions, Table};
 use crate::script::Fallible;
 use crate::script::Session;
+use crate::script::describe;
 use crate::script::{NativeSpec, OptionSpec, Options};
 use crate::stats::Correlation;
 use crate::{Result, bail};
 
 /// The options of the natives here.
-pub(super) static OPTIONS: &[NativeSpec] = &[CORRELATE, COMPARE];
+pub(super) static OPTIONS: &[NativeSpec] = &[CORRELATE, COMPARE, PREDICT];
 
 static CORRELATE: NativeSpec = NativeSpec {
     name: "correlate",
@@ -51,6 +52,14 @@ static COMPARE: NativeSpec = NativeSpec {
         OptionSpec::list("pair", "the columns that make two rows a pair"),
         OptionSpec::choice("test", &["wilcoxon", "t"], "the paired test").or("wilcoxon"),
     ],
+};
+
+static PREDICT: NativeSpec = NativeSpec {
+    name: "predict",
+    options: &[OptionSpec::text(
+        "leave_out",
+        "the column whose values make the groups of rows that are left out in turn",
+    )],
 };
 
 /// Registers the topic.
@@ -136,6 +145,32 @@ mod natives {
             test: options.text("test")?.parse()?,
         };
         Ok(table.compare(column, value, &settings)?)
+    }
+
+    /// How well sets of columns predict a column on groups of rows that were left out of the fit: a
+    /// Table with columns, r2 (of the rows fitted), r2_left_out, n and groups. Each group is left out
+    /// once, and the least-squares line of the others is held against their mean: 0 is no better than
+    /// that mean, below 0 worse. Where cells share members or datasets, this is the honest form of R2;
+    /// set against `["size"]`, it tells what a column adds to the trivial.
+    ///
+    /// - `y`: the column that is predicted
+    /// - `sets`: lists of columns, one a row of the result
+    ///
+    /// ```rhai
+    /// let t = table([1, 2, 3, 4, 5, 6].map(|i| #{ group: i % 3, x: i, y: 2 * i }));
+    /// t.predict("y", [["x"], []], #{ leave_out: "group" }).column("r2_left_out")    // [1.0, 0.0]
+    /// ```
+    #[rhai_fn(pure, return_raw)]
+    pub fn predict(table: &mut Table, y: &str, sets: Array, options: Map) -> Fallible<Table> {
+        let options = Options::read(&PREDICT, &options)?;
+        let sets = sets
+            .iter()
+            .map(|set| match set.as_array_ref() {
+                Ok(names) => texts(&names, "predict"),
+                Err(_) => bail!("predict: expected lists of columns, got {}", describe(set)),
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Ok(table.predict(y, &sets, &options.text("leave_out")?)?)
     }
 
     /// The coefficient, -1 to 1.

@@ -14,16 +14,30 @@ use crate::script::Fallible;
 use crate::script::Session;
 use crate::script::describe;
 use crate::script::{NativeSpec, OptionSpec, Options};
-use crate::soup::{self, Asked, Heads, LoraMixing, METHODS, Setting, Settings, Spec};
+use crate::soup::{self, Asked, Draw, Heads, LoraMixing, METHODS, Setting, Settings, Spec};
 use crate::train::{fisher_over, inputs_over};
 use crate::{Result, bail};
 
 /// The options of the natives here.
-pub(super) static OPTIONS: &[NativeSpec] = &[SOUP, SOUPS];
+pub(super) static OPTIONS: &[NativeSpec] = &[SOUP, SOUPS, SUBSETS];
 
 static SOUPS: NativeSpec = NativeSpec {
     name: "soups",
     options: SOUP.options,
+};
+
+static SUBSETS: NativeSpec = NativeSpec {
+    name: "subsets",
+    options: &[
+        OptionSpec::int(
+            "sample",
+            1,
+            2_000_000,
+            "the most subsets of each size, drawn at random",
+        )
+        .otherwise("all"),
+        OptionSpec::int("seed", 0, i64::MAX, "moves the draw").otherwise("the study's seed"),
+    ],
 };
 
 static SOUP: NativeSpec = NativeSpec {
@@ -158,13 +172,38 @@ mod natives {
     /// ```
     #[rhai_fn(return_raw)]
     pub fn subsets(items: Array, sizes: RangeInclusive<i64>) -> Fallible<Array> {
-        Ok(all_subsets(&items, *sizes.start(), *sizes.end())?)
+        Ok(all_subsets(&items, (*sizes.start(), *sizes.end()), None)?)
+    }
+
+    /// The same with options: some of each size, drawn at random.
+    ///
+    /// ```rhai
+    /// subsets([1, 2, 3, 4, 5], 2..=5, #{ sample: 2 }).map(|s| s.len)    // [2, 2, 3, 3, 4, 4, 5]
+    /// ```
+    #[rhai_fn(name = "subsets", return_raw)]
+    pub fn subsets_drawn(
+        context: NativeCallContext,
+        items: Array,
+        sizes: RangeInclusive<i64>,
+        options: Map,
+    ) -> Fallible<Array> {
+        let options = Options::read(&SUBSETS, &options)?;
+        let seed = match options.maybe_int("seed")? {
+            Some(seed) => seed as u64,
+            None => Session::of(&context)?.seed(),
+        };
+        let most = options.maybe_int("sample")?;
+        let draw = most.map(|most| Draw {
+            most: most as usize,
+            seed,
+        });
+        Ok(all_subsets(&items, (*sizes.start(), *sizes.end()), draw)?)
     }
 
     /// The same for a range that leaves out its end.
     #[rhai_fn(name = "subsets", return_raw)]
     pub fn subsets_until(items: Array, sizes: Range<i64>) -> Fallible<Array> {
-        Ok(all_subsets(&items, sizes.start, sizes.end - 1)?)
+        Ok(all_subsets(&items, (sizes.start, sizes.end - 1), None)?)
     }
 
     /// The same for one size.
@@ -176,7 +215,7 @@ mod natives {
     /// ```
     #[rhai_fn(name = "subsets", return_raw)]
     pub fn subsets_of(items: Array, size: i64) -> Fallible<Array> {
-        Ok(all_subsets(&items, size, size)?)
+        Ok(all_subsets(&items, (size, size), None)?)
     }
 
     /// What training changed, for sums: `a + 0.5 * b.delta()`. The tensors less their initialisation,
@@ -538,9 +577,9 @@ fn mix_all(sets: &Array, options: &Map, session: &Session) -> Result<Array> {
         .collect()
 }
 
-fn all_subsets(items: &Array, from: i64, to: i64) -> Result<Array> {
+fn all_subsets(items: &Array, (from, to): (i64, i64), draw: Option<Draw>) -> Result<Array> {
     let size = |n: i64| usize::try_from(n).unwrap_or(0);
-    let sets = soup::subsets(items, size(from)..=size(to))?;
+    let sets = soup::subsets(items, size(from)..=size(to), draw)?;
     Ok(sets.into_iter().map(Dynamic::from).collect())
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::bail;
 use crate::report::table::{Format, Table};
+use crate::script::pending::is_pending;
 use crate::script::{Fallible, NativeSpec, OptionSpec, Options, Session, describe};
 use crate::stats::Correlation;
 use crate::{Error, Result};
@@ -76,7 +77,8 @@ mod natives {
     /// Keeps a result in the run's record, where `diff` compares it.
     ///
     /// - `name`: what it is called; each name once
-    /// - `value`: a number, text, list, map, Table or correlation
+    /// - `value`: a number, text, list, map, Table or correlation; what is pending in a shard or a
+    ///   dry run is passed over
     ///
     /// ```rhai
     /// record("answer", 42);
@@ -84,6 +86,9 @@ mod natives {
     #[rhai_fn(return_raw)]
     pub fn record(context: NativeCallContext, name: &str, value: Dynamic) -> Fallible<()> {
         let session = Session::of(&context)?;
+        if is_pending(&value) {
+            return Ok(());
+        }
         let value = recorded(&value).map_err(|e| e.within(format!("record {name}")))?;
         let study = session.extension::<Study>();
         if study

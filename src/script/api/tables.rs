@@ -7,6 +7,8 @@ use crate::report::table::{Condition, Order, Table, Value};
 use crate::script::Fallible;
 use crate::script::Session;
 use crate::script::describe;
+use crate::script::pending::{Later, all_known, later};
+use crate::script::values::in_order;
 use crate::script::{NativeSpec, OptionSpec, Options};
 use crate::{Error, Result, bail};
 
@@ -28,7 +30,7 @@ pub(super) fn register(engine: &mut Engine, _: &Session) {
 #[allow(clippy::unwrap_used)]
 #[export_module]
 mod natives {
-    /// A Table of maps, its columns in alphabetical order.
+    /// A Table of maps, its columns in natural order of their names.
     ///
     /// - `rows`: maps of one row each, all with the same keys; `()` is an empty cell
     ///
@@ -76,16 +78,8 @@ mod natives {
     /// concat([t, t]).len    // 2
     /// ```
     #[rhai_fn(return_raw)]
-    pub fn concat(tables: Array) -> Fallible<Table> {
-        let tables = tables
-            .into_iter()
-            .map(|item| {
-                let what = describe(&item);
-                item.try_cast::<Table>()
-                    .ok_or_else(|| Error::new(format!("concat: expected Tables, got {what}")))
-            })
-            .collect::<Result<Vec<_>>>()?;
-        Ok(Table::concat(&tables)?)
+    pub fn concat(tables: Array) -> Fallible<Later<Table>> {
+        later(all_known(&tables).and_then(|()| joined(tables)))
     }
 
     /// Writes a Table to a file, whole or not at all.
@@ -356,6 +350,19 @@ mod natives {
     }
 }
 
+/// Tables one below another.
+fn joined(tables: Array) -> Result<Table> {
+    let tables = tables
+        .into_iter()
+        .map(|item| {
+            let what = describe(&item);
+            item.try_cast::<Table>()
+                .ok_or_else(|| Error::new(format!("concat: expected Tables, got {what}")))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Table::concat(&tables)
+}
+
 fn of_maps(rows: &Array, order: Option<Vec<String>>) -> Result<Table> {
     let mut cells = Vec::with_capacity(rows.len());
     for (i, row) in rows.iter().enumerate() {
@@ -363,7 +370,8 @@ fn of_maps(rows: &Array, order: Option<Vec<String>>) -> Result<Table> {
             bail!("table: row {i} is {}, expected a map", describe(row));
         };
         cells.push(
-            map.iter()
+            in_order(&map)
+                .into_iter()
                 .map(|(name, value)| Ok((name.to_string(), to_value(value)?)))
                 .collect::<Result<Vec<_>>>()?,
         );

@@ -3,6 +3,7 @@
 use rhai::{Array, Dynamic, Engine, Map};
 
 use super::{cut, line};
+use crate::script::values::in_order;
 
 /// At most this many values of a list of other values are shown, one a line.
 const SHOWN: usize = 20;
@@ -63,7 +64,7 @@ pub(super) fn map(engine: &Engine, map: &Map, width: usize) -> String {
         return whole;
     }
     let mut lines = vec![String::from("#{")];
-    for (key, value) in map.iter().take(SHOWN) {
+    for (key, value) in in_order(map).into_iter().take(SHOWN) {
         let key = shown_key(key);
         let room = width.saturating_sub(key.chars().count() + 5).max(8);
         lines.push(cut(
@@ -85,8 +86,8 @@ fn map_whole(engine: &Engine, map: &Map) -> String {
     if map.is_empty() {
         return "#{}".into();
     }
-    let entries: Vec<String> = map
-        .iter()
+    let entries: Vec<String> = in_order(map)
+        .into_iter()
         .take(FAR / 4)
         .map(|(key, value)| format!("{}: {}", shown_key(key), line(engine, value, FAR)))
         .collect();
@@ -112,7 +113,11 @@ pub(super) fn map_line(engine: &Engine, map: &Map, width: usize) -> String {
     if whole.chars().count() <= width {
         return whole;
     }
-    let keys: Vec<String> = map.keys().take(FAR / 4).map(|key| shown_key(key)).collect();
+    let keys: Vec<String> = in_order(map)
+        .into_iter()
+        .take(FAR / 4)
+        .map(|(key, _)| shown_key(key))
+        .collect();
     format!("map of {}: {}", map.len(), keys.join(", "))
 }
 

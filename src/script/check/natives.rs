@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use rhai::{Array, Dynamic, Engine, FnPtr, ImmutableString, Map};
 
 use crate::script::engine::qualified;
+use crate::script::signatures::given;
 use crate::script::values::type_name;
 
 /// A type as users know it; none where it is not known.
@@ -76,10 +77,10 @@ impl Natives {
                 .written
                 .last()
                 .is_some_and(|last| last.split(':').next().unwrap_or("").trim() == "options");
-            let given = type_name(&result(&function.gives));
-            let gives = match is_plain(&given) {
-                true => Some(given),
-                false => names.get(&given).copied().flatten().and_then(&known),
+            let gives = type_name(&given(&function.gives));
+            let gives = match is_plain(&gives) {
+                true => Some(gives),
+                false => names.get(&gives).copied().flatten().and_then(&known),
             };
             let takes = function.types.iter();
             let takes = takes.map(|id| known(*id)).collect();
@@ -149,23 +150,6 @@ fn fits(takes: Option<&Type>, value: &Type) -> bool {
     match (takes, value) {
         (Some(Some(takes)), Some(value)) => takes == value,
         (takes, _) => takes.is_some(),
-    }
-}
-
-/// What stands inside the result of a native that may fail.
-fn result(written: &str) -> String {
-    let bare: String = written.chars().filter(|c| !c.is_whitespace()).collect();
-    for (start, end) in [("Fallible<", ">"), ("RhaiResultOf<", ">")] {
-        if let Some(inner) = bare.strip_prefix(start).and_then(|b| b.strip_suffix(end)) {
-            return inner.to_string();
-        }
-    }
-    match bare
-        .trim_start_matches("core::result::")
-        .strip_prefix("Result<")
-    {
-        Some(inner) => inner.split(",").next().unwrap_or(inner).to_string(),
-        None => bare,
     }
 }
 
