@@ -1,6 +1,7 @@
 //! All integration tests, in one binary so that they are linked once.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod attacks;
 mod bundle;
 mod common;
 mod conformance;

@@ -9,6 +9,7 @@ use rhai::Engine;
 use super::{NativeSpec, Session};
 
 mod adapters;
+mod attacking;
 mod bench;
 mod choosing;
 mod compared;
@@ -61,6 +62,7 @@ pub static TOPICS: &[Topic] = &[
     topic("Adapters", adapters::register, adapters::OPTIONS),
     topic("Training", training::register, training::OPTIONS),
     topic("Evaluation", evaluation::register, evaluation::OPTIONS),
+    topic("Attacks", attacking::register, attacking::OPTIONS),
     topic("Grids", grids::register, &[]),
     topic("Soups", soups::register, soups::OPTIONS),
     topic("Recipes", recipes::register, recipes::OPTIONS),

@@ -124,6 +124,28 @@ score.confusion.columns    // ["gold", "negative", "positive"]
 ```"#,
     ),
     doc(
+        "Attack",
+        "Attacks",
+        r#"What is left of an adapter's accuracy when its texts are attacked, and how. Shares lie between 0 and 1.
+
+```rhai
+let found = attack(base, a, films, #{ recipe: "deepwordbug", n: 8 });
+found.recipe               // deepwordbug
+found.dataset              // films
+found.split                // test
+found.n                    // 8
+found.original_accuracy >= found.accuracy_under_attack    // true
+found.success_rate >= 0.0  // true
+found.queries != 0.0       // true
+found.perturbed != 0.0     // true
+found.outcomes.keys()      // ["failed", "skipped", "successful"]
+found.constraints.column("constraint")    // ["repeat", "stop words", "edit distance"]
+found.neighbors == ()      // true
+found.encoder == ()        // true
+found.examples.len         // 8
+```"#,
+    ),
+    doc(
         "SignDiff",
         "Signs",
         r#"How the signs of adapters, or of tensors, differ, entry by entry. An entry is in conflict where at least one member is positive and one negative; zero has no sign. `rate` is over the chosen denominator, all entries by default; `mixture`, `mean_pairwise`, `minority` and `tristate` are always over all entries.

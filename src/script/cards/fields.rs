@@ -88,6 +88,20 @@ const CARDS: &[Card] = &[
         ],
     },
     Card {
+        type_: "Attack",
+        fields: &[
+            Property("original_accuracy", ""),
+            Property("accuracy_under_attack", ""),
+            Property("success_rate", ""),
+            Property("queries", "a text"),
+            Property("perturbed", "of the words"),
+            Property("n", "texts"),
+            Property("neighbors", ""),
+            Property("encoder", ""),
+            Field::Table("constraints"),
+        ],
+    },
+    Card {
         type_: "SignDiff",
         fields: &[
             Property("mixture", ""),
