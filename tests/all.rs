@@ -13,6 +13,7 @@ mod merging;
 mod oracle;
 mod pruning;
 mod published;
+mod references;
 mod repl;
 mod script;
 mod signs;

@@ -16,7 +16,7 @@ use crate::prune::Mask;
 use crate::study::Id;
 use crate::{Context, Error, Result, bail};
 
-use super::fresh::{base_of, draw, initial};
+use super::fresh::{base_of, draw, head_form, initial};
 use super::gradual::{Gradual, GradualBy};
 use super::learner::Learner;
 use super::schedule::linear_warmup;
@@ -248,9 +248,10 @@ impl<'a> Run<'a> {
         let (form, head) = match head {
             Some(head) => (head.form, head.tensors),
             None => {
-                let parameters = Head::parameters(model.config().hidden_size, &labels)?;
+                let form = head_form(model)?;
+                let parameters = form.parameters(model.config().hidden_size, &labels)?;
                 let head = draw(parameters, options.init_seed, model)?;
-                (Form::default(), head)
+                (form, head)
             }
         };
         Ok(Self {
