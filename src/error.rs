@@ -32,6 +32,8 @@ pub enum Kind {
     Invalid,
     /// The user stopped the operation (Ctrl-C).
     Interrupted,
+    /// It takes more than it may: time, memory, space on the disk.
+    Limit,
 }
 
 /// The crate's result.
@@ -58,6 +60,14 @@ impl Error {
         }
     }
 
+    /// The operation takes more than it may.
+    pub fn limit(message: impl Into<String>) -> Self {
+        Self {
+            kind: Kind::Limit,
+            ..Self::new(message)
+        }
+    }
+
     /// An error about a file or folder: `path: message`.
     pub fn at_path(path: &Path, message: impl fmt::Display) -> Self {
         Self::new(format!("{}: {message}", path.display()))
@@ -73,7 +83,7 @@ impl Error {
     /// The same error, its message preceded by `context: `.
     #[must_use]
     pub fn within(mut self, context: impl fmt::Display) -> Self {
-        if self.kind != Kind::Interrupted {
+        if self.kind == Kind::Invalid {
             self.message = one_line(&format!("{context}: {}", self.message));
         }
         self

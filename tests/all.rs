@@ -14,6 +14,7 @@ mod oracle;
 mod pruning;
 mod published;
 mod repl;
+mod sandbox;
 mod script;
 mod signs;
 mod soups;

@@ -16,6 +16,7 @@ mod diff;
 mod doc;
 mod eval;
 mod interrupt;
+mod limits;
 mod lock;
 mod merge;
 mod options;
@@ -109,7 +110,8 @@ impl From<Box<Diagnostic>> for Failure {
     }
 }
 
-/// Runs the program with the arguments of the process.
+/// Runs the program with the arguments of the process, on a stack that is deep enough for what
+/// scripts may nest.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -119,6 +121,36 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { WRONG_COMMAND } else { 0 });
         }
     };
+    let stack = cli.stack();
+    // What was read holds values of the language, which stay on one thread.
+    drop(cli);
+    let started = std::thread::Builder::new()
+        .name("script".into())
+        .stack_size(stack)
+        .spawn(|| run(Cli::parse()));
+    match started.map(std::thread::JoinHandle::join) {
+        Ok(Ok(code)) => code,
+        // A panic was told where it happened.
+        Ok(Err(panic)) => std::panic::resume_unwind(panic),
+        Err(error) => {
+            crate::tell!("tureen: error: no thread can be started: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Cli {
+    /// The stack that the command needs, in bytes.
+    fn stack(&self) -> usize {
+        match &self.command {
+            Some(Command::Run(command)) => command.stack(),
+            Some(_) => Surroundings::default().stack(),
+            None => self.surroundings.stack(),
+        }
+    }
+}
+
+fn run(cli: Cli) -> ExitCode {
     let json = match &cli.command {
         Some(Command::Run(command)) => command.json(),
         Some(Command::Check(command)) => command.json(),

@@ -10,7 +10,7 @@ use crate::report::write_page;
 use crate::script::api::study::Study;
 use crate::script::{Diagnostic, Interpreter, Mode, Session, Severity, check};
 use crate::study::files::write_atomic;
-use crate::study::{Lock, Record, Run as Kept, Store};
+use crate::study::{Lock, Record, Run as Kept, Store, disk};
 
 /// Run a study.
 #[derive(Debug, Args)]
@@ -30,6 +30,10 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn json(&self) -> bool {
         self.surroundings.json()
+    }
+
+    pub(super) fn stack(&self) -> usize {
+        self.surroundings.stack()
     }
 
     pub(super) fn main(self) -> Result<(), Failure> {
@@ -81,6 +85,8 @@ pub(super) fn study(
         session.notice(format!("the store cannot be written: {error}"));
     }
     let outcome = execute(&source, &text, &session);
+    // The record of what the script did is no longer its own doing.
+    disk::limit(None);
     describe(&mut record, &session);
     record.end(outcome.as_ref().map(|_| ()).map_err(|d| &d.error));
     record.save(&folder).map_err(unsaved)?;

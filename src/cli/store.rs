@@ -4,7 +4,8 @@ use clap::{Args, Subcommand};
 
 use super::Failure;
 use crate::study::Store;
-use crate::{Error, Result, bail};
+use crate::study::size::{bytes as shown, read_bytes};
+use crate::{Result, bail};
 
 /// Look at the store of results, verify it, clean it.
 #[derive(Debug, Args)]
@@ -42,7 +43,8 @@ impl StoreCommand {
             What::Size => size(&store),
             What::Verify { repair } => verify(&store, repair),
             What::Gc { limit, dry_run } => {
-                let limit = limit.as_deref().map(bytes).transpose();
+                let limit = limit.as_deref().map(read_bytes).transpose();
+                let limit = limit.map_err(|error| error.within("--limit"));
                 clean(&store, limit.map_err(Failure::Command)?, dry_run)
             }
         }
@@ -97,55 +99,4 @@ fn clean(store: &Store, limit: Option<u64>, dry: bool) -> Result<()> {
         cleaned.runs
     );
     Ok(())
-}
-
-const UNITS: [(&str, u64); 4] = [
-    ("GB", 1_000_000_000),
-    ("MB", 1_000_000),
-    ("kB", 1_000),
-    ("B", 1),
-];
-
-fn shown(bytes: u64) -> String {
-    let (unit, size) = UNITS
-        .into_iter()
-        .find(|(_, size)| bytes >= *size)
-        .unwrap_or(("B", 1));
-    match size {
-        1 => format!("{bytes} {unit}"),
-        size => format!("{:.1} {unit}", bytes as f64 / size as f64),
-    }
-}
-
-/// A size as people write it.
-fn bytes(text: &str) -> Result<u64> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == ' ');
-    let unit = text[digits.len()..].trim();
-    let size = UNITS
-        .into_iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case(unit))
-        .map(|(_, size)| size);
-    match (digits.parse::<f64>(), size) {
-        (Ok(number), Some(size)) if number >= 0.0 && number.is_finite() => {
-            Ok((number * size as f64) as u64)
-        }
-        _ => {
-            Err(Error::new(format!("--limit {text}: expected a size"))
-                .hint("such as 500MB or 10GB"))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_read_and_shown() {
-        assert_eq!(bytes("10GB").unwrap(), 10_000_000_000);
-        assert_eq!(bytes("0.5 mb").unwrap(), 500_000);
-        assert!(bytes("ten").is_err() && bytes("10").is_err() && bytes("-1MB").is_err());
-        assert_eq!(shown(12_345_678), "12.3 MB");
-        assert_eq!(shown(12), "12 B");
-    }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::limits::LimitFlags;
 use super::{Bars, Failure, interrupt, screen};
 use crate::compute::threads;
 use crate::script::{Mode, Session, Setup};
@@ -36,6 +37,11 @@ pub struct Surroundings {
     /// A further file or folder that may be written.
     #[arg(long, value_name = "PATH")]
     allow_write: Vec<PathBuf>,
+    /// Look on the hub for names that a script computed, too.
+    #[arg(long)]
+    allow_hub: bool,
+    #[command(flatten)]
+    limits: LimitFlags,
 }
 
 impl Surroundings {
@@ -45,6 +51,7 @@ impl Surroundings {
             threads,
             device: "cpu".into(),
             allow_write: out.into_iter().collect(),
+            limits: LimitFlags::of_command(),
             ..Self::default()
         }
     }
@@ -62,6 +69,7 @@ impl Surroundings {
         Self {
             set: set.collect(),
             no_store: true,
+            limits: LimitFlags::default(),
             ..Self::plain(threads, [])
         }
     }
@@ -78,7 +86,8 @@ impl Surroundings {
         write_folder: PathBuf,
         more: impl FnOnce(&mut Setup),
     ) -> Result<Session> {
-        // SAFETY: nothing before this starts a thread; Ctrl-C's is started below.
+        // SAFETY: the thread that this one was started by waits for it, and there is no other yet;
+        // Ctrl-C's and the watch's are started below.
         unsafe { threads::init(self.threads)? };
         let params = self
             .set
@@ -105,10 +114,18 @@ impl Surroundings {
             device: device(&self.device)?,
             store,
             screen: screen::screen,
+            limits: self.limits.set()?,
+            give_up: Some(give_up),
+            allow_hub: self.allow_hub,
             ..Setup::default()
         };
         more(&mut setup);
         Ok(Session::new(setup))
+    }
+
+    /// The stack that scripts may need, in bytes.
+    pub(super) fn stack(&self) -> usize {
+        self.limits.stack()
     }
 
     /// The interactive session.
@@ -121,6 +138,12 @@ impl Surroundings {
             code => Err(Failure::Told(code)),
         }
     }
+}
+
+/// Ends the program, which does not stop by itself. What it leaves is what a kill would leave.
+fn give_up(error: &Error) -> ! {
+    crate::tell!("\ntureen: error: {error}");
+    std::process::exit(1)
 }
 
 /// The folders that `TUREEN_PATH` names, separated as in `PATH`.

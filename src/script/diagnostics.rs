@@ -85,7 +85,7 @@ impl Diagnostic {
     pub fn exit_code(&self) -> u8 {
         match self.error.kind() {
             Kind::Interrupted => 130,
-            Kind::Invalid => 1,
+            Kind::Invalid | Kind::Limit => 1,
         }
     }
 
@@ -190,10 +190,17 @@ pub(super) fn diagnose(
     };
     let raised = super::innermost(error);
     let (error, exact) = match raised {
-        EvalAltResult::ErrorStackOverflow(_) => recursion::round(known.text, position).unzip(),
+        EvalAltResult::ErrorStackOverflow(_) => {
+            recursion::round(known.text, position, engine.max_call_levels()).unzip()
+        }
         _ => (None, None),
     };
     let error = error.unwrap_or_else(|| reword(&known, raised));
+    let error = match error.kind() {
+        // What was stopped says no more than that; the session knows which limit stopped it.
+        Kind::Interrupted => session.stopped_by().unwrap_or(error),
+        _ => error,
+    };
     let exact = exact.or_else(|| {
         let part = error.subject().cloned().or_else(|| named(&error))?;
         spot::find(known.text, position, &part)

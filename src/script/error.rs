@@ -14,8 +14,10 @@ impl From<Error> for Box<EvalAltResult> {
         let kind = error.kind();
         let value = Dynamic::from(error);
         Box::new(match kind {
-            // A script cannot catch this one.
-            Kind::Interrupted => EvalAltResult::ErrorTerminated(value, Position::NONE),
+            // A script cannot catch these.
+            Kind::Interrupted | Kind::Limit => {
+                EvalAltResult::ErrorTerminated(value, Position::NONE)
+            }
             Kind::Invalid => EvalAltResult::ErrorRuntime(value, Position::NONE),
         })
     }
@@ -25,7 +27,10 @@ impl From<Error> for Box<EvalAltResult> {
 pub fn raised(error: &EvalAltResult) -> Option<Error> {
     match innermost(error) {
         EvalAltResult::ErrorRuntime(value, _) => value.clone().try_cast::<Error>(),
-        EvalAltResult::ErrorTerminated(..) => Some(Error::interrupted()),
+        EvalAltResult::ErrorTerminated(value, _) => {
+            let error = value.clone().try_cast::<Error>();
+            Some(error.unwrap_or_else(Error::interrupted))
+        }
         _ => None,
     }
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::Session;
+use super::paths::plain;
 use super::session::Mode;
 use crate::study::Id;
 use crate::study::files::listed;
-use crate::{Error, Result};
+use crate::{Context, Error, Result};
 
 impl Session {
     /// Notes that the script read `name`, whose identity is `id`. An error where the study is
@@ -37,7 +38,9 @@ impl Session {
         {
             return Ok(());
         }
-        let id = Id::of_pieces("files", |feed| feed_files(path, Path::new(""), feed))?;
+        let id = Id::of_pieces("files", |feed| {
+            feed_files(path, Path::new(""), self.context(), feed)
+        })?;
         self.note_input(kind, name, id.as_str())
     }
 
@@ -54,14 +57,29 @@ impl Session {
     }
 }
 
+/// How deep folders may lie in each other: a link may lead back.
+const DEEPEST: usize = 64;
+
 /// Names and bytes of the files under `path`, in the order of their names.
-fn feed_files(path: &Path, name: &Path, feed: &mut dyn FnMut(&[u8])) -> Result<()> {
+fn feed_files(
+    path: &Path,
+    name: &Path,
+    context: &Context,
+    feed: &mut dyn FnMut(&[u8]),
+) -> Result<()> {
     let failed = |error: std::io::Error| Error::at_path(path, error);
+    plain(&path.display().to_string(), path)?;
     if path.is_dir() {
+        if name.components().count() > DEEPEST || leads_back(path) {
+            return Err(Error::at_path(
+                path,
+                "a link that leads back to its own folder",
+            ));
+        }
         for (part, path) in listed(path)? {
             // Hidden files are notes of tools: locks, resumed downloads.
             if !part.starts_with('.') {
-                feed_files(&path, &name.join(&part), feed)?;
+                feed_files(&path, &name.join(&part), context, feed)?;
             }
         }
         return Ok(());
@@ -74,6 +92,7 @@ fn feed_files(path: &Path, name: &Path, feed: &mut dyn FnMut(&[u8])) -> Result<(
     feed(&length.to_le_bytes());
     let mut buffer = vec![0; 1 << 20];
     loop {
+        context.check()?;
         match std::io::Read::read(&mut file, &mut buffer).map_err(failed)? {
             0 => return Ok(()),
             n => feed(&buffer[..n]),
@@ -81,12 +100,41 @@ fn feed_files(path: &Path, name: &Path, feed: &mut dyn FnMut(&[u8])) -> Result<(
     }
 }
 
+/// Whether `path` is a link to a folder that it lies in.
+fn leads_back(path: &Path) -> bool {
+    let above = path.parent().and_then(|folder| folder.canonicalize().ok());
+    match (path.is_symlink(), path.canonicalize(), above) {
+        (true, Ok(target), Some(above)) => above.starts_with(target),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn fed(path: &Path) -> Result<Id> {
+        let context = Context::silent();
+        Id::of_pieces("files", |feed| {
+            feed_files(path, Path::new(""), &context, feed)
+        })
+    }
+
     fn hash(path: &Path) -> Id {
-        Id::of_pieces("files", |feed| feed_files(path, Path::new(""), feed)).unwrap()
+        fed(path).unwrap()
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_folder_that_holds_itself_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("in")).unwrap();
+        std::os::unix::fs::symlink("..", folder.path().join("in/up")).unwrap();
+        let told = fed(folder.path()).unwrap_err().to_string();
+        assert!(
+            told.ends_with("a link that leads back to its own folder"),
+            "{told}"
+        );
     }
 
     #[test]

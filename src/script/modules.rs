@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use rhai::{Engine, EvalAltResult, Expr, FnAccess, Module, ModuleResolver, Position, Scope, Stmt};
 
+use super::recursion::too_deep;
 use super::session::Import;
 use super::{Session, spot};
 use crate::{Error, Result, nearest};
@@ -52,22 +53,19 @@ impl Modules {
                 beside
             }
         };
-        let text = std::fs::read_to_string(&file).map_err(|error| {
-            let error = match file.is_file() {
-                true => Error::at_path(&file, error),
-                false => Error::new(format!("no module {path:?}: no such file")),
-            };
-            let names = || STDLIB.iter().map(|(name, _)| *name);
-            let near = nearest(path, names().chain(names().map(bare)));
-            error.within("import").hint(match near {
-                Some(near) => format!("did you mean \"std/{}\"?", bare(near)),
-                None => format!(
-                    "the binary carries {}; others are looked for beside the script and in the folders of TUREEN_PATH",
-                    super::session::listed(names())
-                ),
-            })
-        })?;
-        Ok((file, text))
+        if file.is_file() {
+            return Ok((file.clone(), self.session.text_of(&file)?));
+        }
+        let error = Error::new(format!("import: no module {path:?}: no such file"));
+        let names = || STDLIB.iter().map(|(name, _)| *name);
+        let near = nearest(path, names().chain(names().map(bare)));
+        Err(error.hint(match near {
+            Some(near) => format!("did you mean \"std/{}\"?", bare(near)),
+            None => format!(
+                "the binary carries {}; others are looked for beside the script and in the folders of TUREEN_PATH",
+                super::session::listed(names())
+            ),
+        }))
     }
 
     /// The file that `path` means beside the one that imports it.
@@ -188,6 +186,16 @@ impl ModuleResolver for Modules {
                 return Err(here(Error::new(format!("import: {path} imports itself"))));
             }
             None => {}
+        }
+        let deepest = self.session.setup().limits.depth;
+        let open = self
+            .loaded
+            .borrow()
+            .values()
+            .filter(|m| m.is_none())
+            .count();
+        if open == deepest {
+            return Err(here(too_deep("modules import each other", deepest)));
         }
         let hash = blake3::hash(text.as_bytes()).to_hex().to_string();
         if let Some(lock) = &self.session.setup().lock {

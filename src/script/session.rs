@@ -11,9 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rhai::NativeCallContext;
 
+use super::limits::Limits;
+use super::watch::{GiveUp, Watch};
 use crate::context::{Progress, Silent};
 use crate::report::Screen;
-use crate::study::{Lock, Store};
+use crate::study::{Lock, Store, disk, files};
 use crate::{Context, Error, Result, bail, nearest};
 
 /// How the code came to be run.
@@ -59,6 +61,12 @@ pub struct Setup {
     pub lock: Option<Lock>,
     /// What figures are drawn on, asked anew each time; no terminal.
     pub screen: fn() -> Screen,
+    /// What the script may take of the machine.
+    pub limits: Limits,
+    /// Ends the program where a limit of time or memory is passed and nothing stops; nothing does.
+    pub give_up: Option<GiveUp>,
+    /// Whether names of the hub's repositories that a script computed are looked for there; yes.
+    pub allow_hub: bool,
 }
 
 impl Default for Setup {
@@ -77,6 +85,9 @@ impl Default for Setup {
             store: None,
             lock: None,
             screen: Screen::default,
+            limits: Limits::default(),
+            give_up: None,
+            allow_hub: true,
         }
     }
 }
@@ -97,6 +108,7 @@ pub struct Session(Rc<State>);
 pub(super) struct State {
     setup: Setup,
     context: Context,
+    watch: Watch,
     write_folder: RefCell<PathBuf>,
     writer: RefCell<Box<dyn Write>>,
     seed: Cell<u64>,
@@ -119,8 +131,10 @@ impl Session {
             None => context,
         };
         let output = std::mem::replace(&mut setup.output, Box::new(std::io::sink()));
+        let watch = Watch::new(&setup.limits, &setup.stop, setup.give_up);
         Self(Rc::new(State {
             context,
+            watch,
             write_folder: RefCell::new(setup.write_folder.clone()),
             writer: RefCell::new(output),
             seed: Cell::new(0),
@@ -158,9 +172,27 @@ impl Session {
         &self.0.context
     }
 
-    /// Whether the user asked to stop.
+    /// Whether the user asked to stop, or a limit did.
     pub fn stopped(&self) -> bool {
         self.0.setup.stop.load(Ordering::Relaxed)
+    }
+
+    /// The limit that stopped what ran, if one did.
+    pub(super) fn stopped_by(&self) -> Option<Error> {
+        self.0.watch.reason()
+    }
+
+    /// Why the script must stop here, if so; asked before each of its operations.
+    pub(super) fn step(&self) -> Option<Error> {
+        self.0.watch.step()
+    }
+
+    /// Runs code under the limits, which begin anew.
+    pub(super) fn limited<T>(&self, run: impl FnOnce() -> T) -> T {
+        self.0.watch.begin();
+        let result = run();
+        self.0.watch.end();
+        result
     }
 
     /// Forgets an earlier request to stop: before the next input of an interactive session.
@@ -206,7 +238,7 @@ impl Session {
 
     /// Keeps what is printed from now on in a file, too.
     pub fn keep_output(&self, path: &Path) -> Result<()> {
-        let file = std::fs::File::create(path).map_err(|error| Error::at_path(path, error))?;
+        let file = files::fresh(path)?;
         self.0.log.replace(Some(file));
         Ok(())
     }
@@ -214,8 +246,13 @@ impl Session {
     /// One line (or several) of the script's own output.
     pub fn print(&self, text: &str) {
         if let Some(log) = &mut *self.0.log.borrow_mut() {
-            // The log is a copy: where the disk is full, the output itself still comes.
-            let _ = writeln!(log, "{text}");
+            match disk::take(text.len() as u64 + 1) {
+                // The log is a copy: where the disk is full, the output itself still comes.
+                Ok(()) => {
+                    let _ = writeln!(log, "{text}");
+                }
+                Err(error) => self.0.watch.halt(error),
+            }
         }
         let mut writer = self.0.writer.borrow_mut();
         // A reader that went away (`| head`) ends the run rather than failing it.

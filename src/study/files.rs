@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use super::disk;
 use crate::{Error, Result};
 
 /// Writes `bytes` to `path`: aside in the same folder, synced, then renamed over whatever stood
@@ -34,10 +35,66 @@ pub fn write_whole(
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut aside = builder.tempfile_in(folder).map_err(failed)?;
-    write(&mut aside).map_err(|error| error.within(path.display()))?;
-    aside.as_file().sync_all().map_err(failed)?;
-    aside.persist(path).map_err(|error| failed(error.error))?;
+    let mut counted = Counted {
+        file: aside.as_file_mut(),
+        taken: 0,
+        refused: None,
+    };
+    let written = write(&mut counted);
+    let (taken, refused) = (counted.taken, counted.refused);
+    let written = refused.map_or(written, Err);
+    let kept = written
+        .map_err(|error| error.within(path.display()))
+        .and_then(|()| aside.as_file().sync_all().map_err(failed))
+        .and_then(|()| {
+            let before = path.symlink_metadata().map_or(0, |meta| meta.len());
+            aside.persist(path).map_err(|error| failed(error.error))?;
+            Ok(before)
+        });
+    match kept {
+        Ok(before) => disk::give_back(before),
+        Err(error) => {
+            disk::give_back(taken);
+            return Err(error);
+        }
+    }
     Ok(())
+}
+
+/// A new, empty file in place of whatever stood there; a link there goes, not what it points to.
+pub fn fresh(path: &Path) -> Result<std::fs::File> {
+    let failed = |error: std::io::Error| Error::at_path(path, error);
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    std::fs::File::create_new(path).map_err(failed)
+}
+
+/// A file that grows no further than the process may write.
+struct Counted<'a> {
+    file: &'a mut std::fs::File,
+    taken: u64,
+    /// Why it does not grow further.
+    refused: Option<Error>,
+}
+
+impl Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if let Err(error) = disk::take(bytes.len() as u64) {
+            self.refused = Some(error);
+            return Err(std::io::ErrorKind::StorageFull.into());
+        }
+        let written = self.file.write(bytes);
+        let short = bytes.len() - *written.as_ref().unwrap_or(&0);
+        disk::give_back(short as u64);
+        self.taken += (bytes.len() - short) as u64;
+        written
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
 }
 
 /// What a folder holds, by name in order; nothing where there is no such folder.

@@ -11,6 +11,15 @@ use super::files::write_atomic;
 use super::id::Id;
 use crate::{Error, Result};
 
+/// What a run itself writes into its folder, and a script cannot.
+pub const OWN_FILES: [&str; 5] = [
+    "log.txt",
+    "metrics.jsonl",
+    "report.html",
+    "run.json",
+    "script.rhai",
+];
+
 /// How a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -21,7 +30,7 @@ pub enum Status {
     Done,
     /// Ended by an error.
     Failed,
-    /// Stopped by the user.
+    /// Stopped by the user, or by a limit of what it may take.
     Interrupted,
 }
 
@@ -119,6 +128,10 @@ impl Record {
         (self.status, self.error) = match outcome {
             Ok(()) => (Status::Done, None),
             Err(error) if error.kind() == crate::Kind::Interrupted => (Status::Interrupted, None),
+            // What was finished is kept: with more room the run goes on from there.
+            Err(error) if error.kind() == crate::Kind::Limit => {
+                (Status::Interrupted, Some(error.to_string()))
+            }
             Err(error) => (Status::Failed, Some(error.to_string())),
         };
     }

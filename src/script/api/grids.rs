@@ -38,9 +38,11 @@ mod natives {
     #[rhai_fn(return_raw)]
     pub fn grid(context: NativeCallContext, parameters: Map, cell: FnPtr) -> Fallible<Table> {
         let axes = axes(&parameters)?;
-        let total: usize = axes.iter().map(|(_, values)| values.len()).product();
-        let mut tables = Vec::with_capacity(total);
-        for at in 0..total {
+        let lengths = axes.iter().map(|(_, values)| values.len() as u128);
+        let total = lengths.fold(1, u128::saturating_mul);
+        Session::of(&context)?.room_for("grid: a list", total)?;
+        let mut tables = Vec::new();
+        for at in 0..total as usize {
             let point = point(&axes, at);
             let map: Map = point
                 .iter()
