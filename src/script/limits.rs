@@ -89,7 +89,7 @@ impl Session {
         match bytes > most as u128 {
             true => {
                 let message = format!("a text of {bytes} bytes is too long, at most {most}");
-                Err(reached(message, "string", "BYTES"))
+                Err(reached(message, "string", "SIZE"))
             }
             false => Ok(()),
         }

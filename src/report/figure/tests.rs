@@ -239,15 +239,18 @@ fn every_kind_of_figure_has_a_pdf_and_shows_its_values() {
         ..BarOptions::default()
     };
     let figures = [
-        (table.line("conflict", "drop", &line), "films: 0, 0.0200"),
-        (table.bar("domain", "drop", &bars), "films, 0: 0.0133"),
+        (
+            table.line("conflict", "drop", &line),
+            "films: 0.0900, 0.0200",
+        ),
+        (table.bar("domain", "drop", &bars), "films, 0: 0.0233"),
         (
             table.box_plot("domain", "drop", &BoxOptions::default()),
             "films: median 0.0200 of 7 values",
         ),
         (
             table.heatmap_of("domain", "seed", "drop", &HeatmapOptions::default()),
-            "films, 0: 0.0133",
+            "films, 0: 0.0233",
         ),
     ];
     let mut all = vec![figure()];

@@ -1,6 +1,6 @@
 //! The adapters that a run saved, each with how it was made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -49,11 +49,13 @@ pub(super) fn of_folder(folder: &Path) -> Result<String> {
     let mut all: Vec<(Vec<String>, Value)> = found.into_values().collect();
     all.sort_by(|(a, _), (b, _)| a.cmp(b));
     let mut out = String::from("<h2>Adapters</h2>\n<ul class=\"adapters\">\n");
+    let ids = all.iter().map(|(_, origin)| origin["id"].to_string());
+    let listed: BTreeSet<String> = ids.collect();
     for (folders, origin) in &all {
         let _ = writeln!(
             out,
             "<li>{}<br><span class=\"aside\">{}</span></li>",
-            line(origin, 0),
+            line(origin, 0, &listed),
             escaped(&folders.join(", "))
         );
     }
@@ -95,19 +97,20 @@ fn look(
 }
 
 /// One adapter, with what went into it below.
-fn line(origin: &Value, depth: usize) -> String {
+fn line(origin: &Value, depth: usize, listed: &BTreeSet<String>) -> String {
     let text = |value: &Value| escaped(value.as_str().unwrap_or_default());
     let id: String = text(&origin["id"]).chars().take(ID).collect();
-    let mut out = format!(
-        "<b>{}</b> <code>{id}</code> {}",
-        text(&origin["name"]),
-        escaped(&made(origin))
-    );
+    let name = format!("<b>{}</b> <code>{id}</code>", text(&origin["name"]));
+    // What stands in the list itself is told there.
+    if depth > 0 && listed.contains(&origin["id"].to_string()) {
+        return name;
+    }
+    let mut out = format!("{name} {}", escaped(&made(origin)));
     let inputs = origin["inputs"].as_array().filter(|_| depth < DEEPEST);
     if let Some(inputs) = inputs.filter(|inputs| !inputs.is_empty()) {
         out += "<ul>";
         for input in inputs {
-            let _ = write!(out, "<li>{}</li>", line(input, depth + 1));
+            let _ = write!(out, "<li>{}</li>", line(input, depth + 1, listed));
         }
         out += "</ul>";
     }
@@ -129,8 +132,9 @@ fn made(origin: &Value) -> String {
             settings.join(", ")
         );
     }
-    if let Some(training) = origin["training"].as_object() {
-        let options = training.get("options").unwrap_or(&Value::Null);
+    let training = &origin["training"];
+    if training.is_object() {
+        let options = &training["options"];
         let mut parts = Vec::new();
         for name in SETTINGS {
             if !options[name].is_null() {
@@ -138,7 +142,7 @@ fn made(origin: &Value) -> String {
             }
         }
         let kind = options["kind"].as_str().unwrap_or("adapter");
-        let dataset = training.get("dataset").map(told).unwrap_or_default();
+        let dataset = told(&training["dataset"]);
         let best = training["epochs"]
             .as_array()
             .zip(training["best_epoch"].as_u64())

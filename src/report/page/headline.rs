@@ -9,8 +9,8 @@ use crate::report::{escaped, number};
 use crate::study::Record;
 
 /// What a recorded map calls its number, the first that it has.
-const ESTIMATES: [&str; 8] = [
-    "r", "value", "estimate", "mean", "diff", "rate", "accuracy", "score",
+const ESTIMATES: [&str; 7] = [
+    "r", "value", "estimate", "mean", "diff", "accuracy", "score",
 ];
 
 /// Numbers with their intervals first, then the tables, then what is neither.

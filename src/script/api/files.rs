@@ -28,8 +28,10 @@ mod natives {
     #[rhai_fn(return_raw)]
     pub fn read_text(context: NativeCallContext, path: &str) -> Fallible<String> {
         let session = Session::of(&context)?;
-        let file = session.input("file", path)?;
-        Ok(session.text_of(&file)?)
+        let file = session.read_file(path)?;
+        let text = session.text_of(&file)?;
+        session.note_files("file", path, &file)?;
+        Ok(text)
     }
 
     /// Writes a text to a file, whole or not at all.
