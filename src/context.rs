@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::study::Store;
+use crate::study::{Id, Store};
 use crate::{Error, Result};
 
 /// Told how far a long operation is. The terminal, a file or nobody may listen.
@@ -49,6 +49,8 @@ pub struct Context {
     stop: Arc<AtomicBool>,
     progress: Arc<dyn Progress>,
     store: Option<Store>,
+    /// Whether it was told that the store cannot be written.
+    unkept: Arc<AtomicBool>,
 }
 
 impl Context {
@@ -58,6 +60,7 @@ impl Context {
             stop,
             progress,
             store: None,
+            unkept: Arc::default(),
         }
     }
 
@@ -99,6 +102,56 @@ impl Context {
     /// Where results are kept, if anywhere.
     pub fn store(&self) -> Option<&Store> {
         self.store.as_ref()
+    }
+
+    /// What the store keeps under `id`. An entry that is damaged or cannot be read is told and
+    /// counts as absent: its result is computed anew.
+    pub fn kept(&self, id: &Id) -> Option<Vec<u8>> {
+        self.taken(self.store.as_ref()?.get(id))
+    }
+
+    /// How far the result `id` had come when a run that made it ended too early, as in
+    /// [`Self::kept`].
+    pub fn kept_state(&self, id: &Id) -> Option<Vec<u8>> {
+        self.taken(self.store.as_ref()?.state(id))
+    }
+
+    fn taken(&self, found: Result<Option<Vec<u8>>>) -> Option<Vec<u8>> {
+        found.unwrap_or_else(|error| {
+            self.notice(format!("{error}: it is computed anew"));
+            None
+        })
+    }
+
+    /// Keeps a result in the store, if there is one, and forgets how far it had come. A store that
+    /// cannot be written (a full disk, a folder of another user) is told once and is no error: the
+    /// result itself is there. Whether it was kept.
+    pub fn keep(&self, id: &Id, body: &[u8]) -> bool {
+        let put = |store: &Store| store.put(id, body).and_then(|()| store.drop_state(id));
+        self.written(put)
+    }
+
+    /// Keeps how far the result `id` has come, as in [`Self::keep`].
+    pub fn keep_state(&self, id: &Id, body: &[u8]) -> bool {
+        self.written(|store| store.put_state(id, body))
+    }
+
+    fn written(&self, write: impl FnOnce(&Store) -> Result<()>) -> bool {
+        match self.store.as_ref().map(write) {
+            Some(Ok(())) => true,
+            Some(Err(error)) => {
+                self.tell_unkept(&error);
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// Tells, once, that the store cannot be written.
+    pub fn tell_unkept(&self, error: &Error) {
+        if !self.unkept.swap(true, Ordering::Relaxed) {
+            self.notice(format!("the store cannot be written: {error}"));
+        }
     }
 
     /// Where to report.

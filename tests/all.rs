@@ -14,6 +14,7 @@ mod oracle;
 mod pruning;
 mod published;
 mod repl;
+mod resume;
 mod script;
 mod signs;
 mod soups;

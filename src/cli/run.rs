@@ -10,7 +10,7 @@ use crate::report::write_page;
 use crate::script::api::study::Study;
 use crate::script::{Diagnostic, Interpreter, Mode, Session, Severity, check};
 use crate::study::files::write_atomic;
-use crate::study::{Lock, Record, Run as Kept, Store};
+use crate::study::{Claim, Lock, Record, Run as Kept, Status, Store};
 
 /// Run a study.
 #[derive(Debug, Args)]
@@ -71,6 +71,7 @@ pub(super) fn study(
     }
     let folder = out.unwrap_or_else(|| record.folder());
     session.set_write_folder(&folder);
+    let _claim = Claim::of(&folder).map_err(unsaved)?;
     record.save(&folder).map_err(unsaved)?;
     write_atomic(&folder.join(SCRIPT), text.as_bytes()).map_err(unsaved)?;
     let log = folder.join("log.txt");
@@ -78,7 +79,7 @@ pub(super) fn study(
     if let Some(store) = session.context().store()
         && let Err(error) = store.note_run(&folder)
     {
-        session.notice(format!("the store cannot be written: {error}"));
+        session.context().tell_unkept(&error);
     }
     let outcome = execute(&source, &text, &session);
     describe(&mut record, &session);
@@ -86,7 +87,13 @@ pub(super) fn study(
     record.save(&folder).map_err(unsaved)?;
     let run = Kept { folder, record };
     write_page(&run).map_err(unsaved)?;
-    session.notice(format!("the run is in {}", run.folder.display()));
+    let folder = run.folder.display();
+    session.notice(match run.record.status {
+        Status::Interrupted => {
+            format!("the run is in {folder}; with --out {folder} it goes on where it was")
+        }
+        _ => format!("the run is in {folder}"),
+    });
     outcome?;
     Ok(run)
 }

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::Failure;
-use crate::study::Store;
+use crate::study::{Content, Entry, Store};
 use crate::{Error, Result, bail};
 
 /// Look at the store of results, verify it, clean it.
@@ -52,12 +52,18 @@ impl StoreCommand {
 
 fn size(store: &Store) -> Result<()> {
     let entries = store.entries()?;
-    let bytes = entries.iter().map(|entry| entry.bytes).sum();
+    let (states, results): (Vec<_>, Vec<_>) =
+        (entries.iter()).partition(|entry| entry.content == Content::State);
+    let bytes = |of: &[&Entry]| shown(of.iter().map(|entry| entry.bytes).sum());
+    let unfinished = match states.len() {
+        0 => String::new(),
+        n => format!("; {n} unfinished trainings, {}", bytes(&states)),
+    };
     crate::say!(
-        "{}: {} entries, {}",
+        "{}: {} entries, {}{unfinished}",
         store.root().display(),
-        entries.len(),
-        shown(bytes)
+        results.len(),
+        bytes(&results),
     );
     Ok(())
 }
@@ -66,12 +72,12 @@ fn verify(store: &Store, repair: bool) -> Result<()> {
     let entries = store.entries()?;
     let damaged: Vec<_> = entries
         .iter()
-        .filter(|entry| !store.is_sound(&entry.id))
+        .filter(|entry| !store.is_sound(entry))
         .collect();
     for entry in &damaged {
         crate::say!("{}: does not match its hash", entry.id);
         if repair {
-            store.remove(&entry.id)?;
+            store.remove(&entry.id, entry.content)?;
         }
     }
     match (damaged.len(), repair) {
@@ -87,8 +93,12 @@ fn verify(store: &Store, repair: bool) -> Result<()> {
 
 fn clean(store: &Store, limit: Option<u64>, dry: bool) -> Result<()> {
     let cleaned = store.gc(limit, dry)?;
+    let leftovers = match cleaned.leftovers {
+        (0, _) => String::new(),
+        (n, bytes) => format!("; {n} files of killed writes removed, {}", shown(bytes)),
+    };
     crate::say!(
-        "{}{} entries removed, {}; {} kept, {}, by {} runs",
+        "{}{} entries removed, {}; {} kept, {}, by {} runs{leftovers}",
         if dry { "would have: " } else { "" },
         cleaned.removed.0,
         shown(cleaned.removed.1),

@@ -109,18 +109,16 @@ pub fn score_id(
 
 /// A score from the store.
 pub fn stored(context: &Context, id: &Id) -> Option<Score> {
-    serde_json::from_slice(&context.store()?.get(id)?).ok()
+    serde_json::from_slice(&context.kept(id)?).ok()
 }
 
 /// Keeps a score in the store.
 pub fn keep(context: &Context, id: &Id, score: &Score) -> Result<()> {
-    match context.store() {
-        Some(store) => store.put(
-            id,
-            &serde_json::to_vec(score).map_err(|e| Error::new(e.to_string()))?,
-        ),
-        None => Ok(()),
+    if context.store().is_some() {
+        let bytes = serde_json::to_vec(score).map_err(|e| Error::new(e.to_string()))?;
+        context.keep(id, &bytes);
     }
+    Ok(())
 }
 
 /// Evaluates what acts at `sites` with `head` on encoded rows: sorted by length, ties by row, in

@@ -1,9 +1,13 @@
 //! Files that appear whole or not at all.
 
+use std::fs::Metadata;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
+
+/// How the names of files begin that are written aside.
+const ASIDE: &str = ".writing-";
 
 /// Writes `bytes` to `path`: aside in the same folder, synced, then renamed over whatever stood
 /// there. Makes the folders above; on an error nothing half-written is left behind.
@@ -29,7 +33,7 @@ pub fn write_whole(
     }
     std::fs::create_dir_all(folder).map_err(failed)?;
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".writing-");
+    builder.prefix(ASIDE);
     // A temporary file is private by default; what replaces a file is as readable as any.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
@@ -52,6 +56,24 @@ pub fn listed(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
         .filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())))
         .collect();
     found.sort();
+    Ok(found)
+}
+
+/// What writes that have not ended hold aside, in a folder and those in it: writes that go on,
+/// and those whose process was killed. Links are not followed.
+pub(super) fn leftovers(folder: &Path) -> Result<Vec<(PathBuf, Metadata)>> {
+    let mut found = Vec::new();
+    for (name, path) in listed(folder)? {
+        // A write may end while it is looked at.
+        let Ok(meta) = path.symlink_metadata() else {
+            continue;
+        };
+        if meta.is_dir() {
+            found.extend(leftovers(&path)?);
+        } else if meta.is_file() && name.starts_with(ASIDE) {
+            found.push((path, meta));
+        }
+    }
     Ok(found)
 }
 

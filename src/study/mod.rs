@@ -1,5 +1,6 @@
 //! Ids, the store, run records, locks.
 
+mod claim;
 mod compare;
 pub mod files;
 mod gc;
@@ -9,10 +10,11 @@ mod run;
 mod runs;
 mod store;
 
+pub use claim::Claim;
 pub use compare::{Comparison, Difference, Verdict};
 pub use gc::Cleaned;
 pub use id::Id;
 pub use lock::Lock;
 pub use run::{Record, Status, script_hash};
 pub use runs::Run;
-pub use store::{Entry, Store};
+pub use store::{Content, Entry, Store};

@@ -28,10 +28,15 @@ impl Run {
         })
     }
 
+    /// Whether a folder holds the record of a run.
+    pub fn is_at(folder: &Path) -> bool {
+        folder.join("run.json").is_file()
+    }
+
     /// The run that `name` means: a folder, or the name of one in `runs`, or the beginning or the end of one.
     pub fn find(name: &str, runs: &Path) -> Result<Self> {
         for folder in [Path::new(name).to_path_buf(), runs.join(name)] {
-            if folder.join("run.json").is_file() {
+            if Self::is_at(&folder) {
                 return Self::open(&folder);
             }
         }

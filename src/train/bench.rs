@@ -15,7 +15,7 @@ use crate::{Context, Result, bail};
 
 use super::fresh::{draw, initial};
 use super::learner::Learner;
-use super::trainer::TrainOptions;
+use super::options::TrainOptions;
 use super::vars::track;
 
 /// Times in milliseconds, medians of the repetitions.

@@ -10,6 +10,7 @@ use super::{NativeSpec, Session};
 
 mod adapters;
 mod bench;
+mod checkpoints;
 mod choosing;
 mod compared;
 mod datasets;
@@ -60,6 +61,7 @@ pub static TOPICS: &[Topic] = &[
     topic("Datasets", datasets::register, datasets::OPTIONS),
     topic("Adapters", adapters::register, adapters::OPTIONS),
     topic("Training", training::register, training::OPTIONS),
+    topic("Checkpoints", checkpoints::register, &[]),
     topic("Evaluation", evaluation::register, evaluation::OPTIONS),
     topic("Grids", grids::register, &[]),
     topic("Soups", soups::register, soups::OPTIONS),

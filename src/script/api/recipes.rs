@@ -222,8 +222,7 @@ fn find(
     if let Some((folder, _)) = beside.iter().find(|(_, own)| own.id == origin.id) {
         return formats::load(folder);
     }
-    let stored = session.context().store().and_then(|s| s.get(&origin.id));
-    if let Some(bytes) = stored {
+    if let Some(bytes) = session.context().kept(&origin.id) {
         return own::decode(&bytes, origin.id.clone(), None);
     }
     let Some(source) = &origin.source else {

@@ -297,6 +297,10 @@ fn members(value: &Dynamic) -> Option<String> {
 fn training(value: &Dynamic) -> Option<String> {
     let adapter = value.read_lock::<Adapter>()?;
     let training = adapter.training()?;
+    if let Some(step) = training.step {
+        let epoch = training.best_epoch;
+        return Some(format!("checkpoint after step {step}, in epoch {epoch}"));
+    }
     let best = training.epochs.get(training.best_epoch.checked_sub(1)?)?;
     let mut told = format!(
         "epoch {} of {} kept, loss {}",
