@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::study::Store;
+use crate::study::{Journal, Store};
 use crate::{Error, Result};
 
 /// Told how far a long operation is. The terminal, a file or nobody may listen.
@@ -49,6 +49,7 @@ pub struct Context {
     stop: Arc<AtomicBool>,
     progress: Arc<dyn Progress>,
     store: Option<Store>,
+    journal: Option<Arc<Journal>>,
 }
 
 impl Context {
@@ -58,6 +59,7 @@ impl Context {
             stop,
             progress,
             store: None,
+            journal: None,
         }
     }
 
@@ -82,11 +84,24 @@ impl Context {
         self
     }
 
-    /// The same context, with results kept nowhere.
+    /// The same context, with results kept and told nowhere: for what is tried and thrown away.
     #[must_use]
     pub fn without_store(mut self) -> Self {
         self.store = None;
+        self.journal = None;
         self
+    }
+
+    /// The same context, with what is made told to `journal`.
+    #[must_use]
+    pub fn with_journal(mut self, journal: Arc<Journal>) -> Self {
+        self.journal = Some(journal);
+        self
+    }
+
+    /// Who is told what is made, if anyone.
+    pub fn journal(&self) -> Option<&Journal> {
+        self.journal.as_deref()
     }
 
     /// The same context without bars; notices still come.

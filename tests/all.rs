@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bundle;
+mod commands;
 mod common;
 mod conformance;
 mod domains;
@@ -11,9 +12,11 @@ mod hostile;
 mod merges;
 mod merging;
 mod oracle;
+mod packs;
 mod pruning;
 mod published;
 mod repl;
+mod schema;
 mod script;
 mod signs;
 mod soups;

@@ -21,36 +21,42 @@ print("printed");
 "#;
 
 /// What a command did.
-struct Ran {
-    ok: bool,
-    out: String,
-    err: String,
+pub struct Ran {
+    pub ok: bool,
+    pub out: String,
+    pub err: String,
 }
 
-struct Place {
-    folder: tempfile::TempDir,
+pub struct Place {
+    pub folder: tempfile::TempDir,
 }
 
 impl Place {
-    fn new() -> Self {
-        let place = Self {
+    /// A folder with nothing in it.
+    pub fn empty() -> Self {
+        Self {
             folder: tempfile::tempdir().unwrap(),
-        };
+        }
+    }
+
+    /// A folder with the study and what it reads.
+    pub fn new() -> Self {
+        let place = Self::empty();
         place.write("study.rhai", STUDY);
         place.write("helpers.rhai", "fn twice(x) { 2 * x }\n");
         place.write("extra.csv", "x\n1\n2\n");
         place
     }
 
-    fn at(&self, name: &str) -> PathBuf {
+    pub fn at(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub fn write(&self, name: &str, text: &str) {
         std::fs::write(self.at(name), text).unwrap();
     }
 
-    fn tureen(&self, arguments: &[&str]) -> Ran {
+    pub fn tureen(&self, arguments: &[&str]) -> Ran {
         let output = Command::new(env!("CARGO_BIN_EXE_tureen"))
             .args(arguments)
             .current_dir(self.folder.path())
@@ -65,19 +71,19 @@ impl Place {
         }
     }
 
-    fn done(&self, arguments: &[&str]) -> String {
+    pub fn done(&self, arguments: &[&str]) -> String {
         let ran = self.tureen(arguments);
         assert!(ran.ok, "{arguments:?}: {}{}", ran.out, ran.err);
         ran.out
     }
 
-    fn refused(&self, arguments: &[&str]) -> String {
+    pub fn refused(&self, arguments: &[&str]) -> String {
         let ran = self.tureen(arguments);
         assert!(!ran.ok, "{arguments:?}: {}", ran.out);
         ran.err
     }
 
-    fn store_files(&self) -> Vec<PathBuf> {
+    pub fn store_files(&self) -> Vec<PathBuf> {
         let mut files = Vec::new();
         for head in std::fs::read_dir(self.at("store")).unwrap().flatten() {
             if head.file_name().len() == 2 {
@@ -89,7 +95,7 @@ impl Place {
     }
 }
 
-fn run_json(folder: &Path) -> serde_json::Value {
+pub fn run_json(folder: &Path) -> serde_json::Value {
     serde_json::from_slice(&std::fs::read(folder.join("run.json")).unwrap()).unwrap()
 }
 

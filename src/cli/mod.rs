@@ -10,7 +10,9 @@ use clap::{Parser, Subcommand};
 
 use crate::script::Diagnostic;
 
+mod at_hand;
 mod check;
+mod completions;
 mod convert;
 mod diff;
 mod doc;
@@ -18,7 +20,10 @@ mod eval;
 mod interrupt;
 mod lock;
 mod merge;
+mod new;
+mod opened;
 mod options;
+mod pack;
 mod progress;
 mod reproduce;
 mod run;
@@ -27,6 +32,7 @@ mod screen;
 mod shell;
 mod store;
 mod surroundings;
+mod why;
 
 pub use progress::Bars;
 pub use run::execute;
@@ -65,6 +71,10 @@ enum Command {
     Lock(lock::LockCommand),
     /// Run a study again and compare what it records.
     Reproduce(reproduce::Reproduce),
+    /// Make one file of a study that runs anywhere.
+    Pack(pack::PackCommand),
+    /// Say where a value of a run comes from, and why it was computed or not.
+    Why(why::Why),
     /// Look at the store of results, verify it, clean it.
     Store(store::StoreCommand),
     /// Look for mistakes in a study without running it.
@@ -79,8 +89,16 @@ enum Command {
     Prune(shell::Prune),
     /// Merge whole models by a recipe as mergekit writes it.
     Merge(merge::Merge),
+    /// Begin a study: a folder, or a file, with a script that runs.
+    New(new::New),
+    /// List the models and adapters that are at hand.
+    Models(at_hand::Models),
+    /// List the datasets that are at hand.
+    Datasets(at_hand::Datasets),
     /// Show the help of a function, or the list of all.
     Doc(doc::Doc),
+    /// Print what makes a shell complete commands and options.
+    Completions(completions::Completions),
 }
 
 /// Why a command ended without success.
@@ -132,13 +150,19 @@ pub fn main() -> ExitCode {
         (Some(Command::Diff(command)), _) => command.main(),
         (Some(Command::Lock(command)), _) => command.main(),
         (Some(Command::Reproduce(command)), _) => command.main(),
+        (Some(Command::Pack(command)), _) => command.main(),
+        (Some(Command::Why(command)), _) => command.main(),
         (Some(Command::Store(command)), _) => command.main(),
         (Some(Command::Convert(command)), _) => command.main(),
         (Some(Command::Soup(command)), _) => command.main(),
         (Some(Command::Signs(command)), _) => command.main(),
         (Some(Command::Prune(command)), _) => command.main(),
         (Some(Command::Merge(command)), _) => command.main(),
+        (Some(Command::New(command)), _) => command.main(),
+        (Some(Command::Models(command)), _) => command.main(),
+        (Some(Command::Datasets(command)), _) => command.main(),
         (Some(Command::Doc(command)), _) => command.main(),
+        (Some(Command::Completions(command)), _) => command.main(),
         (None, Some(code)) => eval::main(&code, cli.surroundings),
         (None, None) => cli.surroundings.repl(),
     };

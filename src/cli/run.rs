@@ -1,28 +1,39 @@
 //! `tureen run study.rhai`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 
+use super::opened::Opened;
 use super::{Failure, Surroundings};
 use crate::Error;
 use crate::report::write_page;
 use crate::script::api::study::Study;
-use crate::script::{Diagnostic, Interpreter, Mode, Session, Severity, check};
+use crate::script::{Diagnostic, Interpreter, Session, Severity, check};
 use crate::study::files::write_atomic;
-use crate::study::{Lock, Record, Run as Kept, Store};
+use crate::study::pack::is_pack;
+use crate::study::{Journal, Lock, Record, Run as Kept, Store};
 
-/// Run a study.
+/// Run a study: a script, or an archive that `tureen pack` made.
+///
+/// An archive is unpacked into a temporary folder, held against its lock, and run with the
+/// parameters of the run in it; it reads nothing outside that folder. Its results are a run like
+/// any other.
 #[derive(Debug, Args)]
 pub(super) struct Run {
-    /// The script.
+    /// The script or the archive.
+    #[arg(value_name = "STUDY")]
     script: PathBuf,
     /// The folder that what the script writes goes under (default: runs/NAME-TIME-ID).
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// Refuse what is not as the study's lock has it.
+    /// Refuse what is not as the study's lock has it; an archive is always held to its own.
     #[arg(long)]
     locked: bool,
+    /// Where inputs are that an archive leaves out, as they lie from its script's folder on.
+    #[arg(long, value_name = "FOLDER")]
+    inputs: Option<PathBuf>,
     #[command(flatten)]
     surroundings: Surroundings,
 }
@@ -33,42 +44,57 @@ impl Run {
     }
 
     pub(super) fn main(self) -> Result<(), Failure> {
-        let lock = match self.locked {
+        let opened = Opened::at(&self.script, self.inputs.as_deref());
+        let opened = opened.map_err(|error| unopened(&self.script, error))?;
+        let lock = match self.locked && opened.lock.is_none() {
             true => Some(Lock::read(&self.script).map_err(Failure::Failed)?),
             false => None,
         };
-        study(&self.script, self.out, self.surroundings, lock)?;
+        let surroundings = self.surroundings.or_parameters(&opened.parameters);
+        study(&opened, self.out, surroundings, lock)?;
         Ok(())
+    }
+}
+
+/// Why a study cannot be opened.
+pub(super) fn unopened(script: &Path, error: Error) -> Failure {
+    match is_pack(script) {
+        true => Failure::Failed(error),
+        false => Diagnostic::of(display(script), error).into(),
     }
 }
 
 /// What a run's folder calls the text that was run.
 pub(super) const SCRIPT: &str = "script.rhai";
 
-/// Runs the study at `script` into `out`, by default a new folder in `runs`.
+/// Runs a study into `out`, by default a new folder in `runs`; held to `lock`, where it has none of
+/// its own.
 pub(super) fn study(
-    script: &Path,
+    opened: &Opened,
     out: Option<PathBuf>,
     surroundings: Surroundings,
     lock: Option<Lock>,
 ) -> Result<Kept, Failure> {
-    let source = script.display().to_string();
-    let unsaved = |error: Error| Failure::from(Diagnostic::of(&source, error));
-    let text =
-        std::fs::read_to_string(script).map_err(|error| unsaved(Error::new(error.to_string())))?;
-    let mode = Mode::Script {
-        path: script.to_path_buf(),
-    };
-    let locked = lock.clone();
+    let (source, text) = (opened.source.as_str(), opened.text.as_str());
+    let unsaved = |error: Error| Failure::from(Diagnostic::of(source, error));
+    let lock = opened.lock.clone().or(lock);
+    let journal = Arc::new(Journal::default());
+    let device = surroundings.device().to_string();
     let session = surroundings
-        .session_with(mode, PathBuf::new(), |setup| setup.lock = lock)
+        .session_with(opened.mode(), PathBuf::new(), |setup| {
+            setup.lock = lock.clone();
+            setup.journal = Some(journal.clone());
+            opened.seal(setup);
+        })
         .map_err(Failure::Command)?;
-    known_parameters(&text, &session).map_err(Failure::Command)?;
-    checked(&session, &source, &text)?;
-    let mut record = Record::begin(script, &text, session.setup().params.clone());
-    if let Some(lock) = &locked {
+    known_parameters(text, &session).map_err(Failure::Command)?;
+    let mut record = Record::begin(&opened.named, text, session.setup().params.clone());
+    record.arguments = std::env::args().skip(1).collect();
+    record.device = device;
+    if let Some(lock) = &lock {
         lock.check_script(&record.script_hash).map_err(unsaved)?;
     }
+    checked(&session, source, text)?;
     let folder = out.unwrap_or_else(|| record.folder());
     session.set_write_folder(&folder);
     record.save(&folder).map_err(unsaved)?;
@@ -80,8 +106,15 @@ pub(super) fn study(
     {
         session.notice(format!("the store cannot be written: {error}"));
     }
-    let outcome = execute(&source, &text, &session);
+    journal.open(&folder).map_err(unsaved)?;
+    let outcome = execute(source, text, &session);
+    let outcome = outcome.and_then(|()| {
+        journal
+            .sound()
+            .map_err(|e| Diagnostic::of(source, e).into())
+    });
     describe(&mut record, &session);
+    record.found = journal.found();
     record.end(outcome.as_ref().map(|_| ()).map_err(|d| &d.error));
     record.save(&folder).map_err(unsaved)?;
     let run = Kept { folder, record };
@@ -162,7 +195,7 @@ fn describe(record: &mut Record, session: &Session) {
     record.imports = session
         .imports()
         .into_iter()
-        .map(|import| (display(&import.path), import.hash))
+        .map(|import| (import.name, import.hash))
         .collect();
 }
 

@@ -106,7 +106,8 @@ const UNITS: [(&str, u64); 4] = [
     ("B", 1),
 ];
 
-fn shown(bytes: u64) -> String {
+/// A size for people.
+pub(super) fn shown(bytes: u64) -> String {
     let (unit, size) = UNITS
         .into_iter()
         .find(|(_, size)| bytes >= *size)
@@ -118,7 +119,7 @@ fn shown(bytes: u64) -> String {
 }
 
 /// A size as people write it.
-fn bytes(text: &str) -> Result<u64> {
+pub(super) fn bytes(text: &str) -> Result<u64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == ' ');
     let unit = text[digits.len()..].trim();
     let size = UNITS

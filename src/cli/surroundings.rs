@@ -54,6 +54,11 @@ impl Surroundings {
         self.json
     }
 
+    /// Where tensors live.
+    pub(super) fn device(&self) -> &str {
+        &self.device
+    }
+
     /// Those of a run that is to come out as one with these parameters did, from nothing kept.
     pub(super) fn again(parameters: &BTreeMap<String, String>, threads: Option<usize>) -> Self {
         let set = parameters
@@ -64,6 +69,16 @@ impl Surroundings {
             no_store: true,
             ..Self::plain(threads, [])
         }
+    }
+
+    /// The same with these parameters where they are not given.
+    pub(super) fn or_parameters(mut self, parameters: &BTreeMap<String, String>) -> Self {
+        // Of two values of one name the later counts.
+        let all = parameters
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"));
+        self.set = all.chain(self.set).collect();
+        self
     }
 
     /// A session in `mode` that writes under `write_folder`, with the terminal's bars and Ctrl-C.
@@ -124,7 +139,7 @@ impl Surroundings {
 }
 
 /// The folders that `TUREEN_PATH` names, separated as in `PATH`.
-fn module_path() -> Vec<PathBuf> {
+pub(super) fn module_path() -> Vec<PathBuf> {
     let path = std::env::var_os("TUREEN_PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path);
     folders.filter(|f| !f.as_os_str().is_empty()).collect()

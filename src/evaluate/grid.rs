@@ -11,6 +11,7 @@ use crate::study::Id;
 use crate::{Context, Error, Result, bail};
 
 use super::encoded::Encoded;
+use super::journal::tell;
 use super::run::{choose_split, evaluate_each, keep, max_length, score_id, stored};
 use super::score::Score;
 
@@ -95,6 +96,7 @@ fn evaluate_cells(
         splits: HashMap::new(),
         scores: HashMap::new(),
         planes: HashMap::new(),
+        found: HashSet::new(),
     };
     let plan = soups
         .iter()
@@ -108,6 +110,7 @@ fn evaluate_cells(
         }
     }
     grid.evaluate(soups, &plan)?;
+    grid.tell(soups, &plan)?;
     let mut cells = Vec::with_capacity(total);
     for (soup, datasets) in soups.iter().zip(&plan) {
         let signs = grid.signs(soup)?;
@@ -170,6 +173,8 @@ struct Grid<'a> {
     scores: HashMap<Id, Score>,
     /// Sign planes by adapter id, packed once.
     planes: HashMap<String, SignPlanes>,
+    /// The scores that the store had.
+    found: HashSet<Id>,
 }
 
 impl Grid<'_> {
@@ -235,7 +240,8 @@ impl Grid<'_> {
                         continue;
                     }
                     if let Some(score) = stored(self.context, &job.id) {
-                        self.scores.insert(job.id, score);
+                        self.scores.insert(job.id.clone(), score);
+                        self.found.insert(job.id);
                         found += 1;
                     } else {
                         adapter.fits(self.model)?;
@@ -273,6 +279,26 @@ impl Grid<'_> {
                 }
                 done += jobs.len() as u64;
                 progress.update(done, "");
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes down all evaluations of a plan in its order.
+    fn tell(&self, soups: &[Adapter], plan: &[Vec<(Dataset, Option<Adapter>)>]) -> Result<()> {
+        if self.context.journal().is_none() {
+            return Ok(());
+        }
+        for (soup, datasets) in soups.iter().zip(plan) {
+            for (data, owner) in datasets {
+                for adapter in [Some(soup), owner.as_ref()].into_iter().flatten() {
+                    let job = self.job(adapter, data)?;
+                    if let Some(score) = self.scores.get(&job.id) {
+                        let parts = (self.model, adapter, job.head()?, data);
+                        let found = self.found.contains(&job.id);
+                        tell(self.context, &job.id, parts, job.length, score, found);
+                    }
+                }
             }
         }
         Ok(())

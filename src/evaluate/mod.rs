@@ -2,6 +2,7 @@
 
 mod encoded;
 mod grid;
+mod journal;
 pub mod metrics;
 mod run;
 mod score;

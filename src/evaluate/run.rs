@@ -11,6 +11,7 @@ use crate::study::Id;
 use crate::{Context, Error, Result, bail};
 
 use super::encoded::Encoded;
+use super::journal::tell;
 use super::score::Score;
 
 /// Rows in a batch of evaluation, fixed: a grid's cell equals a separate evaluation to the bit.
@@ -37,7 +38,9 @@ pub fn evaluate(
     let split = choose_split(data, options.split, context);
     let max_length = max_length(model, adapter, head, options.max_length);
     let id = score_id(model, adapter, head, data, split, max_length);
+    let parts = (model, adapter, head, data);
     if let Some(score) = stored(context, &id) {
+        tell(context, &id, parts, max_length, &score, true);
         return Ok(score);
     }
     adapter.fits(model)?;
@@ -47,6 +50,7 @@ pub fn evaluate(
     let score =
         threads::in_pool(|| evaluate_rows(model, sites.as_ref(), head, &rows, context, true))?;
     keep(context, &id, &score)?;
+    tell(context, &id, parts, max_length, &score, false);
     Ok(score)
 }
 

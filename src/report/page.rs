@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::{escaped, number};
 use crate::Result;
 use crate::study::files::{listed, write_atomic};
+use crate::study::pack::is_pack;
 use crate::study::{Record, Run, Status};
 
 /// What a run's folder calls its page.
@@ -47,12 +48,15 @@ fn body(run: &Run) -> Result<String> {
     body += &figures(&run.folder)?;
     body += &given(record);
     body += &printed(&run.folder);
+    let (name, script) = (escaped(&run.name()), escaped(&record.script));
+    let locked = match is_pack(Path::new(&record.script)) {
+        // An archive holds its lock.
+        true => format!("tureen run {script}"),
+        false => format!("tureen lock {script}\ntureen run {script} --locked"),
+    };
     let _ = writeln!(
         body,
-        "<h2>Reproduce</h2>\n<pre>tureen reproduce {}\ntureen lock {}\ntureen run {} --locked</pre>",
-        escaped(&run.name()),
-        escaped(&record.script),
-        escaped(&record.script)
+        "<h2>Reproduce</h2>\n<pre>tureen reproduce {name}\n{locked}</pre>"
     );
     Ok(body)
 }

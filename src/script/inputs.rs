@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::Session;
 use super::session::Mode;
-use crate::study::Id;
-use crate::study::files::listed;
-use crate::{Error, Result};
+use crate::Result;
+use crate::study::files::files_id;
 
 impl Session {
     /// Notes that the script read `name`, whose identity is `id`. An error where the study is
@@ -37,8 +36,7 @@ impl Session {
         {
             return Ok(());
         }
-        let id = Id::of_pieces("files", |feed| feed_files(path, Path::new(""), feed))?;
-        self.note_input(kind, name, id.as_str())
+        self.note_input(kind, name, files_id(path)?.as_str())
     }
 
     /// The file or folder that `path` means, noted.
@@ -51,57 +49,5 @@ impl Session {
     /// What was read so far: ids by kind and name.
     pub fn inputs(&self) -> BTreeMap<String, String> {
         self.state().inputs.borrow().clone()
-    }
-}
-
-/// Names and bytes of the files under `path`, in the order of their names.
-fn feed_files(path: &Path, name: &Path, feed: &mut dyn FnMut(&[u8])) -> Result<()> {
-    let failed = |error: std::io::Error| Error::at_path(path, error);
-    if path.is_dir() {
-        for (part, path) in listed(path)? {
-            // Hidden files are notes of tools: locks, resumed downloads.
-            if !part.starts_with('.') {
-                feed_files(&path, &name.join(&part), feed)?;
-            }
-        }
-        return Ok(());
-    }
-    let mut file = std::fs::File::open(path).map_err(failed)?;
-    let length = file.metadata().map_err(failed)?.len();
-    let name = name.display().to_string();
-    feed(&(name.len() as u64).to_le_bytes());
-    feed(name.as_bytes());
-    feed(&length.to_le_bytes());
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match std::io::Read::read(&mut file, &mut buffer).map_err(failed)? {
-            0 => return Ok(()),
-            n => feed(&buffer[..n]),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn hash(path: &Path) -> Id {
-        Id::of_pieces("files", |feed| feed_files(path, Path::new(""), feed)).unwrap()
-    }
-
-    #[test]
-    fn names_and_contents_of_a_folder_count_and_hidden_files_do_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        std::fs::create_dir(at("in")).unwrap();
-        std::fs::write(at("in/a"), "1").unwrap();
-        let first = hash(folder.path());
-        std::fs::write(at(".lock"), "x").unwrap();
-        assert_eq!(hash(folder.path()), first);
-        std::fs::rename(at("in/a"), at("in/b")).unwrap();
-        let renamed = hash(folder.path());
-        assert_ne!(renamed, first);
-        std::fs::write(at("in/b"), "2").unwrap();
-        assert_ne!(hash(folder.path()), renamed);
     }
 }

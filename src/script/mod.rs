@@ -49,6 +49,7 @@ pub use error::{Fallible, innermost, lowered, raised};
 pub use excerpt::Excerpt;
 pub use incomplete::incomplete;
 pub use interpreter::{Interpreter, State};
+pub use modules::is_standard_module;
 pub use options::Options;
 pub use session::{Import, Mode, Session, Setup};
 pub use spec::{Absent, Kind, NativeSpec, OptionSpec};

@@ -10,6 +10,8 @@ use rhai::{Engine, EvalAltResult, Expr, FnAccess, Module, ModuleResolver, Positi
 
 use super::session::Import;
 use super::{Session, spot};
+use crate::study::files::slashed;
+use crate::study::pack::ON_PATH;
 use crate::{Error, Result, nearest};
 
 /// The modules that the binary carries: what is imported, and its text.
@@ -22,6 +24,14 @@ pub(super) const STDLIB: &[(&str, &str)] = &[
     ("std/soups", include_str!("../../stdlib/soups.rhai")),
     ("std/stats", include_str!("../../stdlib/stats.rhai")),
 ];
+
+/// Whether a module that records and locks call so comes with the binary.
+pub fn is_standard_module(name: &str) -> bool {
+    let own = name
+        .strip_prefix("stdlib/")
+        .and_then(|n| n.strip_suffix(".rhai"));
+    own.is_some_and(|own| STDLIB.iter().any(|(known, _)| bare(known) == own))
+}
 
 /// Resolves imports of a session and records them, with the hash of each text.
 pub(super) struct Modules {
@@ -68,6 +78,22 @@ impl Modules {
             })
         })?;
         Ok((file, text))
+    }
+
+    /// What records and locks call a module's file.
+    fn recorded_name(&self, file: &Path) -> String {
+        let setup = self.session.setup();
+        if let Ok(inside) = file.strip_prefix(self.session.folder()) {
+            return slashed(inside);
+        }
+        let found = setup
+            .module_path
+            .iter()
+            .find_map(|folder| file.strip_prefix(folder).ok());
+        match found {
+            Some(inside) => format!("{ON_PATH}{}", slashed(inside)),
+            None => slashed(file),
+        }
     }
 
     /// The file that `path` means beside the one that imports it.
@@ -190,12 +216,13 @@ impl ModuleResolver for Modules {
             None => {}
         }
         let hash = blake3::hash(text.as_bytes()).to_hex().to_string();
+        let name = self.recorded_name(&file);
         if let Some(lock) = &self.session.setup().lock {
-            let name = file.display().to_string();
             lock.check_import(&name, &hash).map_err(here)?;
         }
         self.session.record_import(Import {
             path: file.clone(),
+            name,
             hash,
         });
         self.loaded.borrow_mut().insert(file.clone(), None);

@@ -45,6 +45,9 @@ impl Session {
 
     /// An error unless the script, which wrote `path`, may read the `file` this means.
     pub(super) fn check_read(&self, path: &str, file: &Path) -> Result<()> {
+        if let Some(sealed) = &self.setup().sealed {
+            return self.check_sealed(path, file, sealed);
+        }
         if self.named(path)
             || within(file, self.folder())
             || within(file, &self.write_folder())
@@ -54,6 +57,26 @@ impl Session {
         }
         bail!("{path}: a computed path outside the script's folder may not be read";
             hint: "write it as a literal, or run with --allow-read {}", parent_of(file))
+    }
+
+    /// An error unless a packed study may read the `file` that it calls `path`.
+    fn check_sealed(&self, path: &str, file: &Path, sealed: &Path) -> Result<()> {
+        if within(file, sealed)
+            || within(file, &self.write_folder())
+            || self.setup().allow_read.iter().any(|a| within(file, a))
+        {
+            return Ok(());
+        }
+        bail!("{path}: a packed study reads only what its archive holds";
+            hint: "--allow-read {} lets it read more", parent_of(file))
+    }
+
+    /// Whether this folder, which neither the script nor its user named, may be read: anywhere but
+    /// in a packed study.
+    pub(super) fn may_follow(&self, folder: &Path) -> bool {
+        let sealed = self.setup().sealed.as_deref();
+        let path = || folder.display().to_string();
+        sealed.is_none_or(|sealed| self.check_sealed(&path(), folder, sealed).is_ok())
     }
 
     /// The file or folder to write for `path` as the script wrote it: under the folder that the
@@ -151,6 +174,32 @@ mod tests {
         assert!(session.read_path("/etc/hostname").is_err());
         session.name_literals(["../x/a.txt".to_string()]);
         assert!(session.read_path("../x/a.txt").is_ok());
+    }
+
+    #[test]
+    fn a_packed_study_reads_nothing_outside_its_folder_though_it_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let inside = folder.path().join("study");
+        let session = Session::new(Setup {
+            mode: Mode::Script {
+                path: inside.join("sub/study.rhai"),
+            },
+            write_folder: folder.path().join("run"),
+            allow_read: vec![folder.path().join("given")],
+            sealed: Some(inside.clone()),
+            ..Setup::default()
+        });
+        std::fs::create_dir_all(inside.join("sub")).unwrap();
+        let out = ["../../x.csv", "/etc/hostname", "x/../../../x.csv"];
+        session.name_literals(out.iter().map(|path| (*path).to_string()));
+        for path in out {
+            let told = session.read_path(path).unwrap_err().to_string();
+            assert!(told.contains("only what its archive holds"), "{told}");
+        }
+        for path in ["x.csv", "../x.csv", "../../given/x.csv", "../../run/x.csv"] {
+            assert!(session.read_path(path).is_ok(), "{path}");
+        }
+        assert!(session.may_follow(&inside) && !session.may_follow(folder.path()));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use rhai::NativeCallContext;
 
 use crate::context::{Progress, Silent};
 use crate::report::Screen;
-use crate::study::{Lock, Store};
+use crate::study::{Journal, Lock, Store};
 use crate::{Context, Error, Result, bail, nearest};
 
 /// How the code came to be run.
@@ -57,6 +57,10 @@ pub struct Setup {
     pub store: Option<Store>,
     /// What the script may read, and nothing else; anything.
     pub lock: Option<Lock>,
+    /// The folder beyond which nothing is read, whatever the script names: of a packed study.
+    pub sealed: Option<PathBuf>,
+    /// Told what is made, and how; nobody.
+    pub journal: Option<Arc<Journal>>,
     /// What figures are drawn on, asked anew each time; no terminal.
     pub screen: fn() -> Screen,
 }
@@ -76,6 +80,8 @@ impl Default for Setup {
             device: candle_core::Device::Cpu,
             store: None,
             lock: None,
+            sealed: None,
+            journal: None,
             screen: Screen::default,
         }
     }
@@ -86,6 +92,9 @@ impl Default for Setup {
 pub struct Import {
     /// The file, or `stdlib/NAME.rhai` for one the binary carries.
     pub path: PathBuf,
+    /// What records and locks call it, the same on every machine: relative to the script's folder,
+    /// behind `$TUREEN_PATH` where it was found there, or `stdlib/NAME.rhai`.
+    pub name: String,
     /// The hash (blake3, hex) of its text.
     pub hash: String,
 }
@@ -116,6 +125,10 @@ impl Session {
         let context = Context::new(setup.stop.clone(), setup.progress.clone());
         let context = match setup.store.clone() {
             Some(store) => context.with_store(store),
+            None => context,
+        };
+        let context = match setup.journal.clone() {
+            Some(journal) => context.with_journal(journal),
             None => context,
         };
         let output = std::mem::replace(&mut setup.output, Box::new(std::io::sink()));

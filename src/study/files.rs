@@ -1,8 +1,10 @@
 //! Files that appear whole or not at all.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+use super::Id;
 use crate::{Error, Result};
 
 /// Writes `bytes` to `path`: aside in the same folder, synced, then renamed over whatever stood
@@ -19,6 +21,11 @@ pub fn write_whole(
     path: &Path,
     write: impl FnOnce(&mut (dyn Write + Send)) -> Result<()>,
 ) -> Result<()> {
+    write_file(path, |file| write(file))
+}
+
+/// [`write_whole`] for a format that goes back in its file.
+pub fn write_file(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
     let failed = |error: std::io::Error| Error::at_path(path, error);
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -34,10 +41,19 @@ pub fn write_whole(
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut aside = builder.tempfile_in(folder).map_err(failed)?;
-    write(&mut aside).map_err(|error| error.within(path.display()))?;
+    write(aside.as_file_mut()).map_err(|error| error.within(path.display()))?;
     aside.as_file().sync_all().map_err(failed)?;
     aside.persist(path).map_err(|error| failed(error.error))?;
     Ok(())
+}
+
+/// A path with slashes between its parts on every system.
+pub fn slashed(path: &Path) -> String {
+    let text = path.display().to_string();
+    match std::path::MAIN_SEPARATOR {
+        '/' => text,
+        other => text.replace(other, "/"),
+    }
 }
 
 /// What a folder holds, by name in order; nothing where there is no such folder.
@@ -55,9 +71,100 @@ pub fn listed(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     Ok(found)
 }
 
+/// Whether links inside a folder are followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Links {
+    /// What they point to counts as lying there.
+    Followed,
+    /// They are passed over.
+    Left,
+}
+
+/// The files under a folder by their paths within it, with slashes, in order of their names; of a
+/// file itself the one, whose path within it is empty. Hidden files are notes of tools (locks,
+/// resumed downloads) and are passed over.
+pub fn tree(path: &Path, links: Links) -> Result<Vec<(String, PathBuf)>> {
+    let mut all = Vec::new();
+    grow(path, "", links, &mut all)?;
+    Ok(all)
+}
+
+fn grow(path: &Path, name: &str, links: Links, all: &mut Vec<(String, PathBuf)>) -> Result<()> {
+    if !path.is_dir() {
+        all.push((name.to_string(), path.to_path_buf()));
+        return Ok(());
+    }
+    for (part, path) in listed(path)? {
+        if part.starts_with('.') || (links == Links::Left && path.is_symlink()) {
+            continue;
+        }
+        let name = match name {
+            "" => part,
+            above => format!("{above}/{part}"),
+        };
+        grow(&path, &name, links, all)?;
+    }
+    Ok(())
+}
+
+/// The id of a file's content, or of the names and contents of the files under a folder.
+pub fn files_id(path: &Path) -> Result<Id> {
+    Id::of_pieces("files", |feed| {
+        for (name, path) in tree(path, Links::Followed)? {
+            let failed = |error: std::io::Error| Error::at_path(&path, error);
+            let file = File::open(&path).map_err(failed)?;
+            let length = file.metadata().map_err(failed)?.len();
+            feed(&(name.len() as u64).to_le_bytes());
+            feed(name.as_bytes());
+            feed(&length.to_le_bytes());
+            each_piece(file, &mut *feed).map_err(failed)?;
+        }
+        Ok(())
+    })
+}
+
+/// Hands on all that `from` holds, piece by piece.
+pub fn each_piece(mut from: impl Read, mut to: impl FnMut(&[u8])) -> std::io::Result<()> {
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        match from.read(&mut buffer)? {
+            0 => return Ok(()),
+            n => to(&buffer[..n]),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_and_contents_of_a_folder_count_and_hidden_files_do_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir(at("in")).unwrap();
+        std::fs::write(at("in/a"), "1").unwrap();
+        let hash = || files_id(folder.path()).unwrap();
+        let first = hash();
+        std::fs::write(at(".lock"), "x").unwrap();
+        assert_eq!(hash(), first);
+        std::fs::rename(at("in/a"), at("in/b")).unwrap();
+        let renamed = hash();
+        assert_ne!(renamed, first);
+        std::fs::write(at("in/b"), "2").unwrap();
+        assert_ne!(hash(), renamed);
+        let names = |links| -> Vec<String> {
+            let all = tree(folder.path(), links).unwrap();
+            all.into_iter().map(|(name, _)| name).collect()
+        };
+        assert_eq!(names(Links::Left), ["in/b"]);
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(at("in"), at("link")).unwrap();
+            assert_eq!(names(Links::Left), ["in/b"]);
+            assert_eq!(names(Links::Followed), ["in/b", "link/b"]);
+        }
+    }
 
     #[test]
     fn a_file_is_replaced_whole_and_nothing_else_is_left() {

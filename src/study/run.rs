@@ -11,6 +11,9 @@ use super::files::write_atomic;
 use super::id::Id;
 use crate::{Error, Result};
 
+/// The JSON schema of `run.json`.
+pub const SCHEMA: &str = include_str!("run.schema.json");
+
 /// How a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -48,9 +51,12 @@ impl std::str::FromStr for Status {
     }
 }
 
-/// What `run.json` holds.
+/// What `run.json` holds. [`SCHEMA`] describes it for other programs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {
+    /// The layout of the file: 1.
+    #[serde(default = "layout")]
+    pub run: u32,
     /// How the run stands.
     pub status: Status,
     /// The study's name: the script's, unless the script gives one.
@@ -69,6 +75,9 @@ pub struct Record {
     /// The ids of what the run took from the store or put there.
     #[serde(default)]
     pub store: BTreeSet<Id>,
+    /// Those of them that the store had already: trainings and evaluations that were not computed.
+    #[serde(default)]
+    pub found: BTreeSet<Id>,
     /// The parameters that the script asked for, with their values, given or default.
     pub parameters: BTreeMap<String, String>,
     /// The study's seed.
@@ -77,6 +86,12 @@ pub struct Record {
     pub recorded: BTreeMap<String, Value>,
     /// The version of the program.
     pub version: String,
+    /// The command line, after the program's name.
+    #[serde(default)]
+    pub arguments: Vec<String>,
+    /// Where tensors lived: `cpu`, `cuda:0`.
+    #[serde(default = "cpu")]
+    pub device: String,
     /// The class of kernels that computed.
     pub class: String,
     /// Threads that computed.
@@ -93,6 +108,7 @@ impl Record {
     /// The record of a run of this script that begins now.
     pub fn begin(script: &Path, text: &str, parameters: BTreeMap<String, String>) -> Self {
         Self {
+            run: layout(),
             status: Status::Running,
             name: stem(script),
             question: None,
@@ -101,10 +117,13 @@ impl Record {
             imports: BTreeMap::new(),
             inputs: BTreeMap::new(),
             store: BTreeSet::new(),
+            found: BTreeSet::new(),
             parameters,
             seed: 0,
             recorded: BTreeMap::new(),
             version: env!("CARGO_PKG_VERSION").to_string(),
+            arguments: Vec::new(),
+            device: cpu(),
             class: crate::compute::class().to_string(),
             threads: rayon::current_num_threads(),
             started: now(),
@@ -147,6 +166,14 @@ impl Record {
 /// The hash of a script's text.
 pub fn script_hash(text: &[u8]) -> String {
     Id::of_content("script", text).as_str().to_string()
+}
+
+fn layout() -> u32 {
+    1
+}
+
+fn cpu() -> String {
+    "cpu".to_string()
 }
 
 fn stem(script: &Path) -> String {

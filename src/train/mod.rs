@@ -4,6 +4,7 @@ mod bench;
 mod fresh;
 mod gradients;
 mod gradual;
+mod journal;
 mod learner;
 mod loss;
 mod optimizer;

@@ -18,6 +18,7 @@ use crate::{Context, Error, Result, bail};
 
 use super::fresh::{base_of, draw, initial};
 use super::gradual::{Gradual, GradualBy};
+use super::journal;
 use super::learner::Learner;
 use super::schedule::linear_warmup;
 use super::vars::{freeze, track};
@@ -161,6 +162,7 @@ pub fn train(
             "{} ({kind}): trained before, taken from the store",
             data.name()
         ));
+        journal::tell(context, (model, data, options), &adapter, true);
         return Ok(adapter);
     }
     if let Some(what) = options.kind.unapplied() {
@@ -200,6 +202,7 @@ pub fn train(
     if let Some(store) = context.store() {
         store.put(&id, &crate::adapter::formats::own::encode(&adapter)?)?;
     }
+    journal::tell(context, (model, data, options), &adapter, false);
     Ok(adapter)
 }
 

@@ -240,7 +240,8 @@ fn find(
             origin.name
         ))
     };
-    let folder = match Path::new(source).is_dir() {
+    let here = Path::new(source);
+    let folder = match here.is_dir() && session.may_follow(here) {
         true => PathBuf::from(source),
         false => session.path_or_repository(Kind::Model, source, &formats::needed, missing)?,
     };

@@ -11,6 +11,7 @@ use crate::bail;
 use crate::report::table::{Format, Table};
 use crate::script::{Fallible, NativeSpec, OptionSpec, Options, Session, describe};
 use crate::stats::Correlation;
+use crate::study::{Id, Made};
 use crate::{Error, Result};
 
 /// The options of the natives here.
@@ -85,6 +86,10 @@ mod natives {
     pub fn record(context: NativeCallContext, name: &str, value: Dynamic) -> Fallible<()> {
         let session = Session::of(&context)?;
         let value = recorded(&value).map_err(|e| e.within(format!("record {name}")))?;
+        if let Some(journal) = session.context().journal() {
+            let id = Id::of_recipe("record", &value);
+            journal.made(&Made::plain("record", name, id.as_str()), []);
+        }
         let study = session.extension::<Study>();
         if study
             .0

@@ -8,6 +8,7 @@ use crate::script::Fallible;
 use crate::script::Session;
 use crate::script::describe;
 use crate::script::{NativeSpec, OptionSpec, Options};
+use crate::study::Made;
 use crate::{Error, Result, bail};
 
 /// The options of the natives here.
@@ -98,7 +99,12 @@ mod natives {
     /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn save(context: NativeCallContext, table: &mut Table, path: &str) -> Fallible<()> {
-        Ok(table.save(&Session::of(&context)?.write_path(path)?)?)
+        let session = Session::of(&context)?;
+        table.save(&session.write_path(path)?)?;
+        if let Some(journal) = session.context().journal() {
+            journal.made(&Made::plain("table", path, &table.id()), []);
+        }
+        Ok(())
     }
 
     /// The number of rows.
