@@ -10,7 +10,8 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
 use tureen::compute::random::Stream;
 use tureen::compute::{
-    Activation, Attention, Dropout, FrozenLinear, Mask, add_layer_norm, dropout, linear, lora,
+    Activation, Attention, Dropout, FrozenLinear, Mask, Sight, add_layer_norm, dropout, linear,
+    lora,
 };
 
 const BATCH: usize = 32;
@@ -61,7 +62,8 @@ fn ops(c: &mut Criterion) {
     let attention = Attention {
         heads: HEADS,
         mask: Mask::all(BATCH, SEQ),
-        causal: false,
+        sight: Sight::All,
+        bias: None,
         dropout: None,
     };
     both(c, "attention", &[BATCH, SEQ, 3 * WIDTH], |qkv| {

@@ -1,11 +1,14 @@
-//! Makes the datasets and the model that the binary carries, from their sources.
+//! Makes the datasets, the table of neighbours and the model that the binary carries, from their
+//! sources.
 //!
 //! `cargo run --release --example bundle -- DATA_DIR`, where `DATA_DIR/datasets/NAME/` holds the
-//! source datasets as .jsonl.gz files of `text` and `label`, and
-//! `DATA_DIR/models/paraphrase-MiniLM-L3-v2/` the model. Writes `stdlib/data/NAME.jsonl.gz` and
-//! `stdlib/models/mini/`, the same bytes every time. Sources and licences stand in `NOTICE`.
+//! source datasets as .jsonl.gz files of `text` and `label`,
+//! `DATA_DIR/resources/counterfitted_neighbors.json.gz` the table as a map of lists, and
+//! `DATA_DIR/models/paraphrase-MiniLM-L3-v2/` the model. Writes `stdlib/data/NAME.jsonl.gz`,
+//! `stdlib/data/neighbors.txt.gz` and `stdlib/models/mini/`, the same bytes every time. Sources and
+//! licences stand in `NOTICE`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Cursor, Read, Write};
 use std::path::{Path, PathBuf};
@@ -41,6 +44,7 @@ const DATASETS: &[(&str, &str, Labels)] = &[
     ("glosses", "wordnet-gloss", Labels::Names),
 ];
 
+const NEIGHBORS: &str = "resources/counterfitted_neighbors.json.gz";
 const MODEL: &str = "paraphrase-MiniLM-L3-v2";
 const NEUTRAL: f64 = 0.5;
 const MOST_ROWS: usize = 2000;
@@ -76,9 +80,23 @@ fn bundle(folder: &Path, stdlib: &Path) -> Result<()> {
         )?;
         println!("{dataset}; {bytes} bytes");
     }
+    let lines = neighbors(&folder.join(NEIGHBORS))?;
+    let bytes = write(&data.join("neighbors.txt.gz"), &gzip(lines.as_bytes())?)?;
+    println!("neighbors: {} words; {bytes} bytes", lines.lines().count());
     let model = stdlib.join("models/mini");
     make_folder(&model)?;
     copy_model(&folder.join("models").join(MODEL), &model)
+}
+
+/// Lines of a word and its neighbours, nearest first; words without neighbours are left out.
+fn neighbors(path: &Path) -> Result<String> {
+    let file = File::open(path).map_err(|e| Error::at_path(path, e))?;
+    let table: BTreeMap<String, Vec<String>> =
+        serde_json::from_reader(GzDecoder::new(file)).map_err(|e| Error::at_path(path, e))?;
+    let known = table.iter().filter(|(_, near)| !near.is_empty());
+    Ok(known
+        .map(|(word, near)| format!("{word} {}\n", near.join(" ")))
+        .collect())
 }
 
 /// The rows of all files of a folder, in the order train, dev, test, all.

@@ -4,7 +4,7 @@
     pip install torch "transformers>=4.57,<4.58" adapters==1.3.0 peft==0.21.2
     python scripts/round_trip.py [path of the tureen binary]
 
-For six small random base models and every kind of adapter: the library makes the adapter and its
+For nine small random base models and every kind of adapter: the library makes the adapter and its
 logits, Tureen loads it, computes its own logits and saves it, in the other library's layout too
 where the kind allows, and the library loads what Tureen wrote. A line a case with the largest
 difference of Tureen's logits and of those of what it saved; anything above 1e-5 fails.
@@ -39,6 +39,27 @@ BASES = {
     "xlm-roberta": COMMON | dict(pad_token_id=1, max_position_embeddings=82, type_vocab_size=1),
     "electra": COMMON | dict(embedding_size=16),
     "distilbert": dict(dim=32, n_layers=3, n_heads=4, hidden_dim=48),
+    "mpnet": COMMON | dict(pad_token_id=1, max_position_embeddings=82),
+    "modernbert": COMMON
+    | dict(
+        local_attention=7,
+        pad_token_id=0,
+        bos_token_id=1,
+        cls_token_id=1,
+        eos_token_id=2,
+        sep_token_id=2,
+    ),
+    "deberta-v2": COMMON
+    | dict(
+        relative_attention=True,
+        position_biased_input=False,
+        share_att_key=True,
+        pos_att_type="p2c|c2p",
+        norm_rel_ebd="layer_norm",
+        position_buckets=8,
+        max_relative_positions=10,
+        type_vocab_size=0,
+    ),
     "gpt2": dict(n_embd=32, n_layer=3, n_head=4, n_inner=48, n_positions=80, pad_token_id=0),
 }
 
@@ -99,12 +120,34 @@ def adapterhub_kinds(kind):
         yield "dora", adapters.LoRAConfig(r=4, alpha=4, use_dora=True)
 
 
+# What PEFT calls the maps of queries and values, the last of a block, keys and values, and the list
+# of blocks, where that is not as in BERT.
+TARGETS = {
+    "distilbert": ["q_lin", "v_lin"],
+    "gpt2": ["c_attn"],
+    "mpnet": ["q", "v"],
+    "modernbert": ["Wqkv"],
+    "deberta-v2": ["query_proj", "value_proj"],
+}
+ENDINGS = {"distilbert": "ffn.lin2", "gpt2": "mlp.c_proj", "modernbert": "mlp.Wo"}
+KEYS = {
+    "distilbert": ["k_lin", "v_lin"],
+    "gpt2": ["c_attn"],
+    "mpnet": ["k", "v"],
+    "modernbert": ["Wqkv"],
+    "deberta-v2": ["key_proj", "value_proj"],
+}
+LAYERS = {"distilbert": "transformer.layer", "gpt2": "h", "modernbert": "layers"}
+# Those that adapters has no class for.
+PEFT_ONLY = ["mpnet", "modernbert"]
+
+
 def peft_kinds(kind):
     import peft
 
-    targets = {"distilbert": ["q_lin", "v_lin"], "gpt2": ["c_attn"]}.get(kind, ["query", "value"])
-    ending = {"distilbert": "ffn.lin2", "gpt2": "mlp.c_proj"}.get(kind, "output.dense")
-    layers = {"distilbert": "transformer.layer", "gpt2": "h"}.get(kind, "encoder.layer")
+    targets = TARGETS.get(kind, ["query", "value"])
+    ending = ENDINGS.get(kind, "output.dense")
+    layers = LAYERS.get(kind, "encoder.layer")
 
     def lora(**more):
         return peft.LoraConfig(**dict(dict(r=4, lora_alpha=8, target_modules=targets), **more))
@@ -113,7 +156,8 @@ def peft_kinds(kind):
     yield "rslora", lora(use_rslora=True)
     yield "dora", lora(use_dora=True, lora_alpha=4)
     yield "lora_bias", lora(lora_bias=True)
-    yield "biases", lora(bias="lora_only")
+    if kind != "modernbert":
+        yield "biases", lora(bias="lora_only")
     yield "regex", lora(target_modules=rf".*{layers}\.[02]\..*({'|'.join(targets)}|{ending})")
     yield "layers", lora(layers_to_transform=[1])
     yield "patterns", lora(
@@ -122,7 +166,7 @@ def peft_kinds(kind):
     # Of other classifiers peft would change parts of the head, too.
     if kind == "bert":
         yield "all-linear", lora(target_modules="all-linear", exclude_modules=["pooler.dense"])
-    key = {"distilbert": ["k_lin", "v_lin"], "gpt2": ["c_attn"]}.get(kind, ["key", "value"])
+    key = KEYS.get(kind, ["key", "value"])
     yield "ia3", peft.IA3Config(target_modules=key + [ending], feedforward_modules=[ending])
 
 
@@ -212,6 +256,7 @@ def add_model(cases, kind, folder):
 HEADS = {
     "electra": dict(activation_function="gelu"),
     "distilbert": dict(activation_function="relu"),
+    "deberta-v2": dict(activation_function="gelu"),
     "gpt2": dict(layers=1, activation_function=None, bias=False),
 }
 
@@ -327,8 +372,9 @@ def main():
         cases = Cases(folder)
         for kind in BASES:
             add_model(cases, kind, folder)
-            add_adapterhub(cases, kind, folder)
-            add_own_heads(cases, kind, folder)
+            if kind not in PEFT_ONLY:
+                add_adapterhub(cases, kind, folder)
+                add_own_heads(cases, kind, folder)
             add_peft(cases, kind, folder)
         add_peft(cases, "gpt2", folder, causal=True)
         sys.exit(1 if cases.run() else 0)

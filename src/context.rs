@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::study::{Plan, Store};
+use crate::study::{Id, Journal, Plan, Store};
 use crate::{Error, Result};
 
 /// Told how far a long operation is. The terminal, a file or nobody may listen.
@@ -50,6 +50,9 @@ pub struct Context {
     progress: Arc<dyn Progress>,
     store: Option<Store>,
     plan: Arc<Plan>,
+    /// Whether it was told that the store cannot be written.
+    unkept: Arc<AtomicBool>,
+    journal: Option<Arc<Journal>>,
 }
 
 impl Context {
@@ -60,6 +63,8 @@ impl Context {
             progress,
             store: None,
             plan: Arc::default(),
+            unkept: Arc::default(),
+            journal: None,
         }
     }
 
@@ -91,11 +96,24 @@ impl Context {
         self
     }
 
-    /// The same context, with results kept nowhere.
+    /// The same context, with results kept and told nowhere: for what is tried and thrown away.
     #[must_use]
     pub fn without_store(mut self) -> Self {
         self.store = None;
+        self.journal = None;
         self
+    }
+
+    /// The same context, with what is made told to `journal`.
+    #[must_use]
+    pub fn with_journal(mut self, journal: Arc<Journal>) -> Self {
+        self.journal = Some(journal);
+        self
+    }
+
+    /// Who is told what is made, if anyone.
+    pub fn journal(&self) -> Option<&Journal> {
+        self.journal.as_deref()
     }
 
     /// The same context without bars; notices still come.
@@ -113,6 +131,56 @@ impl Context {
     /// What is computed, and what is left.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// What the store keeps under `id`. An entry that is damaged or cannot be read is told and
+    /// counts as absent: its result is computed anew.
+    pub fn kept(&self, id: &Id) -> Option<Vec<u8>> {
+        self.taken(self.store.as_ref()?.get(id))
+    }
+
+    /// How far the result `id` had come when a run that made it ended too early, as in
+    /// [`Self::kept`].
+    pub fn kept_state(&self, id: &Id) -> Option<Vec<u8>> {
+        self.taken(self.store.as_ref()?.state(id))
+    }
+
+    fn taken(&self, found: Result<Option<Vec<u8>>>) -> Option<Vec<u8>> {
+        found.unwrap_or_else(|error| {
+            self.notice(format!("{error}: it is computed anew"));
+            None
+        })
+    }
+
+    /// Keeps a result in the store, if there is one, and forgets how far it had come. A store that
+    /// cannot be written (a full disk, a folder of another user) is told once and is no error: the
+    /// result itself is there. Whether it was kept.
+    pub fn keep(&self, id: &Id, body: &[u8]) -> bool {
+        let put = |store: &Store| store.put(id, body).and_then(|()| store.drop_state(id));
+        self.written(put)
+    }
+
+    /// Keeps how far the result `id` has come, as in [`Self::keep`].
+    pub fn keep_state(&self, id: &Id, body: &[u8]) -> bool {
+        self.written(|store| store.put_state(id, body))
+    }
+
+    fn written(&self, write: impl FnOnce(&Store) -> Result<()>) -> bool {
+        match self.store.as_ref().map(write) {
+            Some(Ok(())) => true,
+            Some(Err(error)) => {
+                self.tell_unkept(&error);
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// Tells, once, that the store cannot be written.
+    pub fn tell_unkept(&self, error: &Error) {
+        if !self.unkept.swap(true, Ordering::Relaxed) {
+            self.notice(format!("the store cannot be written: {error}"));
+        }
     }
 
     /// Where to report.

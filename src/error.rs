@@ -34,6 +34,8 @@ pub enum Kind {
     Interrupted,
     /// It needs a result that this run leaves to others, or to later.
     Pending,
+    /// It takes more than it may: time, memory, space on the disk.
+    Limit,
 }
 
 /// The crate's result.
@@ -68,6 +70,14 @@ impl Error {
         }
     }
 
+    /// The operation takes more than it may.
+    pub fn limit(message: impl Into<String>) -> Self {
+        Self {
+            kind: Kind::Limit,
+            ..Self::new(message)
+        }
+    }
+
     /// An error about a file or folder: `path: message`.
     pub fn at_path(path: &Path, message: impl fmt::Display) -> Self {
         Self::new(format!("{}: {message}", path.display()))
@@ -83,7 +93,7 @@ impl Error {
     /// The same error, its message preceded by `context: `.
     #[must_use]
     pub fn within(mut self, context: impl fmt::Display) -> Self {
-        if self.kind != Kind::Interrupted {
+        if self.kind == Kind::Invalid {
             self.message = one_line(&format!("{context}: {}", self.message));
         }
         self

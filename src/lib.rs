@@ -8,6 +8,7 @@
 mod output;
 
 pub mod adapter;
+pub mod attack;
 pub mod cli;
 pub mod compute;
 pub mod context;

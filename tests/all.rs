@@ -1,7 +1,9 @@
 //! All integration tests, in one binary so that they are linked once.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod attacks;
 mod bundle;
+mod commands;
 mod common;
 mod conformance;
 mod domains;
@@ -11,9 +13,14 @@ mod hostile;
 mod merges;
 mod merging;
 mod oracle;
+mod packs;
 mod pruning;
 mod published;
+mod references;
 mod repl;
+mod resume;
+mod sandbox;
+mod schema;
 mod script;
 mod shards;
 mod signs;

@@ -176,7 +176,8 @@ fn finite_differences_agree_for_every_kind() {
             .into_iter()
             .map(|p| (p.name.clone(), wide(random(p.name.as_str(), &p.shape, 0.3))))
             .collect();
-        let head: Tensors = Head::parameters(12, &Labels::Counted(3))
+        let head: Tensors = Form::default()
+            .parameters(12, &Labels::Counted(3))
             .unwrap()
             .into_iter()
             .map(|p| (p.name.clone(), wide(random(p.name.as_str(), &p.shape, 0.3))))

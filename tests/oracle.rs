@@ -72,7 +72,7 @@ fn largest(x: &Tensor) -> f32 {
 
 /// An adapter that has no terms for the whole encoder as one operation, so that the blocks are
 /// computed node by node.
-struct NodeByNode(Box<dyn Sites>);
+pub struct NodeByNode(pub Box<dyn Sites>);
 
 impl Sites for NodeByNode {
     fn linear(

@@ -82,3 +82,27 @@ fn a_script_that_must_know_what_is_left_waits_and_says_where() {
             .contains("3/2")
     );
 }
+
+#[test]
+fn the_example_study_runs_at_a_small_size() {
+    let place = Place::empty();
+    let scripts = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/paper");
+    let small = ["train=64", "rows=16", "epochs=1"];
+    let studies: [(&str, &[&str]); 4] = [
+        ("mixtures", &["most=3", "kinds=[\"pfeiffer\"]"]),
+        ("greedy", &["most=2", "draws=1"]),
+        ("pruning", &["draws=2", "size=2", "sparsities=[0.0, 0.9]"]),
+        ("robustness", &["texts=3", "draws=1", "sizes=[2]"]),
+    ];
+    for (name, own) in studies {
+        let script = format!("{scripts}/{name}.rhai");
+        let mut arguments = vec!["run", &script, "--out", name];
+        for set in small.iter().chain(own) {
+            arguments.extend(["--set", set]);
+        }
+        place.done(&arguments);
+        let found = std::fs::read_dir(place.at(name)).unwrap().flatten();
+        let tables = found.filter(|f| f.path().extension().is_some_and(|e| e == "csv"));
+        assert!(tables.count() > 0, "{name}");
+    }
+}

@@ -28,6 +28,8 @@ fn adapter(name: &str, config: &Value, tensors: Tensors, seed: Option<u64>) -> A
         best_epoch: 1,
         epochs: Vec::new(),
         options: Value::Null,
+        step: None,
+        checkpoints: Arc::default(),
     });
     let parts = Parts {
         name: name.into(),

@@ -29,14 +29,20 @@ pub struct Ran {
 
 /// A folder with a study and a store of its own.
 pub struct Place {
-    folder: tempfile::TempDir,
+    pub folder: tempfile::TempDir,
 }
 
 impl Place {
-    pub fn new() -> Self {
-        let place = Self {
+    /// A folder with nothing in it.
+    pub fn empty() -> Self {
+        Self {
             folder: tempfile::tempdir().unwrap(),
-        };
+        }
+    }
+
+    /// A folder with the study and what it reads.
+    pub fn new() -> Self {
+        let place = Self::empty();
         place.write("study.rhai", STUDY);
         place.write("helpers.rhai", "fn twice(x) { 2 * x }\n");
         place.write("extra.csv", "x\n1\n2\n");
@@ -83,7 +89,7 @@ impl Place {
         ran.err
     }
 
-    fn store_files(&self) -> Vec<PathBuf> {
+    pub fn store_files(&self) -> Vec<PathBuf> {
         let mut files = Vec::new();
         for head in std::fs::read_dir(self.at("store")).unwrap().flatten() {
             if head.file_name().len() == 2 {
@@ -95,7 +101,7 @@ impl Place {
     }
 }
 
-fn run_json(folder: &Path) -> serde_json::Value {
+pub fn run_json(folder: &Path) -> serde_json::Value {
     serde_json::from_slice(&std::fs::read(folder.join("run.json")).unwrap()).unwrap()
 }
 

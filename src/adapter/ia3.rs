@@ -80,6 +80,9 @@ impl Kind for Ia3 {
     }
 
     fn parameters(&self, base: &Config) -> Result<Vec<Parameter>> {
+        if !self.modules.is_peft() {
+            base.architecture()?.hub()?;
+        }
         let mut all = Vec::new();
         for place in self.modules.places(base)? {
             let (part, shape) = match (self.modules.is_peft(), self.scales_input(&place)?) {

@@ -6,6 +6,7 @@ mod check;
 pub mod formats;
 mod head;
 mod ia3;
+mod journal;
 pub mod kind;
 mod lora;
 mod modules;
@@ -21,6 +22,7 @@ pub use alignment::check_aligned;
 pub use bottleneck::{Bottleneck, Reduction, Residual, Scaling};
 pub use head::{Form, Head, Labels, Layers, forward as head_forward, states as head_states};
 pub use ia3::Ia3;
+pub use journal::tell;
 pub use kind::Kind;
 pub use lora::{
     Factors, Lora, OTHER_RANKS, check_change, deltas, factors, factors_at, has_factors,

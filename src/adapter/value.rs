@@ -70,6 +70,12 @@ pub struct Training {
     pub epochs: Vec<Epoch>,
     /// All options, as they counted.
     pub options: Value,
+    /// The step after which it is a checkpoint of the training, from 1; none for the result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<usize>,
+    /// The checkpoints that were kept beside the result, in order. Not in its files.
+    #[serde(skip)]
+    pub checkpoints: Arc<[Adapter]>,
 }
 
 /// What one epoch gave.

@@ -57,7 +57,10 @@ fn how(adapter: &Adapter) -> String {
     }
     if let Some(training) = adapter.training() {
         let id: String = training.dataset_id.chars().take(8).collect();
-        let made = format!("{kind} trained on {} ({id})", training.dataset);
+        let mut made = format!("{kind} trained on {} ({id})", training.dataset);
+        if let Some(step) = training.step {
+            made += &format!(", as it was after step {step}");
+        }
         return listed(made, &training.options, &["kind"]);
     }
     match &adapter.parts().source {

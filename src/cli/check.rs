@@ -4,16 +4,17 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Failure, Surroundings};
-use crate::Error;
-use crate::script::{Diagnostic, Mode, Severity, check};
+use super::opened::Opened;
+use super::{Failure, Surroundings, run};
+use crate::script::{Severity, check};
 
 /// Look for mistakes in a study without running it.
 ///
 /// Finds unknown names, wrong options, missing inputs and impossible values, all at once.
 #[derive(Debug, Args)]
 pub(super) struct Check {
-    /// The script.
+    /// The script, or an archive that `tureen pack` made.
+    #[arg(value_name = "STUDY")]
     script: PathBuf,
     #[command(flatten)]
     surroundings: Surroundings,
@@ -25,16 +26,14 @@ impl Check {
     }
 
     pub(super) fn main(self) -> Result<(), Failure> {
-        let source = self.script.display().to_string();
-        let text = std::fs::read_to_string(&self.script)
-            .map_err(|error| Diagnostic::of(&source, Error::new(error.to_string())))?;
-        let json = self.json();
-        let mode = Mode::Script { path: self.script };
+        let opened = Opened::at(&self.script, None);
+        let opened = opened.map_err(|error| run::unopened(&self.script, error))?;
+        let (source, json) = (opened.source.clone(), self.json());
         let session = self
             .surroundings
-            .session(mode, PathBuf::new())
+            .session_with(opened.mode(), PathBuf::new(), |setup| opened.seal(setup))
             .map_err(Failure::Command)?;
-        let found = check(&session, &source, &text);
+        let found = check(&session, &source, &opened.text);
         for finding in &found {
             let diagnostic = &finding.diagnostic;
             session.print(&match json {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::Failure;
+use crate::study::pack::is_pack;
 use crate::study::{self, Lock, Run, Status};
 use crate::{Error, Result, bail};
 
@@ -27,14 +28,10 @@ impl LockCommand {
     }
 
     fn lock(&self) -> Result<()> {
-        let hash = script_hash(&self.script)?;
-        let run = match &self.run {
-            Some(name) => Run::find(name, &self.folder)?,
-            None => self.last(&hash)?,
-        };
-        if run.record.script_hash != hash {
-            bail!("{} was a run of another text than {} has now", run.name(), self.script.display(); hint: "run it again, then lock it");
+        if is_pack(&self.script) {
+            bail!("{} holds its lock already", self.script.display(); hint: "tureen lock takes a script");
         }
+        let run = chosen(&self.script, self.run.as_deref(), &self.folder)?;
         let lock = Lock::of(&run.record);
         let path = lock.save(&self.script)?;
         crate::say!(
@@ -47,20 +44,25 @@ impl LockCommand {
         );
         Ok(())
     }
-
-    fn last(&self, hash: &str) -> Result<Run> {
-        let runs = Run::all(&self.folder)?;
-        let fits = |run: &Run| run.record.script_hash == hash && run.record.status == Status::Done;
-        runs.into_iter().rev().find(fits).ok_or_else(|| {
-            let script = self.script.display();
-            Error::new(format!("no run of {script} as it is now is done"))
-                .hint(format!("tureen run {script}, then lock it"))
-        })
-    }
 }
 
-/// The hash of a script's text as it is now.
-pub(super) fn script_hash(script: &Path) -> Result<String> {
+/// The run of a script as it is now: the one that is named, else the last in the folder that is
+/// done.
+pub(super) fn chosen(script: &Path, run: Option<&str>, folder: &Path) -> Result<Run> {
     let text = std::fs::read(script).map_err(|error| Error::at_path(script, error))?;
-    Ok(study::script_hash(&text))
+    let hash = study::script_hash(&text);
+    let script = script.display();
+    if let Some(name) = run {
+        let run = Run::find(name, folder)?;
+        if run.record.script_hash != hash {
+            bail!("{} was a run of another text than {script} has now", run.name(); hint: "run it again");
+        }
+        return Ok(run);
+    }
+    let fits = |run: &Run| run.record.script_hash == hash && run.record.status == Status::Done;
+    let runs = Run::all(folder)?;
+    runs.into_iter().rev().find(fits).ok_or_else(|| {
+        Error::new(format!("no run of {script} as it is now is done"))
+            .hint(format!("tureen run {script} first"))
+    })
 }

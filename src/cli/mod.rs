@@ -10,16 +10,22 @@ use clap::{Parser, Subcommand};
 
 use crate::script::Diagnostic;
 
+mod at_hand;
 mod check;
+mod completions;
 mod convert;
 mod diff;
 mod doc;
 mod eval;
 mod interrupt;
 mod left;
+mod limits;
 mod lock;
 mod merge;
+mod new;
+mod opened;
 mod options;
+mod pack;
 mod progress;
 mod reproduce;
 mod run;
@@ -28,6 +34,7 @@ mod screen;
 mod shell;
 mod store;
 mod surroundings;
+mod why;
 
 pub use progress::Bars;
 pub use run::execute;
@@ -66,6 +73,10 @@ enum Command {
     Lock(lock::LockCommand),
     /// Run a study again and compare what it records.
     Reproduce(reproduce::Reproduce),
+    /// Make one file of a study that runs anywhere.
+    Pack(pack::PackCommand),
+    /// Say where a value of a run comes from, and why it was computed or not.
+    Why(why::Why),
     /// Look at the store of results, verify it, clean it.
     Store(store::StoreCommand),
     /// Look for mistakes in a study without running it.
@@ -80,8 +91,16 @@ enum Command {
     Prune(shell::Prune),
     /// Merge whole models by a recipe as mergekit writes it.
     Merge(merge::Merge),
+    /// Begin a study: a folder, or a file, with a script that runs.
+    New(new::New),
+    /// List the models and adapters that are at hand.
+    Models(at_hand::Models),
+    /// List the datasets that are at hand.
+    Datasets(at_hand::Datasets),
     /// Show the help of a function, or the list of all.
     Doc(doc::Doc),
+    /// Print what makes a shell complete commands and options.
+    Completions(completions::Completions),
 }
 
 /// Why a command ended without success.
@@ -110,7 +129,8 @@ impl From<Box<Diagnostic>> for Failure {
     }
 }
 
-/// Runs the program with the arguments of the process.
+/// Runs the program with the arguments of the process, on a stack that is deep enough for what
+/// scripts may nest.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -120,6 +140,36 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { WRONG_COMMAND } else { 0 });
         }
     };
+    let stack = cli.stack();
+    // What was read holds values of the language, which stay on one thread.
+    drop(cli);
+    let started = std::thread::Builder::new()
+        .name("script".into())
+        .stack_size(stack)
+        .spawn(|| run(Cli::parse()));
+    match started.map(std::thread::JoinHandle::join) {
+        Ok(Ok(code)) => code,
+        // A panic was told where it happened.
+        Ok(Err(panic)) => std::panic::resume_unwind(panic),
+        Err(error) => {
+            crate::tell!("tureen: error: no thread can be started: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Cli {
+    /// The stack that the command needs, in bytes.
+    fn stack(&self) -> usize {
+        match &self.command {
+            Some(Command::Run(command)) => command.stack(),
+            Some(_) => Surroundings::default().stack(),
+            None => self.surroundings.stack(),
+        }
+    }
+}
+
+fn run(cli: Cli) -> ExitCode {
     let json = match &cli.command {
         Some(Command::Run(command)) => command.json(),
         Some(Command::Check(command)) => command.json(),
@@ -133,13 +183,19 @@ pub fn main() -> ExitCode {
         (Some(Command::Diff(command)), _) => command.main(),
         (Some(Command::Lock(command)), _) => command.main(),
         (Some(Command::Reproduce(command)), _) => command.main(),
+        (Some(Command::Pack(command)), _) => command.main(),
+        (Some(Command::Why(command)), _) => command.main(),
         (Some(Command::Store(command)), _) => command.main(),
         (Some(Command::Convert(command)), _) => command.main(),
         (Some(Command::Soup(command)), _) => command.main(),
         (Some(Command::Signs(command)), _) => command.main(),
         (Some(Command::Prune(command)), _) => command.main(),
         (Some(Command::Merge(command)), _) => command.main(),
+        (Some(Command::New(command)), _) => command.main(),
+        (Some(Command::Models(command)), _) => command.main(),
+        (Some(Command::Datasets(command)), _) => command.main(),
         (Some(Command::Doc(command)), _) => command.main(),
+        (Some(Command::Completions(command)), _) => command.main(),
         (None, Some(code)) => eval::main(&code, cli.surroundings),
         (None, None) => cli.surroundings.repl(),
     };

@@ -1,10 +1,12 @@
 //! `tureen reproduce RUN`: runs a study again and compares what it records.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Failure, Surroundings, diff, lock, run};
+use super::opened::Opened;
+use super::{Failure, Surroundings, diff, run};
+use crate::study::pack::is_pack;
 use crate::study::{Comparison, Extent, Run};
 use crate::{Error, Result, bail};
 
@@ -14,11 +16,15 @@ use crate::{Error, Result, bail};
 /// difference within the tolerance is accepted.
 #[derive(Debug, Args)]
 pub(super) struct Reproduce {
-    /// The run: its folder, its name, or the beginning or end of that.
+    /// The run: its folder, its name, or the beginning or end of that; or an archive of a study,
+    /// for the run in it.
     run: String,
     /// The folder that holds the runs.
     #[arg(long, default_value = "runs", value_name = "FOLDER")]
     folder: PathBuf,
+    /// Where inputs are that an archive leaves out.
+    #[arg(long, value_name = "FOLDER")]
+    inputs: Option<PathBuf>,
     /// How many threads compute (default: one a core).
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -34,22 +40,32 @@ pub(super) struct Reproduce {
 impl Reproduce {
     pub(super) fn main(self) -> Result<(), Failure> {
         let first = Run::find(&self.run, &self.folder).map_err(Failure::Failed)?;
-        let script = PathBuf::from(&first.record.script);
-        let unchanged = lock::script_hash(&script).and_then(|hash| {
-            if hash != first.record.script_hash {
-                bail!("{} has changed since {}", script.display(), first.name(); hint: "the text that was run is {}", first.folder.join(run::SCRIPT).display());
-            }
-            Ok(())
-        });
-        unchanged.map_err(Failure::Failed)?;
+        let opened = self.study(&first).map_err(Failure::Failed)?;
         let surroundings = Surroundings::again(&first.record.parameters, self.threads);
-        let again = run::study(&script, None, surroundings, (None, Extent::All))?;
+        let again = run::study(&opened, None, surroundings, (None, Extent::All))?;
         let tolerance = match again.record.class == first.record.class {
             true => 0.0,
             false => self.tolerance,
         };
         let both = Comparison::of(&first.record, &again.record, tolerance);
         self.tell(&first, &both, tolerance).map_err(Failure::Failed)
+    }
+
+    /// The study that was run, if it is as it was.
+    fn study(&self, first: &Run) -> Result<Opened> {
+        let script = match is_pack(Path::new(&self.run)) {
+            true => PathBuf::from(&self.run),
+            false => PathBuf::from(&first.record.script),
+        };
+        let opened = Opened::at(&script, self.inputs.as_deref());
+        let opened = opened.map_err(|error| match is_pack(&script) {
+            true => error,
+            false => error.within(script.display()),
+        })?;
+        if opened.hash() != first.record.script_hash {
+            bail!("{} has changed since {}", script.display(), first.name(); hint: "the text that was run is {}", first.folder.join(run::SCRIPT).display());
+        }
+        Ok(opened)
     }
 
     fn tell(&self, first: &Run, both: &Comparison, tolerance: f64) -> Result<()> {

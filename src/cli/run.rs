@@ -1,27 +1,37 @@
 //! `tureen run study.rhai`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 
 use super::left::{told, unless_pending, waits};
+use super::opened::Opened;
 use super::{Failure, Surroundings};
 use crate::Error;
 use crate::report::write_page;
 use crate::script::api::study::Study;
-use crate::script::{Diagnostic, Interpreter, Mode, Session, Severity, check};
+use crate::script::{Diagnostic, Interpreter, Session, Severity, check};
 use crate::study::files::write_atomic;
-use crate::study::{Extent, Left, Lock, Record, Run as Kept, Shard, Status, Store};
+use crate::study::pack::is_pack;
+use crate::study::{
+    Claim, Extent, Journal, Left, Lock, Record, Run as Kept, Shard, Status, Store, disk,
+};
 
-/// Run a study.
+/// Run a study: a script, or an archive that `tureen pack` made.
+///
+/// An archive is unpacked into a temporary folder, held against its lock, and run with the
+/// parameters of the run in it; it reads nothing outside that folder. Its results are a run like
+/// any other.
 #[derive(Debug, Args)]
 pub(super) struct Run {
-    /// The script.
+    /// The script or the archive.
+    #[arg(value_name = "STUDY")]
     script: PathBuf,
     /// The folder that what the script writes goes under (default: runs/NAME-TIME-ID).
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// Refuse what is not as the study's lock has it.
+    /// Refuse what is not as the study's lock has it; an archive is always held to its own.
     #[arg(long)]
     locked: bool,
     /// Compute nothing: say what is left to compute and what that takes. Nothing is written.
@@ -30,56 +40,68 @@ pub(super) struct Run {
     /// Compute the Ith share of N of the evaluations; the others leave theirs in the same store.
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
+    /// Where inputs are that an archive leaves out, as they lie from its script's folder on.
+    #[arg(long, value_name = "FOLDER")]
+    inputs: Option<PathBuf>,
     #[command(flatten)]
     surroundings: Surroundings,
 }
 
 impl Run {
-    fn extent(&self) -> Extent {
-        match self.shard {
-            _ if self.dry_run => Extent::Nothing,
-            Some(shard) => Extent::Shard(shard),
-            None => Extent::All,
-        }
-    }
-
     pub(super) fn json(&self) -> bool {
         self.surroundings.json()
     }
 
+    pub(super) fn stack(&self) -> usize {
+        self.surroundings.stack()
+    }
+
     pub(super) fn main(self) -> Result<(), Failure> {
-        let lock = match self.locked {
+        let opened = Opened::at(&self.script, self.inputs.as_deref());
+        let opened = opened.map_err(|error| unopened(&self.script, error))?;
+        let lock = match self.locked && opened.lock.is_none() {
             true => Some(Lock::read(&self.script).map_err(Failure::Failed)?),
             false => None,
         };
-        let extent = self.extent();
+        let surroundings = self.surroundings.or_parameters(&opened.parameters);
+        let extent = extent(self.dry_run, self.shard);
         if self.dry_run {
-            return dry(&self.script, self.surroundings, lock);
+            return dry(&opened, surroundings, lock);
         }
-        study(&self.script, self.out, self.surroundings, (lock, extent))?;
+        study(&opened, self.out, surroundings, (lock, extent))?;
         Ok(())
+    }
+}
+
+/// Why a study cannot be opened.
+pub(super) fn unopened(script: &Path, error: Error) -> Failure {
+    match is_pack(script) {
+        true => Failure::Failed(error),
+        false => Diagnostic::of(display(script), error).into(),
     }
 }
 
 /// What a run's folder calls the text that was run.
 pub(super) const SCRIPT: &str = "script.rhai";
 
-/// Runs the study at `script` into `out`, by default a new folder in `runs`.
+/// Runs a study into `out`, by default a new folder in `runs`; held to `lock`, where it has none of
+/// its own.
 pub(super) fn study(
-    script: &Path,
+    opened: &Opened,
     out: Option<PathBuf>,
     surroundings: Surroundings,
     (lock, extent): (Option<Lock>, Extent),
 ) -> Result<Kept, Failure> {
+    let (source, text) = (opened.source.as_str(), opened.text.as_str());
+    let unsaved = |error: Error| Failure::from(Diagnostic::of(source, error));
     let Begun {
-        source,
-        text,
         session,
+        journal,
         mut record,
-    } = begin(script, surroundings, (lock, extent))?;
-    let unsaved = |error: Error| Failure::from(Diagnostic::of(&source, error));
+    } = begin(opened, surroundings, (lock, extent))?;
     let folder = out.unwrap_or_else(|| record.folder());
     session.set_write_folder(&folder);
+    let _claim = Claim::of(&folder).map_err(unsaved)?;
     record.save(&folder).map_err(unsaved)?;
     write_atomic(&folder.join(SCRIPT), text.as_bytes()).map_err(unsaved)?;
     let log = folder.join("log.txt");
@@ -87,10 +109,19 @@ pub(super) fn study(
     if let Some(store) = session.context().store()
         && let Err(error) = store.note_run(&folder)
     {
-        session.notice(format!("the store cannot be written: {error}"));
+        session.context().tell_unkept(&error);
     }
-    let outcome = execute(&source, &text, &session);
+    journal.open(&folder).map_err(unsaved)?;
+    let outcome = execute(source, text, &session);
+    // The record of what the script did is no longer its own doing.
+    disk::limit(None);
+    let outcome = outcome.and_then(|()| {
+        journal
+            .sound()
+            .map_err(|e| Diagnostic::of(source, e).into())
+    });
     describe(&mut record, &session);
+    record.found = journal.found();
     record.end(outcome.as_ref().map(|_| ()).map_err(|d| &d.error));
     let left = session.context().plan().left();
     if record.status == Status::Done && left != Left::default() {
@@ -102,21 +133,35 @@ pub(super) fn study(
     if let Extent::Shard(shard) = extent {
         session.notice(format!("shard {shard}: {}", told(&left)));
     }
-    session.notice(format!("the run is in {}", run.folder.display()));
+    let folder = run.folder.display();
+    session.notice(match run.record.status {
+        Status::Interrupted => {
+            format!("the run is in {folder}; with --out {folder} it goes on where it was")
+        }
+        _ => format!("the run is in {folder}"),
+    });
     waits(&session, &outcome);
     outcome.or_else(unless_pending)?;
     Ok(run)
 }
 
-/// Tells what a run of the study at `script` has left to compute, and what that takes.
-fn dry(script: &Path, surroundings: Surroundings, lock: Option<Lock>) -> Result<(), Failure> {
-    let begun = begin(script, surroundings, (lock, Extent::Nothing))?;
-    let session = begun.session;
+/// What a run computes.
+fn extent(dry: bool, shard: Option<Shard>) -> Extent {
+    match shard {
+        _ if dry => Extent::Nothing,
+        Some(shard) => Extent::Shard(shard),
+        None => Extent::All,
+    }
+}
+
+/// Tells what a run of a study has left to compute, and what that takes.
+fn dry(opened: &Opened, surroundings: Surroundings, lock: Option<Lock>) -> Result<(), Failure> {
+    let Begun { session, .. } = begin(opened, surroundings, (lock, Extent::Nothing))?;
     let failed = |error: std::io::Error| Failure::Failed(Error::new(error.to_string()));
     // What is known already may be saved by the script.
     let aside = tempfile::tempdir().map_err(failed)?;
     session.set_write_folder(aside.path());
-    let outcome = execute(&begun.source, &begun.text, &session);
+    let outcome = execute(&opened.source, &opened.text, &session);
     session.notice(format!(
         "dry run: {}",
         told(&session.context().plan().left())
@@ -128,46 +173,45 @@ fn dry(script: &Path, surroundings: Surroundings, lock: Option<Lock>) -> Result<
 
 /// A study that is about to run.
 struct Begun {
-    source: String,
-    text: String,
     session: Session,
+    journal: Arc<Journal>,
     record: Record,
 }
 
-/// Reads and checks a study.
+/// Checks a study and makes what it runs in.
 fn begin(
-    script: &Path,
+    opened: &Opened,
     surroundings: Surroundings,
     (lock, extent): (Option<Lock>, Extent),
 ) -> Result<Begun, Failure> {
-    let source = script.display().to_string();
-    let unread = |error: Error| Failure::from(Diagnostic::of(&source, error));
-    let text =
-        std::fs::read_to_string(script).map_err(|error| unread(Error::new(error.to_string())))?;
-    let mode = Mode::Script {
-        path: script.to_path_buf(),
-    };
-    let locked = lock.clone();
+    let (source, text) = (opened.source.as_str(), opened.text.as_str());
+    let lock = opened.lock.clone().or(lock);
+    let journal = Arc::new(Journal::default());
+    let device = surroundings.device().to_string();
     let session = surroundings
-        .session_with(mode, PathBuf::new(), |setup| {
-            setup.lock = lock;
+        .session_with(opened.mode(), PathBuf::new(), |setup| {
+            setup.lock = lock.clone();
             setup.extent = extent;
+            setup.journal = Some(journal.clone());
+            opened.seal(setup);
         })
         .map_err(Failure::Command)?;
     if extent != Extent::All && session.context().store().is_none() {
         let error = Error::new("--no-store: shards and dry runs go by what the store has");
         return Err(Failure::Command(error));
     }
-    known_parameters(&text, &session).map_err(Failure::Command)?;
-    checked(&session, &source, &text)?;
-    let record = Record::begin(script, &text, session.setup().params.clone());
-    if let Some(lock) = &locked {
-        lock.check_script(&record.script_hash).map_err(unread)?;
+    known_parameters(text, &session).map_err(Failure::Command)?;
+    let mut record = Record::begin(&opened.named, text, session.setup().params.clone());
+    record.arguments = std::env::args().skip(1).collect();
+    record.device = device;
+    if let Some(lock) = &lock {
+        let checked = lock.check_script(&record.script_hash);
+        checked.map_err(|error| Failure::from(Diagnostic::of(source, error)))?;
     }
+    checked(&session, source, text)?;
     Ok(Begun {
-        source,
-        text,
         session,
+        journal,
         record,
     })
 }
@@ -243,7 +287,7 @@ fn describe(record: &mut Record, session: &Session) {
     record.imports = session
         .imports()
         .into_iter()
-        .map(|import| (display(&import.path), import.hash))
+        .map(|import| (import.name, import.hash))
         .collect();
 }
 

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{Failure, screen};
 use crate::report::table::{Table, Value};
-use crate::study::{Record, Run, Status};
+use crate::study::{Record, Run, SCHEMA, Status};
 use crate::{Error, Result};
 
 /// List runs, or show one.
@@ -26,6 +26,12 @@ pub(super) struct Runs {
     /// Print the records as JSON, one a line.
     #[arg(long)]
     json: bool,
+    /// Print nothing but the folders, one a line, for a shell: `cd $(tureen runs NAME --path)`.
+    #[arg(long, conflicts_with = "json")]
+    path: bool,
+    /// Print the JSON schema of run.json and nothing else.
+    #[arg(long, conflicts_with_all = ["json", "path", "run"])]
+    schema: bool,
 }
 
 impl Runs {
@@ -36,6 +42,10 @@ impl Runs {
             let error = Error::new(format!("--status {status}: there is no such status"))
                 .hint("running, done, failed or interrupted");
             return Err(Failure::Command(error));
+        }
+        if self.schema {
+            crate::say!("{}", SCHEMA.trim_end());
+            return Ok(());
         }
         match &self.run {
             Some(name) => {
@@ -50,14 +60,21 @@ impl Runs {
     fn list(&self) -> Result<()> {
         let runs = Run::all(&self.folder)?;
         let runs: Vec<Run> = runs.into_iter().filter(|run| self.wants(run)).collect();
-        if self.json {
+        if self.json || self.path {
             for run in &runs {
-                crate::say!("{}", json(&run.record)?);
+                match self.path {
+                    true => crate::say!("{}", run.folder.display()),
+                    false => crate::say!("{}", json(&run.record)?),
+                }
             }
             return Ok(());
         }
         if runs.is_empty() {
-            crate::tell!("no runs in {}", self.folder.display());
+            let such = match self.study.is_some() || self.status.is_some() {
+                true => "no such runs",
+                false => "no runs",
+            };
+            crate::tell!("{such} in {}", self.folder.display());
             return Ok(());
         }
         let column = |of: &dyn Fn(&Run) -> String| {
@@ -87,6 +104,10 @@ impl Runs {
 
     fn show(&self, run: &Run) -> Result<()> {
         let record = &run.record;
+        if self.path {
+            crate::say!("{}", run.folder.display());
+            return Ok(());
+        }
         if self.json {
             crate::say!("{}", json(record)?);
             return Ok(());

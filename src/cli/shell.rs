@@ -72,7 +72,7 @@ pub(super) struct Signs {
     /// Also write the table of pairs: .csv, .tsv, .jsonl, .md or .tex.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Also draw every member against every other: .svg or .png.
+    /// Also draw every member against every other: .svg, .pdf or .png.
     #[arg(long, value_name = "FILE")]
     figure: Option<PathBuf>,
     #[command(flatten)]

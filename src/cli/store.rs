@@ -3,8 +3,9 @@
 use clap::{Args, Subcommand};
 
 use super::Failure;
-use crate::study::Store;
-use crate::{Error, Result, bail};
+use crate::study::size::{bytes as shown, read_bytes};
+use crate::study::{Content, Entry, Store};
+use crate::{Result, bail};
 
 /// Look at the store of results, verify it, clean it.
 #[derive(Debug, Args)]
@@ -42,7 +43,8 @@ impl StoreCommand {
             What::Size => size(&store),
             What::Verify { repair } => verify(&store, repair),
             What::Gc { limit, dry_run } => {
-                let limit = limit.as_deref().map(bytes).transpose();
+                let limit = limit.as_deref().map(read_bytes).transpose();
+                let limit = limit.map_err(|error| error.within("--limit"));
                 clean(&store, limit.map_err(Failure::Command)?, dry_run)
             }
         }
@@ -52,12 +54,18 @@ impl StoreCommand {
 
 fn size(store: &Store) -> Result<()> {
     let entries = store.entries()?;
-    let bytes = entries.iter().map(|entry| entry.bytes).sum();
+    let (states, results): (Vec<_>, Vec<_>) =
+        (entries.iter()).partition(|entry| entry.content == Content::State);
+    let bytes = |of: &[&Entry]| shown(of.iter().map(|entry| entry.bytes).sum());
+    let unfinished = match states.len() {
+        0 => String::new(),
+        n => format!("; {n} unfinished trainings, {}", bytes(&states)),
+    };
     crate::say!(
-        "{}: {} entries, {}",
+        "{}: {} entries, {}{unfinished}",
         store.root().display(),
-        entries.len(),
-        shown(bytes)
+        results.len(),
+        bytes(&results),
     );
     Ok(())
 }
@@ -66,12 +74,12 @@ fn verify(store: &Store, repair: bool) -> Result<()> {
     let entries = store.entries()?;
     let damaged: Vec<_> = entries
         .iter()
-        .filter(|entry| !store.is_sound(&entry.id))
+        .filter(|entry| !store.is_sound(entry))
         .collect();
     for entry in &damaged {
         crate::say!("{}: does not match its hash", entry.id);
         if repair {
-            store.remove(&entry.id)?;
+            store.remove(&entry.id, entry.content)?;
         }
     }
     match (damaged.len(), repair) {
@@ -87,8 +95,12 @@ fn verify(store: &Store, repair: bool) -> Result<()> {
 
 fn clean(store: &Store, limit: Option<u64>, dry: bool) -> Result<()> {
     let cleaned = store.gc(limit, dry)?;
+    let leftovers = match cleaned.leftovers {
+        (0, _) => String::new(),
+        (n, bytes) => format!("; {n} files of killed writes removed, {}", shown(bytes)),
+    };
     crate::say!(
-        "{}{} entries removed, {}; {} kept, {}, by {} runs",
+        "{}{} entries removed, {}; {} kept, {}, by {} runs{leftovers}",
         if dry { "would have: " } else { "" },
         cleaned.removed.0,
         shown(cleaned.removed.1),
@@ -97,55 +109,4 @@ fn clean(store: &Store, limit: Option<u64>, dry: bool) -> Result<()> {
         cleaned.runs
     );
     Ok(())
-}
-
-const UNITS: [(&str, u64); 4] = [
-    ("GB", 1_000_000_000),
-    ("MB", 1_000_000),
-    ("kB", 1_000),
-    ("B", 1),
-];
-
-fn shown(bytes: u64) -> String {
-    let (unit, size) = UNITS
-        .into_iter()
-        .find(|(_, size)| bytes >= *size)
-        .unwrap_or(("B", 1));
-    match size {
-        1 => format!("{bytes} {unit}"),
-        size => format!("{:.1} {unit}", bytes as f64 / size as f64),
-    }
-}
-
-/// A size as people write it.
-fn bytes(text: &str) -> Result<u64> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == ' ');
-    let unit = text[digits.len()..].trim();
-    let size = UNITS
-        .into_iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case(unit))
-        .map(|(_, size)| size);
-    match (digits.parse::<f64>(), size) {
-        (Ok(number), Some(size)) if number >= 0.0 && number.is_finite() => {
-            Ok((number * size as f64) as u64)
-        }
-        _ => {
-            Err(Error::new(format!("--limit {text}: expected a size"))
-                .hint("such as 500MB or 10GB"))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_read_and_shown() {
-        assert_eq!(bytes("10GB").unwrap(), 10_000_000_000);
-        assert_eq!(bytes("0.5 mb").unwrap(), 500_000);
-        assert!(bytes("ten").is_err() && bytes("10").is_err() && bytes("-1MB").is_err());
-        assert_eq!(shown(12_345_678), "12.3 MB");
-        assert_eq!(shown(12), "12 B");
-    }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::limits::LimitFlags;
 use super::{Bars, Failure, interrupt, screen};
 use crate::compute::threads;
 use crate::script::{Mode, Session, Setup};
@@ -36,6 +37,11 @@ pub struct Surroundings {
     /// A further file or folder that may be written.
     #[arg(long, value_name = "PATH")]
     allow_write: Vec<PathBuf>,
+    /// Look on the hub for names that a script computed, too.
+    #[arg(long)]
+    allow_hub: bool,
+    #[command(flatten)]
+    limits: LimitFlags,
 }
 
 impl Surroundings {
@@ -45,6 +51,7 @@ impl Surroundings {
             threads,
             device: "cpu".into(),
             allow_write: out.into_iter().collect(),
+            limits: LimitFlags::of_command(),
             ..Self::default()
         }
     }
@@ -52,6 +59,11 @@ impl Surroundings {
     /// Whether mistakes are told as JSON.
     pub(super) fn json(&self) -> bool {
         self.json
+    }
+
+    /// Where tensors live.
+    pub(super) fn device(&self) -> &str {
+        &self.device
     }
 
     /// Those of a run that is to come out as one with these parameters did, from nothing kept.
@@ -62,8 +74,19 @@ impl Surroundings {
         Self {
             set: set.collect(),
             no_store: true,
+            limits: LimitFlags::default(),
             ..Self::plain(threads, [])
         }
+    }
+
+    /// The same with these parameters where they are not given.
+    pub(super) fn or_parameters(mut self, parameters: &BTreeMap<String, String>) -> Self {
+        // Of two values of one name the later counts.
+        let all = parameters
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"));
+        self.set = all.chain(self.set).collect();
+        self
     }
 
     /// A session in `mode` that writes under `write_folder`, with the terminal's bars and Ctrl-C.
@@ -78,7 +101,8 @@ impl Surroundings {
         write_folder: PathBuf,
         more: impl FnOnce(&mut Setup),
     ) -> Result<Session> {
-        // SAFETY: nothing before this starts a thread; Ctrl-C's is started below.
+        // SAFETY: the thread that this one was started by waits for it, and there is no other yet;
+        // Ctrl-C's and the watch's are started below.
         unsafe { threads::init(self.threads)? };
         let params = self
             .set
@@ -105,10 +129,18 @@ impl Surroundings {
             device: device(&self.device)?,
             store,
             screen: screen::screen,
+            limits: self.limits.set()?,
+            give_up: Some(give_up),
+            allow_hub: self.allow_hub,
             ..Setup::default()
         };
         more(&mut setup);
         Ok(Session::new(setup))
+    }
+
+    /// The stack that scripts may need, in bytes.
+    pub(super) fn stack(&self) -> usize {
+        self.limits.stack()
     }
 
     /// The interactive session.
@@ -123,8 +155,14 @@ impl Surroundings {
     }
 }
 
+/// Ends the program, which does not stop by itself. What it leaves is what a kill would leave.
+fn give_up(error: &Error) -> ! {
+    crate::tell!("\ntureen: error: {error}");
+    std::process::exit(1)
+}
+
 /// The folders that `TUREEN_PATH` names, separated as in `PATH`.
-fn module_path() -> Vec<PathBuf> {
+pub(super) fn module_path() -> Vec<PathBuf> {
     let path = std::env::var_os("TUREEN_PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path);
     folders.filter(|f| !f.as_os_str().is_empty()).collect()

@@ -48,6 +48,15 @@ impl Dropout {
         Ok(Self { stream, keep, rows })
     }
 
+    /// The same for a batch of the first row alone.
+    pub fn of_first(&self) -> Self {
+        let first = self.rows.first().copied().unwrap_or_default();
+        Self {
+            rows: [first].into(),
+            ..self.clone()
+        }
+    }
+
     /// The number of rows of the batch.
     pub fn batch(&self) -> usize {
         self.rows.len()

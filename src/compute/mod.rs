@@ -25,6 +25,7 @@ mod matrix;
 mod packed;
 pub mod random;
 mod real;
+mod rotary;
 mod softmax;
 mod stack;
 pub mod threads;
@@ -32,7 +33,7 @@ pub mod threads;
 mod tile;
 
 pub use activation::Activation;
-pub use attention::Attention;
+pub use attention::{Attention, Disentangled};
 pub use bf16::Precision;
 pub use class::{class, class_in};
 pub use dropout::{Dropout, dropout};
@@ -41,6 +42,8 @@ pub use layer_norm::{add_layer_norm, layer_norm};
 pub use linear::linear;
 pub use lora::lora;
 pub use mask::Mask;
+pub use rotary::rotate;
+pub use softmax::Sight;
 pub use stack::{
     BlockWeights, EmbeddingWeights, Join, LinearSite, Order, Parts, Stack, SublayerSite, Texts,
     Tokens,

@@ -21,6 +21,13 @@ pub struct Bundled {
     rows: &'static [u8],
 }
 
+impl Bundled {
+    /// The size of its rows as they lie in the binary.
+    pub fn bytes(&self) -> u64 {
+        self.rows.len() as u64
+    }
+}
+
 macro_rules! bundled {
     ($($name:literal, $description:literal, $licence:literal;)*) => {
         &[$(Bundled {

@@ -177,17 +177,19 @@ impl Dataset {
             if only.is_some_and(|only| !only.contains(&split)) {
                 return rows.to_vec().into();
             }
-            let mut chosen: Vec<usize> = (0..rows.len()).collect();
-            Stream::new(seed, "sample", split.name()).shuffle(&mut chosen);
-            chosen.truncate(n);
-            chosen.sort_unstable();
-            chosen
-                .into_iter()
-                .map(|i| rows[i].clone())
-                .collect::<Vec<_>>()
-                .into()
+            let chosen = self.drawn(split, n, seed).into_iter();
+            chosen.map(|i| rows[i].clone()).collect::<Vec<_>>().into()
         };
         Ok(self.with_splits(self.parts.task.clone(), draw))
+    }
+
+    /// Which rows of a split [`Self::sample`] draws, in their order.
+    pub fn drawn(&self, split: Split, n: usize, seed: u64) -> Vec<usize> {
+        let mut chosen: Vec<usize> = (0..self.split(split).len()).collect();
+        Stream::new(seed, "sample", split.name()).shuffle(&mut chosen);
+        chosen.truncate(n);
+        chosen.sort_unstable();
+        chosen
     }
 
     /// The rows that `keep` says true to, in every split. A label that no row has any more is

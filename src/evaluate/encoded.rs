@@ -35,7 +35,7 @@ impl Encoded {
         max_length: usize,
     ) -> Result<Self> {
         let labels = labels_of(data);
-        let outputs = match_labels(data.name(), &labels, head)?;
+        let outputs = match_labels(data, head)?;
         let rows = data.split(split);
         let texts: Vec<Text<'_>> = rows.iter().map(text_of).collect();
         let gold = rows
@@ -81,7 +81,11 @@ pub fn labels_of(data: &Dataset) -> Labels {
 
 /// The head's output of each of the dataset's labels: by name, or by position where the head
 /// knows only a number of classes and it agrees.
-fn match_labels(dataset: &str, data: &Labels, head: &Labels) -> Result<Vec<usize>> {
+pub fn match_labels(data: &Dataset, head: &Labels) -> Result<Vec<usize>> {
+    outputs(data.name(), &labels_of(data), head)
+}
+
+fn outputs(dataset: &str, data: &Labels, head: &Labels) -> Result<Vec<usize>> {
     match (data, head) {
         (Labels::Number, Labels::Number) => Ok(vec![0]),
         (Labels::Named(names), Labels::Counted(n)) if names.len() == *n => Ok((0..*n).collect()),
@@ -120,16 +124,10 @@ mod tests {
     fn labels_match_by_name_else_by_position() {
         let named = |names: &[&str]| Labels::Named(names.iter().map(ToString::to_string).collect());
         let data = named(&["no", "yes"]);
-        assert_eq!(
-            match_labels("d", &data, &named(&["yes", "no"])).unwrap(),
-            [1, 0]
-        );
-        assert_eq!(
-            match_labels("d", &data, &Labels::Counted(2)).unwrap(),
-            [0, 1]
-        );
+        assert_eq!(outputs("d", &data, &named(&["yes", "no"])).unwrap(), [1, 0]);
+        assert_eq!(outputs("d", &data, &Labels::Counted(2)).unwrap(), [0, 1]);
         for head in [named(&["yes", "maybe"]), Labels::Counted(3), Labels::Number] {
-            assert!(match_labels("d", &data, &head).is_err());
+            assert!(outputs("d", &data, &head).is_err());
         }
     }
 }

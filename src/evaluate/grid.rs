@@ -12,6 +12,7 @@ use crate::{Context, Error, Result, bail};
 
 use super::companions::{Companions, Pairs};
 use super::encoded::Encoded;
+use super::journal::tell;
 use super::run::{choose_split, evaluate_each, keep, max_length, score_id, stored};
 use super::score::Score;
 
@@ -101,6 +102,7 @@ fn evaluate_cells(
         scores: HashMap::new(),
         planes: HashMap::new(),
         pairs: Pairs::default(),
+        found: HashSet::new(),
     };
     let plan = soups
         .iter()
@@ -114,6 +116,7 @@ fn evaluate_cells(
         }
     }
     grid.evaluate(soups, &plan)?;
+    grid.tell(soups, &plan)?;
     let mut cells = Vec::with_capacity(total);
     for (soup, datasets) in soups.iter().zip(&plan) {
         let signs = grid.signs(soup)?;
@@ -179,6 +182,8 @@ struct Grid<'a> {
     /// Sign planes by adapter id, packed once.
     planes: HashMap<String, SignPlanes>,
     pairs: Pairs,
+    /// The scores that the store had.
+    found: HashSet<Id>,
 }
 
 impl Grid<'_> {
@@ -244,7 +249,8 @@ impl Grid<'_> {
                         continue;
                     }
                     if let Some(score) = stored(self.context, &job.id) {
-                        self.scores.insert(job.id, score);
+                        self.scores.insert(job.id.clone(), score);
+                        self.found.insert(job.id);
                         found += 1;
                     } else {
                         adapter.fits(self.model)?;
@@ -313,6 +319,26 @@ impl Grid<'_> {
                 }
                 done += jobs.len() as u64;
                 progress.update(done, "");
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes down all evaluations of a plan in its order.
+    fn tell(&self, soups: &[Adapter], plan: &[Vec<(Dataset, Option<Adapter>)>]) -> Result<()> {
+        if self.context.journal().is_none() {
+            return Ok(());
+        }
+        for (soup, datasets) in soups.iter().zip(plan) {
+            for (data, owner) in datasets {
+                for adapter in [Some(soup), owner.as_ref()].into_iter().flatten() {
+                    let job = self.job(adapter, data)?;
+                    if let Some(score) = self.scores.get(&job.id) {
+                        let parts = (self.model, adapter, job.head()?, data);
+                        let found = self.found.contains(&job.id);
+                        tell(self.context, &job.id, parts, job.length, score, found);
+                    }
+                }
             }
         }
         Ok(())

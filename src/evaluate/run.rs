@@ -11,6 +11,7 @@ use crate::study::{Extent, Id};
 use crate::{Context, Error, Result, bail};
 
 use super::encoded::Encoded;
+use super::journal::tell;
 use super::score::Score;
 
 /// Rows in a batch of evaluation, fixed: a grid's cell equals a separate evaluation to the bit.
@@ -37,7 +38,9 @@ pub fn evaluate(
     let split = choose_split(data, options.split, context);
     let max_length = max_length(model, adapter, head, options.max_length);
     let id = score_id(model, adapter, head, data, split, max_length);
+    let parts = (model, adapter, head, data);
     if let Some(score) = stored(context, &id) {
+        tell(context, &id, parts, max_length, &score, true);
         return Ok(score);
     }
     adapter.fits(model)?;
@@ -57,6 +60,7 @@ pub fn evaluate(
     let score =
         threads::in_pool(|| evaluate_rows(model, sites.as_ref(), head, &rows, context, true))?;
     keep(context, &id, &score)?;
+    tell(context, &id, parts, max_length, &score, false);
     Ok(score)
 }
 
@@ -119,18 +123,16 @@ pub fn score_id(
 
 /// A score from the store.
 pub fn stored(context: &Context, id: &Id) -> Option<Score> {
-    serde_json::from_slice(&context.store()?.get(id)?).ok()
+    serde_json::from_slice(&context.kept(id)?).ok()
 }
 
 /// Keeps a score in the store.
 pub fn keep(context: &Context, id: &Id, score: &Score) -> Result<()> {
-    match context.store() {
-        Some(store) => store.put(
-            id,
-            &serde_json::to_vec(score).map_err(|e| Error::new(e.to_string()))?,
-        ),
-        None => Ok(()),
+    if context.store().is_some() {
+        let bytes = serde_json::to_vec(score).map_err(|e| Error::new(e.to_string()))?;
+        context.keep(id, &bytes);
     }
+    Ok(())
 }
 
 /// Evaluates what acts at `sites` with `head` on encoded rows: sorted by length, ties by row, in

@@ -12,6 +12,7 @@ use super::Choose;
 use super::cache::Cached;
 use super::client::{Client, Failure, Info, Located};
 use super::repo::Repo;
+use crate::study::disk;
 use crate::study::files::write_atomic;
 use crate::{Context, Error, Result, bail};
 
@@ -199,6 +200,7 @@ fn copy(located: &mut Located, out: &mut File, context: &Context) -> Result<(), 
             Ok(n) => n,
             Err(e) => return Err(Copied::Broken(e.to_string())),
         };
+        disk::take(n as u64).map_err(Copied::Failed)?;
         out.write_all(&buffer[..n]).map_err(failed)?;
         done += n as u64;
         context.progress().update(done, "");

@@ -9,6 +9,7 @@ mod cache;
 mod client;
 #[cfg(feature = "hub")]
 mod download;
+mod list;
 mod repo;
 mod settings;
 #[cfg(all(test, feature = "hub"))]
@@ -16,6 +17,7 @@ mod tests;
 
 use std::path::PathBuf;
 
+pub use list::AtHand;
 pub use repo::{Kind, Repo};
 pub use settings::Settings;
 
@@ -40,6 +42,11 @@ impl Hub {
     /// The hub that the environment's `HF_*` variables describe.
     pub fn from_env() -> Self {
         Self::new(Settings::read(|name| std::env::var(name).ok()))
+    }
+
+    /// What the cache holds of a kind, in order of names.
+    pub fn at_hand(&self, kind: Kind) -> Vec<AtHand> {
+        list::at_hand(&self.settings.cache, kind)
     }
 
     /// A folder with those files of a repository that `choose` picks of all of them: the snapshot of

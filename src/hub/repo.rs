@@ -13,6 +13,16 @@ pub enum Kind {
     Dataset,
 }
 
+impl Kind {
+    /// What the cache and the hub's addresses call it.
+    pub(super) fn plural(self) -> &'static str {
+        match self {
+            Self::Model => "models",
+            Self::Dataset => "datasets",
+        }
+    }
+}
+
 /// A repository of the hub at a revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repo {
@@ -55,20 +65,13 @@ impl Repo {
 
     /// Its folder in the cache.
     pub(super) fn folder(&self) -> String {
-        let kind = match self.kind {
-            Kind::Model => "models",
-            Kind::Dataset => "datasets",
-        };
-        format!("{kind}--{}", self.name.replace('/', "--"))
+        format!("{}--{}", self.kind.plural(), self.name.replace('/', "--"))
     }
 
     /// The path of its description behind the hub's address.
     #[cfg(feature = "hub")]
     pub(super) fn info_path(&self) -> String {
-        let kind = match self.kind {
-            Kind::Model => "models",
-            Kind::Dataset => "datasets",
-        };
+        let kind = self.kind.plural();
         let revision = self.revision.replace('/', "%2F");
         format!("api/{kind}/{}/revision/{revision}", self.name)
     }

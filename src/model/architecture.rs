@@ -1,11 +1,11 @@
 //! What the program knows of each architecture. A new one is one file and one line in [`ALL`].
 
 use crate::compute::{LinearSite, Order, SublayerSite};
-use crate::{Error, Result, nearest};
+use crate::{Error, Result, bail, nearest};
 
 use super::config::Config;
 use super::weights::Weights;
-use super::{Encoder, bert, distilbert, electra, gpt2, roberta};
+use super::{Encoder, bert, deberta, distilbert, electra, gpt2, modernbert, mpnet, roberta};
 
 /// An architecture: how its files are named and how its encoder is made.
 #[derive(Debug)]
@@ -20,11 +20,8 @@ pub struct Architecture {
     pub layers: &'static str,
     /// The linear maps of a layer.
     pub maps: &'static [Map],
-    /// Where in a layer AdapterHub's bottlenecks are, after attention and after the feed-forward
-    /// block.
-    pub sublayers: [&'static str; 2],
-    /// AdapterHub's class of such a model with heads.
-    pub adapter_class: &'static str,
+    /// What AdapterHub's library knows of it; none where it has no class for it.
+    pub hub: Option<Hub>,
     /// The class of such a model that classifies, in transformers.
     pub classifier_class: &'static str,
     /// Whether a token sees only those before it, so that the last one knows the whole text.
@@ -35,6 +32,17 @@ pub struct Architecture {
     pub load: fn(&Config, &Weights) -> Result<Box<dyn Encoder>>,
 }
 
+/// A model with adapters in AdapterHub's library.
+#[derive(Debug)]
+pub struct Hub {
+    /// Its class with heads.
+    pub class: &'static str,
+    /// Where in a layer bottlenecks are, after attention and after the feed-forward block.
+    pub sublayers: [&'static str; 2],
+    /// Whether its heads can read the base's pooler.
+    pub pooler: bool,
+}
+
 /// A linear map of a layer by the path of its tensors: one site, or several side by side.
 #[derive(Debug)]
 pub struct Map {
@@ -42,19 +50,26 @@ pub struct Map {
     pub path: &'static str,
     /// The sites it computes, side by side.
     pub sites: &'static [LinearSite],
+    /// How many values it gives for each of the block's: 2 where one half gates the other.
+    pub times: usize,
 }
 
 impl Map {
     /// A map of one site.
     pub const fn one(path: &'static str, site: &'static [LinearSite; 1]) -> Self {
-        Self { path, sites: site }
+        Self {
+            path,
+            sites: site,
+            times: 1,
+        }
     }
 
     /// Input and output width in a model of this configuration.
     pub fn widths(&self, config: &Config) -> (usize, usize) {
         let widths = |site: &LinearSite| site.widths(config.hidden_size, config.intermediate_size);
         let input = self.sites.first().map_or(0, |site| widths(site).0);
-        (input, self.sites.iter().map(|site| widths(site).1).sum())
+        let output: usize = self.sites.iter().map(|site| widths(site).1).sum();
+        (input, self.times * output)
     }
 }
 
@@ -66,6 +81,9 @@ pub const ALL: &[&Architecture] = &[
     &distilbert::DISTILBERT,
     &electra::ELECTRA,
     &gpt2::GPT2,
+    &mpnet::MPNET,
+    &modernbert::MODERNBERT,
+    &deberta::DEBERTA_V2,
 ];
 
 impl Architecture {
@@ -87,16 +105,15 @@ impl Architecture {
         ALL.iter().copied().find(|a| a.model_type == model_type)
     }
 
-    /// The path of a sublayer's end within a layer.
-    pub fn sublayer(&self, site: SublayerSite) -> &'static str {
-        self.sublayers[site as usize]
-    }
-
-    /// The sublayer whose end has this path.
-    pub fn sublayer_at(&self, path: &str) -> Option<SublayerSite> {
-        SublayerSite::ALL
-            .into_iter()
-            .find(|site| self.sublayer(*site) == path)
+    /// What AdapterHub's library knows of it; an error where it has no class for it.
+    pub fn hub(&self) -> Result<&Hub> {
+        let Some(hub) = &self.hub else {
+            bail!(
+                "AdapterHub's library has no {} models, so that nothing says where such an adapter would act", self.model_type;
+                hint: "a LoRA, which PEFT knows, acts on every linear map"
+            );
+        };
+        Ok(hub)
     }
 
     /// The map of this path within a layer.
@@ -112,6 +129,20 @@ impl Architecture {
     /// The path of a site's tensors from the model's root.
     pub fn path(&self, layer: usize, own: &str) -> String {
         format!("{}.{layer}.{own}", self.layers)
+    }
+}
+
+impl Hub {
+    /// The path of a sublayer's end within a layer.
+    pub fn sublayer(&self, site: SublayerSite) -> &'static str {
+        self.sublayers[site as usize]
+    }
+
+    /// The sublayer whose end has this path.
+    pub fn sublayer_at(&self, path: &str) -> Option<SublayerSite> {
+        SublayerSite::ALL
+            .into_iter()
+            .find(|site| self.sublayer(*site) == path)
     }
 }
 

@@ -3,6 +3,15 @@
 //! paraphrase-MiniLM-L3-v2 (BERT, 3 layers of 384, uncased, Apache-2.0), its matrices in 8 bits.
 //! Made by `scripts/bundle.rs`; its source stands in `NOTICE`.
 
+/// What scripts call the model.
+pub const NAME: &str = "mini";
+
+/// What it is, one line.
+pub const DESCRIPTION: &str = "paraphrase-MiniLM-L3-v2: BERT, 3 layers of 384, in 8 bits";
+
+/// The licence it may be passed on under.
+pub const LICENCE: &str = "Apache-2.0";
+
 /// The files of a model in memory.
 #[derive(Debug, Clone, Copy)]
 pub struct Files {

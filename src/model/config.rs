@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::{Error, Result, bail};
@@ -51,6 +52,9 @@ pub struct Config {
     /// The labels of a task model's outputs, by number.
     #[serde(default)]
     pub id2label: Option<Map<String, Value>>,
+    /// The other fields, of which an architecture may read some.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
 }
 
 /// Fields that change the maths, with the values that are known here.
@@ -101,6 +105,13 @@ impl Config {
     /// How it is built and named.
     pub fn architecture(&self) -> Result<&'static Architecture> {
         Architecture::of(&self.model_type)
+    }
+
+    /// The fields that only its architecture has.
+    pub fn own<T: DeserializeOwned>(&self) -> Result<T> {
+        let fields = Value::Object(self.more.clone());
+        let wrong = |e| Error::new(format!("{} configuration: {e}", self.model_type));
+        serde_json::from_value(fields).map_err(wrong)
     }
 
     /// The longest text in tokens.
@@ -168,19 +179,26 @@ impl Config {
 
 /// What transformers takes where a file does not say.
 fn add_defaults(model_type: &str, fields: &mut Map<String, Value>) {
-    let gpt2 = model_type == "gpt2";
     let roberta = model_type.ends_with("roberta");
-    let types = if roberta || model_type == "bert" || model_type == "electra" {
-        2
-    } else {
-        1
+    let (act, eps, types, padding) = match model_type {
+        "gpt2" => ("gelu_new", 1e-5, 1, 0),
+        "bert" | "electra" => ("gelu", 1e-12, 2, 0),
+        "mpnet" => ("gelu", 1e-12, 1, 1),
+        "modernbert" => ("gelu", 1e-5, 1, 50_283),
+        "deberta-v2" => ("gelu", 1e-7, 1, 0),
+        _ if roberta => ("gelu", 1e-12, 2, 1),
+        _ => ("gelu", 1e-12, 1, 0),
     };
+    // Its way to say that there are none.
+    if model_type == "deberta-v2" && fields.get("type_vocab_size") == Some(&json!(0)) {
+        fields.remove("type_vocab_size");
+    }
     let wide = fields.get("hidden_size").and_then(Value::as_u64);
     let defaults = [
-        ("hidden_act", json!(if gpt2 { "gelu_new" } else { "gelu" })),
-        ("layer_norm_eps", json!(if gpt2 { 1e-5 } else { 1e-12 })),
+        ("hidden_act", json!(act)),
+        ("layer_norm_eps", json!(eps)),
         ("type_vocab_size", json!(types)),
-        ("pad_token_id", json!(u32::from(roberta))),
+        ("pad_token_id", json!(padding)),
         ("intermediate_size", json!(wide.map(|d| 4 * d))),
     ];
     for (field, value) in defaults {

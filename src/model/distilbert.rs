@@ -1,8 +1,10 @@
 //! DistilBERT (Sanh et al. 2019): BERT's blocks under other names, without token types.
 
-use super::architecture::{Architecture, Map};
+use super::architecture::{Architecture, Hub, Map};
 use super::bert::BERT;
-use super::post_norm::{Embedding, PostNorm};
+use super::embedding::Embedding;
+use super::post_norm::PostNorm;
+use super::relative::Relative;
 use crate::compute::LinearSite;
 
 /// DistilBERT.
@@ -27,17 +29,17 @@ pub const DISTILBERT: Architecture = Architecture {
         Map::one("ffn.lin1", &[LinearSite::Intermediate]),
         Map::one("ffn.lin2", &[LinearSite::Output]),
     ],
-    sublayers: ["attention_adapters", "output_adapters"],
-    adapter_class: "DistilBertAdapterModel",
+    hub: Some(Hub {
+        class: "DistilBertAdapterModel",
+        sublayers: ["attention_adapters", "output_adapters"],
+        pooler: false,
+    }),
     classifier_class: "DistilBertForSequenceClassification",
     load: |config, weights| {
         let embedding = Embedding::without_types(config, weights)?;
-        PostNorm::load(
-            config,
-            weights,
-            embedding,
-            ["sa_layer_norm", "output_layer_norm"],
-        )
+        let norms = ["sa_layer_norm", "output_layer_norm"];
+        let blocks = (embedding, Relative::Nothing);
+        Ok(Box::new(PostNorm::load(config, weights, blocks, norms)?))
     },
     ..BERT
 };

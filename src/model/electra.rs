@@ -2,14 +2,16 @@
 //! narrower.
 
 use super::architecture::Architecture;
-use super::bert::{BERT, NORMS};
-use super::post_norm::{Embedding, PostNorm};
+use super::bert::{BERT, NORMS, hub};
+use super::embedding::Embedding;
+use super::post_norm::PostNorm;
+use super::relative::Relative;
 
 /// ELECTRA.
 pub const ELECTRA: Architecture = Architecture {
     model_type: "electra",
     prefix: "electra.",
-    adapter_class: "ElectraAdapterModel",
+    hub: Some(hub("ElectraAdapterModel", false)),
     classifier_class: "ElectraForSequenceClassification",
     load: |config, weights| {
         let (d, width) = (config.hidden_size, config.embedding_width());
@@ -17,7 +19,8 @@ pub const ELECTRA: Architecture = Architecture {
         if width != d {
             embedding.projection = Some(weights.linear("embeddings_project", width, d)?);
         }
-        PostNorm::load(config, weights, embedding, NORMS)
+        let blocks = (embedding, Relative::Nothing);
+        Ok(Box::new(PostNorm::load(config, weights, blocks, NORMS)?))
     },
     ..BERT
 };

@@ -2,14 +2,12 @@
 
 use candle_core::{DType, IndexOp, Tensor};
 
-use crate::compute::{
-    Activation, Attention, FrozenLinear, LinearSite, Order, SublayerSite, dropout,
-};
+use crate::compute::{Activation, Attention, FrozenLinear, LinearSite, Order, Sight, SublayerSite};
 use crate::{Result, bail};
 
-use super::architecture::{Architecture, Map};
+use super::architecture::{Architecture, Hub, Map};
 use super::config::Config;
-use super::inputs::{Inputs, Noise};
+use super::inputs::{Inputs, Noise, drop_hidden};
 use super::norm::Norm;
 use super::sites::Sites;
 use super::weights::Weights;
@@ -37,13 +35,17 @@ pub const GPT2: Architecture = Architecture {
         Map {
             path: "attn.c_attn",
             sites: QKV,
+            times: 1,
         },
         Map::one("attn.c_proj", &[LinearSite::AttentionOutput]),
         Map::one("mlp.c_fc", &[LinearSite::Intermediate]),
         Map::one("mlp.c_proj", &[LinearSite::Output]),
     ],
-    sublayers: ["attention_adapters", "output_adapters"],
-    adapter_class: "GPT2AdapterModel",
+    hub: Some(Hub {
+        class: "GPT2AdapterModel",
+        sublayers: ["attention_adapters", "output_adapters"],
+        pooler: false,
+    }),
     classifier_class: "GPT2ForSequenceClassification",
     causal: true,
     order: |_| Order::Place,
@@ -184,7 +186,8 @@ impl Layer {
         let attention = Attention {
             heads,
             mask: inputs.mask.clone(),
-            causal: true,
+            sight: Sight::Before,
+            bias: None,
             dropout: noise.attention.as_ref().map(|d| (d.clone(), site)),
         };
         let context = attention.apply(&qkv)?;
@@ -210,11 +213,4 @@ fn last(x: &Tensor, inputs: &Inputs) -> Result<Tensor> {
     let places = Tensor::new(places, x.device())?;
     let flat = x.reshape((rows * seq, width))?;
     Ok(flat.index_select(&places, 0)?.unsqueeze(1)?)
-}
-
-fn drop_hidden(x: Tensor, noise: &Noise, site: u64) -> Result<Tensor> {
-    match &noise.hidden {
-        Some(d) => dropout(&x, d, site),
-        None => Ok(x),
-    }
 }

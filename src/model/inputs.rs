@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 
-use crate::compute::{Dropout, Mask};
+use crate::compute::{Dropout, Mask, dropout};
 use crate::{Result, bail};
 
 use super::tokenize::Encoding;
@@ -25,6 +25,14 @@ pub struct Noise {
     pub hidden: Option<Dropout>,
     /// On attention probabilities.
     pub attention: Option<Dropout>,
+}
+
+/// Dropout of states at a site, where there is any.
+pub fn drop_hidden(x: Tensor, noise: &Noise, site: u64) -> Result<Tensor> {
+    match &noise.hidden {
+        Some(d) => dropout(&x, d, site),
+        None => Ok(x),
+    }
 }
 
 impl Inputs {

@@ -29,6 +29,7 @@ pub fn needed(names: &[String]) -> Vec<String> {
         "modules.json",
         "sentence_bert_config.json",
         "special_tokens_map.json",
+        "spm.model",
         "tokenizer.json",
         "tokenizer_config.json",
         "vocab.json",

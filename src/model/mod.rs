@@ -4,15 +4,21 @@ mod architecture;
 mod bert;
 pub mod bundled;
 mod config;
+mod deberta;
 mod distilbert;
 mod electra;
+mod embedding;
 pub mod gguf;
 mod gpt2;
 mod inputs;
 mod load;
+mod modernbert;
+mod mpnet;
 mod norm;
+mod pooler;
 mod pooling;
 mod post_norm;
+mod relative;
 mod roberta;
 mod sites;
 pub mod tokenize;
@@ -25,11 +31,12 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 
-pub use architecture::{ALL as ARCHITECTURES, Architecture, Map};
+pub use architecture::{ALL as ARCHITECTURES, Architecture, Hub, Map};
 pub use config::Config;
 pub use inputs::{Inputs, Noise};
 pub use load::{BUNDLED, needed};
 pub use norm::Norm;
+pub use pooler::Pooler;
 pub use sites::{Frozen, LinearSite, Sites, SublayerSite, join};
 pub use tokenize::{Encoding, Tokenizer};
 pub use weights::Weights;
@@ -73,9 +80,8 @@ pub trait Encoder: Send + Sync {
     /// The table that token ids are looked up in, [vocabulary, width].
     fn words(&self) -> &Tensor;
 
-    /// The map before tanh that BERT's own classifiers read the first token's state through,
-    /// where the weights have it.
-    fn pooler(&self) -> Option<&FrozenLinear> {
+    /// What its own classifiers read a text's state through, where the weights have it.
+    fn pooler(&self) -> Option<&Pooler> {
         None
     }
 
@@ -266,9 +272,8 @@ impl Model {
         FrozenLinear::new(weight, bias.transpose().ok()?).ok()
     }
 
-    /// The map before tanh that BERT's own classifiers read the first token's state through,
-    /// where the weights have it.
-    pub fn pooler(&self) -> Option<&FrozenLinear> {
+    /// What its own classifiers read a text's state through, where the weights have it.
+    pub fn pooler(&self) -> Option<&Pooler> {
         self.0.encoder.pooler()
     }
 
@@ -277,8 +282,9 @@ impl Model {
         self.0.encoder.forward(inputs, sites, noise, Tokens::All)
     }
 
-    /// The last hidden state of the token that stands for its text, [batch, 1, hidden], at less
-    /// cost than all of them: the first, or in a causal model the last.
+    /// The last hidden state that stands for its text, [batch, 1, hidden], at less cost than all of
+    /// them: the first token's, in a causal model the last one's, or in a ModernBERT whose
+    /// configuration says so the mean of all.
     pub fn forward_summary(
         &self,
         inputs: &Inputs,

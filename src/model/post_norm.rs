@@ -1,46 +1,40 @@
-//! Encoders of post-norm blocks over learned positions: BERT and its descendants.
+//! Encoders of post-norm blocks: BERT and its descendants.
 
 use candle_core::{DType, Tensor};
 
 use crate::compute::{
-    Activation, Attention, BlockWeights, EmbeddingWeights, FrozenLinear, Order, Precision, Stack,
-    Texts, dropout,
+    Activation, Attention, BlockWeights, Disentangled, FrozenLinear, Precision, Sight, Stack, Texts,
 };
 use crate::{Result, bail};
 
 use super::architecture::Architecture;
 use super::config::Config;
-use super::inputs::{Inputs, Noise};
+use super::embedding::Embedding;
+use super::inputs::{Inputs, Noise, drop_hidden};
 use super::norm::Norm;
+use super::pooler::Pooler;
+use super::relative::Relative;
 use super::sites::{LinearSite, Sites, SublayerSite};
 use super::weights::Weights;
 use super::{Encoder, Tokens};
 use std::ops::Range;
 use std::sync::OnceLock;
 
+const QKV: &[LinearSite] = &[LinearSite::Query, LinearSite::Key, LinearSite::Value];
+
 /// A frozen encoder of post-norm blocks.
 #[derive(Clone)]
 pub struct PostNorm {
     embedding: Embedding,
+    /// What attention knows of distances.
+    relative: Relative,
     layers: Vec<Layer>,
-    /// What BERT's own classifiers put between the first token's state and their output.
-    pooler: Option<FrozenLinear>,
+    /// What its own classifiers put between the first token's state and their output.
+    pub pooler: Option<Pooler>,
     heads: usize,
     /// The same weights laid out for whole passes, where there is a kernel for that.
     stack: OnceLock<Option<Stack>>,
     precision: Precision,
-}
-
-/// The tables that token ids are looked up in, and what follows before the first block.
-#[derive(Clone)]
-pub struct Embedding {
-    words: Tensor,
-    positions: Tensor,
-    types: Tensor,
-    norm: Norm,
-    order: Order,
-    /// To the blocks' width, where the tables are narrower.
-    pub projection: Option<FrozenLinear>,
 }
 
 #[derive(Clone)]
@@ -54,103 +48,49 @@ struct Layer {
     output_norm: Norm,
 }
 
-impl Embedding {
-    /// Words, positions and token types of this width, by the names BERT gives them.
-    pub fn of_bert(config: &Config, weights: &Weights, width: usize) -> Result<Self> {
-        let types = weights.get(
-            "embeddings.token_type_embeddings.weight",
-            &[config.type_vocab_size, width],
-        )?;
-        Self::load(config, weights, width, types)
-    }
-
-    /// Words and positions alone.
-    pub fn without_types(config: &Config, weights: &Weights) -> Result<Self> {
-        let d = config.hidden_size;
-        let types = Tensor::zeros((1, d), weights.dtype(), weights.device())?;
-        Self::load(config, weights, d, types)
-    }
-
-    fn load(config: &Config, weights: &Weights, width: usize, types: Tensor) -> Result<Self> {
-        let positions = [config.max_position_embeddings, width];
-        Ok(Self {
-            words: weights.get(
-                "embeddings.word_embeddings.weight",
-                &[config.vocab_size, width],
-            )?,
-            positions: weights.get("embeddings.position_embeddings.weight", &positions)?,
-            types,
-            norm: weights.norm("embeddings.LayerNorm", width, config.layer_norm_eps)?,
-            order: (config.architecture()?.order)(config.pad_token_id),
-            projection: None,
-        })
-    }
-
-    fn apply(&self, inputs: &Inputs, noise: &Noise) -> Result<Tensor> {
-        let (rows, seq) = inputs.dims();
-        let ids = inputs.ids.flatten_all()?;
-        let places: Vec<u32> = ids
-            .to_vec1::<u32>()?
-            .chunks(seq.max(1))
-            .flat_map(|ids| self.order.positions(ids))
-            .collect();
-        let places = Tensor::new(places, ids.device())?;
-        let words = self.words.index_select(&ids, 0)?;
-        let types = self
-            .types
-            .index_select(&inputs.type_ids.flatten_all()?, 0)?;
-        let positions = self.positions.index_select(&places, 0)?;
-        let width = words.dim(1)?;
-        let sum = ((words + types)? + positions)?.reshape((rows, seq, width))?;
-        let states = drop_hidden(self.norm.apply(&sum)?, noise, 0)?;
-        match &self.projection {
-            Some(projection) => projection.forward(&states),
-            None => Ok(states),
-        }
-    }
-}
-
 impl PostNorm {
     /// The blocks by their architecture's names, with their norms' paths within a layer.
     pub fn load(
         config: &Config,
         weights: &Weights,
-        embedding: Embedding,
+        (embedding, relative): (Embedding, Relative),
         norms: [&str; 2],
-    ) -> Result<Box<dyn Encoder>> {
+    ) -> Result<Self> {
         let architecture = config.architecture()?;
         let layers = (0..config.num_hidden_layers)
             .map(|l| Layer::load(config, weights, architecture, l, norms))
             .collect::<Result<_>>()?;
-        Ok(Box::new(Self {
+        let d = config.hidden_size;
+        let pooler = |name| -> Result<Pooler> {
+            let map = weights.linear(name, d, d)?;
+            Ok(Pooler::new(map, Activation::Tanh, None))
+        };
+        Ok(Self {
             embedding,
+            relative,
             layers,
             pooler: match weights.has("pooler.dense.weight") {
-                true => {
-                    Some(weights.linear("pooler.dense", config.hidden_size, config.hidden_size)?)
-                }
+                true => Some(pooler("pooler.dense")?),
                 false => None,
             },
             heads: config.num_attention_heads,
             stack: OnceLock::new(),
             precision: Precision::F32,
-        }))
+        })
     }
 
     fn stack(&self) -> Result<Option<&Stack>> {
         if let Some(stack) = self.stack.get() {
             return Ok(stack.as_ref());
         }
-        let embeddings = EmbeddingWeights {
-            words: &self.embedding.words,
-            positions: &self.embedding.positions,
-            types: &self.embedding.types,
-            norm: self.embedding.norm.weights(),
-            projection: self.embedding.projection.as_ref(),
-            order: self.embedding.order,
+        let bias = match &self.relative {
+            Relative::Nothing => None,
+            Relative::Bias(bias) => Some(bias),
+            Relative::Positions(_) => return Ok(None),
         };
+        let embeddings = self.embedding.weights();
         let blocks: Vec<BlockWeights<'_>> = self.layers.iter().map(Layer::weights).collect();
-        let stack = Stack::new(&embeddings, &blocks, self.heads, self.precision)?;
+        let stack = Stack::new(&embeddings, &blocks, (self.heads, bias), self.precision)?;
         Ok(self.stack.get_or_init(|| stack).as_ref())
     }
 }
@@ -168,7 +108,7 @@ impl Encoder for PostNorm {
         }
         let mut x = self.embedding.apply(inputs, noise)?;
         for (l, layer) in self.layers.iter().enumerate() {
-            let mut context = layer.attend(l, &x, inputs, self.heads, sites, noise)?;
+            let mut context = self.attend(l, layer, &x, inputs, sites, noise)?;
             // After the last attention no token needs another.
             if tokens == Tokens::Summary && l + 1 == self.layers.len() {
                 context = context.narrow(1, 0, 1)?.contiguous()?;
@@ -200,10 +140,10 @@ impl Encoder for PostNorm {
     }
 
     fn words(&self) -> &Tensor {
-        &self.embedding.words
+        self.embedding.words()
     }
 
-    fn pooler(&self) -> Option<&FrozenLinear> {
+    fn pooler(&self) -> Option<&Pooler> {
         self.pooler.as_ref()
     }
 
@@ -218,7 +158,7 @@ impl Encoder for PostNorm {
     }
 
     fn dtype(&self) -> DType {
-        self.embedding.words.dtype()
+        self.words().dtype()
     }
 
     fn in_bf16(&self) -> Result<Option<Box<dyn Encoder>>> {
@@ -232,16 +172,7 @@ impl Encoder for PostNorm {
     }
 
     fn to_dtype(&self, dtype: DType) -> Result<Box<dyn Encoder>> {
-        let e = &self.embedding;
-        let cast = |map: &Option<FrozenLinear>| map.as_ref().map(|m| m.to_dtype(dtype)).transpose();
-        let embedding = Embedding {
-            words: e.words.to_dtype(dtype)?,
-            positions: e.positions.to_dtype(dtype)?,
-            types: e.types.to_dtype(dtype)?,
-            norm: e.norm.to_dtype(dtype)?,
-            order: e.order,
-            projection: cast(&e.projection)?,
-        };
+        let pooler = self.pooler.as_ref().map(|m| m.to_dtype(dtype));
         let layer = |layer: &Layer| -> Result<Layer> {
             Ok(Layer {
                 qkv: layer.qkv.to_dtype(dtype)?,
@@ -254,9 +185,10 @@ impl Encoder for PostNorm {
             })
         };
         Ok(Box::new(Self {
-            embedding,
+            embedding: self.embedding.to_dtype(dtype)?,
+            relative: self.relative.to_dtype(dtype)?,
             layers: self.layers.iter().map(layer).collect::<Result<_>>()?,
-            pooler: cast(&self.pooler)?,
+            pooler: pooler.transpose()?,
             heads: self.heads,
             stack: OnceLock::new(),
             precision: Precision::F32,
@@ -272,6 +204,46 @@ impl Encoder for PostNorm {
             Ok(Some(_)) => Stack::cut(lengths),
             _ => std::iter::once(0..lengths.len()).collect(),
         }
+    }
+}
+
+impl PostNorm {
+    /// What every token of `x` gathers from the others in layer `l`.
+    fn attend(
+        &self,
+        l: usize,
+        layer: &Layer,
+        x: &Tensor,
+        inputs: &Inputs,
+        sites: &dyn Sites,
+        noise: &Noise,
+    ) -> Result<Tensor> {
+        let qkv = sites.linear(l, QKV, &layer.qkv, x)?;
+        let dropout = noise.attention.as_ref().map(|d| (d.clone(), draws(l)));
+        let bias = match &self.relative {
+            Relative::Nothing => None,
+            Relative::Bias(bias) => Some(bias.clone()),
+            Relative::Positions(positions) => {
+                let seen = positions.of(inputs, noise, draws(l) + 3)?;
+                // Positions are asked and asked for by the very maps of tokens.
+                let own = sites.linear(l, QKV, &layer.qkv, &seen.states)?;
+                let attention = Disentangled {
+                    heads: self.heads,
+                    mask: inputs.mask.clone(),
+                    dropout,
+                    places: seen.places,
+                };
+                return attention.apply(&qkv, &own.squeeze(0)?);
+            }
+        };
+        let attention = Attention {
+            heads: self.heads,
+            mask: inputs.mask.clone(),
+            sight: Sight::All,
+            bias,
+            dropout,
+        };
+        attention.apply(&qkv)
     }
 }
 
@@ -322,27 +294,6 @@ impl Layer {
         }
     }
 
-    /// What every token of `x` gathers from the others.
-    fn attend(
-        &self,
-        l: usize,
-        x: &Tensor,
-        inputs: &Inputs,
-        heads: usize,
-        sites: &dyn Sites,
-        noise: &Noise,
-    ) -> Result<Tensor> {
-        use LinearSite as Lin;
-        let qkv = sites.linear(l, &[Lin::Query, Lin::Key, Lin::Value], &self.qkv, x)?;
-        let attention = Attention {
-            heads,
-            mask: inputs.mask.clone(),
-            causal: false,
-            dropout: noise.attention.as_ref().map(|d| (d.clone(), draws(l))),
-        };
-        attention.apply(&qkv)
-    }
-
     /// The rest of the layer, token by token.
     fn transform(
         &self,
@@ -391,11 +342,4 @@ fn texts(inputs: &Inputs, noise: &Noise) -> Result<Texts> {
 /// The first of a layer's own dropout sites; 0 is the embeddings'.
 fn draws(l: usize) -> u64 {
     4 * l as u64 + 1
-}
-
-fn drop_hidden(x: Tensor, noise: &Noise, site: u64) -> Result<Tensor> {
-    match &noise.hidden {
-        Some(d) => dropout(&x, d, site),
-        None => Ok(x),
-    }
 }

@@ -2,14 +2,14 @@
 //! start behind the padding token's id.
 
 use super::architecture::Architecture;
-use super::bert::BERT;
+use super::bert::{BERT, hub};
 use crate::compute::Order;
 
 /// RoBERTa.
 pub const ROBERTA: Architecture = Architecture {
     model_type: "roberta",
     prefix: "roberta.",
-    adapter_class: "RobertaAdapterModel",
+    hub: Some(hub("RobertaAdapterModel", true)),
     classifier_class: "RobertaForSequenceClassification",
     order: Order::After,
     ..BERT
@@ -18,7 +18,7 @@ pub const ROBERTA: Architecture = Architecture {
 /// XLM-RoBERTa.
 pub const XLM_ROBERTA: Architecture = Architecture {
     model_type: "xlm-roberta",
-    adapter_class: "XLMRobertaAdapterModel",
+    hub: Some(hub("XLMRobertaAdapterModel", true)),
     classifier_class: "XLMRobertaForSequenceClassification",
     ..ROBERTA
 };

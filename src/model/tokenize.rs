@@ -1,6 +1,8 @@
 //! Texts as token ids.
 
 mod byte_pair;
+mod padded;
+mod sentence_piece;
 mod word_piece;
 
 use std::path::Path;
@@ -10,6 +12,8 @@ use serde_json::Value;
 use tokenizers::{PostProcessor, TruncationParams, utils::truncation};
 
 use crate::{Error, Result, bail};
+
+pub use padded::{Padded, pad};
 
 /// A text, or two that belong together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,21 +42,6 @@ pub struct Encoding {
     /// Token ids.
     pub ids: Vec<u32>,
     /// Which text of a pair a token is of, as the model numbers them; as many as `ids`.
-    pub type_ids: Vec<u32>,
-}
-
-/// Encodings of one length, row after row: `[rows, width]`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Padded {
-    /// The number of encodings.
-    pub rows: usize,
-    /// The length of the longest.
-    pub width: usize,
-    /// Token ids, padded at the end.
-    pub ids: Vec<u32>,
-    /// 1 for a token, 0 for padding.
-    pub mask: Vec<u32>,
-    /// Type ids, 0 for padding.
     pub type_ids: Vec<u32>,
 }
 
@@ -89,14 +78,12 @@ impl Tokenizer {
         }
     }
 
-    /// Reads a model's folder: `tokenizer.json`, or the `vocab.txt` of a WordPiece model alone, or
-    /// `vocab.json` and `merges.txt` of a byte-level one, with `tokenizer_config.json` and
-    /// `config.json` where they are.
+    /// Reads a model's folder: `tokenizer.json`, or the `vocab.txt` of a WordPiece model alone,
+    /// `vocab.json` and `merges.txt` of a byte-level one, or DeBERTa-v3's `spm.model`, with
+    /// `tokenizer_config.json` and `config.json` where they are.
     pub fn from_folder(folder: &Path) -> Result<Self> {
         let settings = read_json(&folder.join("tokenizer_config.json"))?.unwrap_or_default();
-        let json = folder.join("tokenizer.json");
-        let vocabulary = folder.join("vocab.txt");
-        let (pairs, merges) = (folder.join("vocab.json"), folder.join("merges.txt"));
+        let [json, vocabulary, pairs, merges, pieces] = FILES.map(|file| folder.join(file));
         let mut tokenizer = if json.is_file() {
             let bytes = std::fs::read(&json).map_err(|e| Error::at_path(&json, e))?;
             Self::from_bytes(&bytes).map_err(|e| e.within(json.display()))?
@@ -104,21 +91,20 @@ impl Tokenizer {
             Self::new(word_piece::from_vocabulary(&vocabulary, &settings)?)
         } else if pairs.is_file() && merges.is_file() {
             Self::new(byte_pair::from_files(&pairs, &merges, &settings)?)
+        } else if pieces.is_file() {
+            Self::new(sentence_piece::from_model(&pieces, &settings)?)
         } else {
             return Err(Error::at_path(
                 folder,
-                "no tokenizer, expected tokenizer.json, vocab.txt, or vocab.json with merges.txt",
+                "no tokenizer, expected tokenizer.json, vocab.txt, vocab.json with merges.txt, or spm.model",
             ));
         };
         let config = read_json(&folder.join("config.json"))?.unwrap_or_default();
         let token = &settings["pad_token"];
-        let named = token
-            .as_str()
-            .or_else(|| token["content"].as_str())
-            .and_then(|token| tokenizer.inner.token_to_id(token));
-        let numbered = config["pad_token_id"]
-            .as_u64()
-            .and_then(|id| u32::try_from(id).ok());
+        let token = token.as_str().or_else(|| token["content"].as_str());
+        let named = token.and_then(|token| tokenizer.inner.token_to_id(token));
+        let numbered = config["pad_token_id"].as_u64();
+        let numbered = numbered.and_then(|id| u32::try_from(id).ok());
         tokenizer.pad_id = named.or(numbered).unwrap_or(tokenizer.pad_id);
         tokenizer.max_length = sane_length(&settings["model_max_length"]);
         Ok(tokenizer)
@@ -193,26 +179,6 @@ impl Tokenizer {
     }
 }
 
-/// Fills encodings up to the longest of them with `pad_id`, type 0 and mask 0.
-pub fn pad(encodings: &[Encoding], pad_id: u32) -> Padded {
-    let rows = encodings.len();
-    let width = encodings.iter().map(|e| e.ids.len()).max().unwrap_or(0);
-    let mut padded = Padded {
-        rows,
-        width,
-        ids: vec![pad_id; rows * width],
-        mask: vec![0; rows * width],
-        type_ids: vec![0; rows * width],
-    };
-    for (row, encoding) in encodings.iter().enumerate() {
-        let (start, length) = (row * width, encoding.ids.len());
-        padded.ids[start..start + length].copy_from_slice(&encoding.ids);
-        padded.type_ids[start..start + length].copy_from_slice(&encoding.type_ids);
-        padded.mask[start..start + length].fill(1);
-    }
-    padded
-}
-
 /// A file's JSON; none where there is no such file.
 fn read_json(path: &Path) -> Result<Option<Value>> {
     if !path.is_file() {
@@ -223,6 +189,14 @@ fn read_json(path: &Path) -> Result<Option<Value>> {
         .map(Some)
         .map_err(|e| Error::at_path(path, format!("bad JSON: {e}")))
 }
+
+const FILES: [&str; 5] = [
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "spm.model",
+];
 
 /// Tokenizers without a limit say 1e30.
 fn sane_length(length: &Value) -> Option<usize> {
@@ -336,20 +310,6 @@ mod tests {
     }
 
     #[test]
-    fn padding_fills_to_the_longest() {
-        let encoding = |ids: &[u32]| Encoding {
-            ids: ids.to_vec(),
-            type_ids: vec![1; ids.len()],
-        };
-        let padded = pad(&[encoding(&[5]), encoding(&[6, 7])], 9);
-        assert_eq!((padded.rows, padded.width), (2, 2));
-        assert_eq!(padded.ids, [5, 9, 6, 7]);
-        assert_eq!(padded.mask, [1, 0, 1, 1]);
-        assert_eq!(padded.type_ids, [1, 0, 1, 1]);
-        assert_eq!(pad(&[], 0), Padded::default());
-    }
-
-    #[test]
     fn a_vocabulary_alone_makes_a_tokenizer() {
         let mini = mini();
         let folder = tempfile::tempdir().unwrap();
@@ -388,9 +348,7 @@ mod tests {
                 .unwrap_err()
                 .to_string()
         };
-        assert!(
-            message().contains("no tokenizer, expected tokenizer.json, vocab.txt, or vocab.json")
-        );
+        assert!(message().contains("no tokenizer, expected tokenizer.json, vocab.txt, vocab.json"));
         std::fs::write(folder.path().join("vocab.txt"), "a\nb\n").unwrap();
         assert!(message().ends_with("the vocabulary has no [SEP], as BERT's have"));
         std::fs::write(folder.path().join("tokenizer.json"), "{").unwrap();

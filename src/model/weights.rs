@@ -65,9 +65,17 @@ impl Weights {
         &self.device
     }
 
-    /// Whether there is a tensor `name` (without the model prefix).
+    /// Whether there is a tensor `name` (without the model prefix; one that begins with a dot is of
+    /// what stands beside the base in a task model).
     pub fn has(&self, name: &str) -> bool {
-        self.tensors.contains_key(&format!("{}{name}", self.prefix))
+        self.tensors.contains_key(&self.full(name))
+    }
+
+    fn full(&self, name: &str) -> String {
+        match name.strip_prefix('.') {
+            Some(beside) => beside.to_string(),
+            None => format!("{}{name}", self.prefix),
+        }
     }
 
     /// The tensors that nobody has asked for, by full name.
@@ -89,9 +97,9 @@ impl Weights {
         Ok(found)
     }
 
-    /// The tensor `name` (without the model prefix), which must have this shape.
+    /// The tensor `name`, as [`Self::has`] reads it, which must have this shape.
     pub fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        let full = format!("{}{name}", self.prefix);
+        let full = self.full(name);
         let Some(tensor) = self.tensors.get(&full) else {
             bail!("{}: tensor {full} is missing", self.origin.display());
         };
@@ -108,9 +116,19 @@ impl Weights {
 
     /// The linear map under `name`: `weight` `[out, in]` and `bias` `[out]`.
     pub fn linear(&self, name: &str, input: usize, output: usize) -> Result<FrozenLinear> {
+        self.linear_with(name, (input, output), true)
+    }
+
+    /// The same, perhaps without a bias.
+    pub fn linear_with(
+        &self,
+        name: &str,
+        (input, output): (usize, usize),
+        bias: bool,
+    ) -> Result<FrozenLinear> {
         let weight = self.get(&format!("{name}.weight"), &[output, input])?;
-        let bias = self.get(&format!("{name}.bias"), &[output])?;
-        FrozenLinear::new(weight, Some(bias))
+        let bias = bias.then(|| self.get(&format!("{name}.bias"), &[output]));
+        FrozenLinear::new(weight, bias.transpose()?)
     }
 
     /// The same of a weight stored as `[in, out]`, GPT-2's `Conv1D`.
@@ -122,11 +140,17 @@ impl Weights {
 
     /// The layer norm under `name`.
     pub fn norm(&self, name: &str, width: usize, eps: f64) -> Result<Norm> {
-        Ok(Norm::new(
-            self.get(&format!("{name}.weight"), &[width])?,
-            self.get(&format!("{name}.bias"), &[width])?,
-            eps,
-        ))
+        self.norm_with(name, width, eps, true)
+    }
+
+    /// The same, perhaps without a bias.
+    pub fn norm_with(&self, name: &str, width: usize, eps: f64, bias: bool) -> Result<Norm> {
+        let weight = self.get(&format!("{name}.weight"), &[width])?;
+        let bias = match bias {
+            true => self.get(&format!("{name}.bias"), &[width])?,
+            false => weight.zeros_like()?,
+        };
+        Ok(Norm::new(weight, bias, eps))
     }
 
     /// The hash of the base's weights: names, shapes and values as f32, in order. It tells a base model

@@ -87,7 +87,7 @@ impl Diagnostic {
     pub fn exit_code(&self) -> u8 {
         match self.error.kind() {
             Kind::Interrupted => 130,
-            Kind::Invalid => 1,
+            Kind::Invalid | Kind::Limit => 1,
             Kind::Pending => 0,
         }
     }
@@ -145,7 +145,7 @@ impl fmt::Display for Diagnostic {
         if let Some((line, column)) = self.place {
             write!(f, ":{line}:{column}")?;
         }
-        if self.error.kind() != Kind::Invalid {
+        if matches!(self.error.kind(), Kind::Interrupted | Kind::Pending) {
             return write!(f, ": {}", self.error);
         }
         let Some(excerpt) = self.excerpt.as_ref().filter(|_| f.alternate()) else {
@@ -193,10 +193,17 @@ pub(super) fn diagnose(
     };
     let raised = super::innermost(error);
     let (error, exact) = match raised {
-        EvalAltResult::ErrorStackOverflow(_) => recursion::round(known.text, position).unzip(),
+        EvalAltResult::ErrorStackOverflow(_) => {
+            recursion::round(known.text, position, engine.max_call_levels()).unzip()
+        }
         _ => (None, None),
     };
     let error = error.unwrap_or_else(|| reword(&known, raised));
+    let error = match error.kind() {
+        // What was stopped says no more than that; the session knows which limit stopped it.
+        Kind::Interrupted => session.stopped_by().unwrap_or(error),
+        _ => error,
+    };
     let error = waits(session.context().plan().extent(), error);
     let exact = exact.or_else(|| {
         let part = error.subject().cloned().or_else(|| named(&error))?;

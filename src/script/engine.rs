@@ -7,9 +7,8 @@ use rhai::{AST, ASTNode, Dynamic, Engine, Expr, FnPtr, OptimizationLevel, ParseE
 use super::check::facts::declaration;
 use super::error::Fallible;
 use super::modules::Modules;
-use super::recursion::DEEPEST;
 use super::sources::Sources;
-use super::{Diagnostic, Session, Severity, api, arithmetic, compare, pending};
+use super::{Diagnostic, Session, Severity, api, arithmetic, compare, growth, pending};
 use crate::Error;
 use crate::study::Extent;
 
@@ -24,14 +23,14 @@ pub fn engine(session: &Session) -> Engine {
         .set_strict_variables(true)
         .set_fail_on_invalid_map_property(true)
         .set_max_expr_depths(256, 128)
-        .set_max_call_levels(DEEPEST)
+        .set_max_call_levels(session.setup().limits.depth)
         // Code as text would escape the literals that say what a script reads.
         .disable_symbol("eval")
         .set_default_tag(Dynamic::from(session.clone()))
         .set_module_resolver(Modules::new(session.clone()));
 
     let asked = session.clone();
-    engine.on_progress(move |_| asked.stopped().then(|| Dynamic::from(Error::interrupted())));
+    engine.on_progress(move |_| asked.step().map(Dynamic::from));
     let printed = session.clone();
     engine.on_print(move |text| printed.print(text));
     let debugged = session.clone();
@@ -47,6 +46,7 @@ pub fn engine(session: &Session) -> Engine {
 
     compare::register(&mut engine);
     arithmetic::register(&mut engine);
+    growth::register(&mut engine);
     for topic in api::TOPICS {
         (topic.register)(&mut engine, session);
     }

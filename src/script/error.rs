@@ -15,7 +15,7 @@ impl From<Error> for Box<EvalAltResult> {
         let value = Dynamic::from(error);
         Box::new(match kind {
             // A script cannot catch these.
-            Kind::Interrupted | Kind::Pending => {
+            Kind::Interrupted | Kind::Limit | Kind::Pending => {
                 EvalAltResult::ErrorTerminated(value, Position::NONE)
             }
             Kind::Invalid => EvalAltResult::ErrorRuntime(value, Position::NONE),

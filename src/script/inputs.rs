@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::Session;
+use super::paths::plain;
 use super::session::Mode;
-use crate::study::Id;
-use crate::study::files::listed;
-use crate::{Error, Result};
+use crate::study::files::{files_id, listed};
+use crate::{Context, Error, Result};
 
 impl Session {
     /// Notes that the script read `name`, whose identity is `id`. An error where the study is
@@ -37,8 +37,8 @@ impl Session {
         {
             return Ok(());
         }
-        let id = Id::of_pieces("files", |feed| feed_files(path, Path::new(""), feed))?;
-        self.note_input(kind, name, id.as_str())
+        sound(path, 0, self.context())?;
+        self.note_input(kind, name, files_id(path)?.as_str())
     }
 
     /// The file or folder that `path` means, noted.
@@ -54,39 +54,64 @@ impl Session {
     }
 }
 
-/// Names and bytes of the files under `path`, in the order of their names.
-fn feed_files(path: &Path, name: &Path, feed: &mut dyn FnMut(&[u8])) -> Result<()> {
-    let failed = |error: std::io::Error| Error::at_path(path, error);
-    if path.is_dir() {
-        for (part, path) in listed(path)? {
-            // Hidden files are notes of tools: locks, resumed downloads.
-            if !part.starts_with('.') {
-                feed_files(&path, &name.join(&part), feed)?;
-            }
-        }
+/// How deep folders may lie in each other: a link may lead back.
+const DEEPEST: usize = 64;
+
+/// Files and folders alone lie under `path`, and no link leads around in a circle.
+fn sound(path: &Path, depth: usize, context: &Context) -> Result<()> {
+    context.check()?;
+    plain(&path.display().to_string(), path)?;
+    if !path.is_dir() {
         return Ok(());
     }
-    let mut file = std::fs::File::open(path).map_err(failed)?;
-    let length = file.metadata().map_err(failed)?.len();
-    let name = name.display().to_string();
-    feed(&(name.len() as u64).to_le_bytes());
-    feed(name.as_bytes());
-    feed(&length.to_le_bytes());
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match std::io::Read::read(&mut file, &mut buffer).map_err(failed)? {
-            0 => return Ok(()),
-            n => feed(&buffer[..n]),
+    if depth > DEEPEST || leads_back(path) {
+        return Err(Error::at_path(
+            path,
+            "a link that leads back to its own folder",
+        ));
+    }
+    for (part, path) in listed(path)? {
+        if !part.starts_with('.') {
+            sound(&path, depth + 1, context)?;
         }
+    }
+    Ok(())
+}
+
+/// Whether `path` is a link to a folder that it lies in.
+fn leads_back(path: &Path) -> bool {
+    let above = path.parent().and_then(|folder| folder.canonicalize().ok());
+    match (path.is_symlink(), path.canonicalize(), above) {
+        (true, Ok(target), Some(above)) => above.starts_with(target),
+        _ => false,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::study::Id;
+
+    fn fed(path: &Path) -> Result<Id> {
+        sound(path, 0, &Context::silent())?;
+        files_id(path)
+    }
 
     fn hash(path: &Path) -> Id {
-        Id::of_pieces("files", |feed| feed_files(path, Path::new(""), feed)).unwrap()
+        fed(path).unwrap()
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_folder_that_holds_itself_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("in")).unwrap();
+        std::os::unix::fs::symlink("..", folder.path().join("in/up")).unwrap();
+        let told = fed(folder.path()).unwrap_err().to_string();
+        assert!(
+            told.ends_with("a link that leads back to its own folder"),
+            "{told}"
+        );
     }
 
     #[test]

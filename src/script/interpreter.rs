@@ -29,7 +29,9 @@ impl Interpreter {
     /// Runs `text` and gives the value of its last expression, `()` if it has none. `source` names
     /// the code in messages; for a script it is the path, which its imports are relative to.
     pub fn run(&mut self, source: &str, text: &str) -> Result<Dynamic, Box<Diagnostic>> {
-        self.evaluate(source, text).map_err(|error| {
+        let session = self.session.clone();
+        let outcome = session.limited(|| self.evaluate(source, text));
+        outcome.map_err(|error| {
             self.session.context().progress().abandon();
             let (session, engine, scope) = (&self.session, &self.engine, &self.scope);
             let place = (source, text);

@@ -8,8 +8,11 @@ use std::rc::Rc;
 
 use rhai::{Engine, EvalAltResult, Expr, FnAccess, Module, ModuleResolver, Position, Scope, Stmt};
 
+use super::recursion::too_deep;
 use super::session::Import;
 use super::{Session, spot};
+use crate::study::files::slashed;
+use crate::study::pack::ON_PATH;
 use crate::{Error, Result, nearest};
 
 /// The modules that the binary carries: what is imported, and its text.
@@ -22,6 +25,14 @@ pub(super) const STDLIB: &[(&str, &str)] = &[
     ("std/soups", include_str!("../../stdlib/soups.rhai")),
     ("std/stats", include_str!("../../stdlib/stats.rhai")),
 ];
+
+/// Whether a module that records and locks call so comes with the binary.
+pub fn is_standard_module(name: &str) -> bool {
+    let own = name
+        .strip_prefix("stdlib/")
+        .and_then(|n| n.strip_suffix(".rhai"));
+    own.is_some_and(|own| STDLIB.iter().any(|(known, _)| bare(known) == own))
+}
 
 /// Resolves imports of a session and records them, with the hash of each text.
 pub(super) struct Modules {
@@ -52,22 +63,35 @@ impl Modules {
                 beside
             }
         };
-        let text = std::fs::read_to_string(&file).map_err(|error| {
-            let error = match file.is_file() {
-                true => Error::at_path(&file, error),
-                false => Error::new(format!("no module {path:?}: no such file")),
-            };
-            let names = || STDLIB.iter().map(|(name, _)| *name);
-            let near = nearest(path, names().chain(names().map(bare)));
-            error.within("import").hint(match near {
-                Some(near) => format!("did you mean \"std/{}\"?", bare(near)),
-                None => format!(
-                    "the binary carries {}; others are looked for beside the script and in the folders of TUREEN_PATH",
-                    super::session::listed(names())
-                ),
-            })
-        })?;
-        Ok((file, text))
+        if file.is_file() {
+            return Ok((file.clone(), self.session.text_of(&file)?));
+        }
+        let error = Error::new(format!("import: no module {path:?}: no such file"));
+        let names = || STDLIB.iter().map(|(name, _)| *name);
+        let near = nearest(path, names().chain(names().map(bare)));
+        Err(error.hint(match near {
+            Some(near) => format!("did you mean \"std/{}\"?", bare(near)),
+            None => format!(
+                "the binary carries {}; others are looked for beside the script and in the folders of TUREEN_PATH",
+                super::session::listed(names())
+            ),
+        }))
+    }
+
+    /// What records and locks call a module's file.
+    fn recorded_name(&self, file: &Path) -> String {
+        let setup = self.session.setup();
+        if let Ok(inside) = file.strip_prefix(self.session.folder()) {
+            return slashed(inside);
+        }
+        let found = setup
+            .module_path
+            .iter()
+            .find_map(|folder| file.strip_prefix(folder).ok());
+        match found {
+            Some(inside) => format!("{ON_PATH}{}", slashed(inside)),
+            None => slashed(file),
+        }
     }
 
     /// The file that `path` means beside the one that imports it.
@@ -189,13 +213,24 @@ impl ModuleResolver for Modules {
             }
             None => {}
         }
+        let deepest = self.session.setup().limits.depth;
+        let open = self
+            .loaded
+            .borrow()
+            .values()
+            .filter(|m| m.is_none())
+            .count();
+        if open == deepest {
+            return Err(here(too_deep("modules import each other", deepest)));
+        }
         let hash = blake3::hash(text.as_bytes()).to_hex().to_string();
+        let name = self.recorded_name(&file);
         if let Some(lock) = &self.session.setup().lock {
-            let name = file.display().to_string();
             lock.check_import(&name, &hash).map_err(here)?;
         }
         self.session.record_import(Import {
             path: file.clone(),
+            name,
             hash,
         });
         self.loaded.borrow_mut().insert(file.clone(), None);

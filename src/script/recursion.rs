@@ -4,14 +4,18 @@
 use rhai::{ASTNode, Expr, FnPtr, Position, Stmt};
 
 use super::check::facts::{Function, functions_of};
+use super::limits::reached;
 use super::{code, spot};
 use crate::Error;
 
-/// How deep calls may go.
-pub(super) const DEEPEST: usize = 64;
+/// Calls went deeper than `deepest` levels.
+pub(super) fn too_deep(what: &str, deepest: usize) -> Error {
+    let message = format!("{what} too deeply, at most {deepest} levels");
+    reached(message, "depth", "N")
+}
 
 /// What goes round after the call at `position` of `text`, and where.
-pub(super) fn round(text: &str, position: Position) -> Option<(Error, Position)> {
+pub(super) fn round(text: &str, position: Position, deepest: usize) -> Option<(Error, Position)> {
     let functions = functions_of(&spot::parsed(text)?);
     let rest = text.get(code::offset(text, position)?..)?;
     let first = functions.iter().find(|function| {
@@ -24,8 +28,7 @@ pub(super) fn round(text: &str, position: Position) -> Option<(Error, Position)>
         [one] => format!("{one} calls itself"),
         several => format!("{} call each other", several.join(" and ")),
     };
-    let error = Error::new(format!("{what} too deeply, at most {DEEPEST} levels"));
-    Some((error, at))
+    Some((too_deep(&what, deepest), at))
 }
 
 /// The functions of the first circle of calls from `name` on, closures left out, and the call that
@@ -94,13 +97,13 @@ mod tests {
                 32,
             ),
         ] {
-            let (error, at) = round(script, Position::new(1, column)).unwrap();
+            let (error, at) = round(script, Position::new(1, column), 64).unwrap();
             assert_eq!(
                 error.message(),
                 format!("{message} too deeply, at most 64 levels")
             );
             assert_eq!(at, Position::new(1, place), "{script}");
         }
-        assert!(round("fn f(n) { 1 } f(0)", Position::new(1, 15)).is_none());
+        assert!(round("fn f(n) { 1 } f(0)", Position::new(1, 15), 64).is_none());
     }
 }

@@ -29,6 +29,7 @@ impl Session {
             }
         }
         let repo = Repo::parse(kind, name)?;
+        self.check_hub(name)?;
         Hub::from_env()
             .fetch(&repo, choose, self.context())
             .map_err(|error| match name.starts_with("hub:") {

@@ -4,7 +4,7 @@ use rhai::{Dynamic, Engine, EvalAltResult, Position, Scope};
 
 use super::parsing::{constant, parsing};
 use super::raised;
-use super::recursion::DEEPEST;
+use super::recursion::too_deep;
 use super::session::listed;
 use super::signatures::{has_method, properties};
 use super::values::{a, describe, type_name};
@@ -64,9 +64,9 @@ pub(super) fn reword(known: &Known, error: &EvalAltResult) -> Error {
         EvalAltResult::ErrorFor(_) => Error::new("`for` cannot go over this value")
             .hint("it takes a list, a range or a map's keys()"),
         EvalAltResult::ErrorRuntime(value, _) => Error::new(thrown(value)),
-        EvalAltResult::ErrorStackOverflow(_) => Error::new(format!(
-            "functions call each other too deeply, at most {DEEPEST} levels"
-        )),
+        EvalAltResult::ErrorStackOverflow(_) => {
+            too_deep("functions call each other", known.engine.max_call_levels())
+        }
         EvalAltResult::ErrorAssignmentToConstant(name, _) => constant(name),
         EvalAltResult::ErrorArithmetic(message, _) => arithmetic(message),
         EvalAltResult::ErrorModuleNotFound(name, _) => Error::new(format!("unknown module {name}"))

@@ -11,9 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rhai::NativeCallContext;
 
+use super::limits::Limits;
+use super::watch::{GiveUp, Watch};
 use crate::context::{Progress, Silent};
 use crate::report::Screen;
-use crate::study::{Extent, Lock, Plan, Store};
+use crate::study::{Extent, Journal, Lock, Plan, Store, disk, files};
 use crate::{Context, Error, Result, bail, nearest};
 
 /// How the code came to be run.
@@ -59,8 +61,18 @@ pub struct Setup {
     pub extent: Extent,
     /// What the script may read, and nothing else; anything.
     pub lock: Option<Lock>,
+    /// The folder beyond which nothing is read, whatever the script names: of a packed study.
+    pub sealed: Option<PathBuf>,
+    /// Told what is made, and how; nobody.
+    pub journal: Option<Arc<Journal>>,
     /// What figures are drawn on, asked anew each time; no terminal.
     pub screen: fn() -> Screen,
+    /// What the script may take of the machine.
+    pub limits: Limits,
+    /// Ends the program where a limit of time or memory is passed and nothing stops; nothing does.
+    pub give_up: Option<GiveUp>,
+    /// Whether names of the hub's repositories that a script computed are looked for there; yes.
+    pub allow_hub: bool,
 }
 
 impl Default for Setup {
@@ -79,7 +91,12 @@ impl Default for Setup {
             store: None,
             extent: Extent::All,
             lock: None,
+            sealed: None,
+            journal: None,
             screen: Screen::default,
+            limits: Limits::default(),
+            give_up: None,
+            allow_hub: true,
         }
     }
 }
@@ -89,6 +106,9 @@ impl Default for Setup {
 pub struct Import {
     /// The file, or `stdlib/NAME.rhai` for one the binary carries.
     pub path: PathBuf,
+    /// What records and locks call it, the same on every machine: relative to the script's folder,
+    /// behind `$TUREEN_PATH` where it was found there, or `stdlib/NAME.rhai`.
+    pub name: String,
     /// The hash (blake3, hex) of its text.
     pub hash: String,
 }
@@ -100,6 +120,7 @@ pub struct Session(Rc<State>);
 pub(super) struct State {
     setup: Setup,
     context: Context,
+    watch: Watch,
     write_folder: RefCell<PathBuf>,
     writer: RefCell<Box<dyn Write>>,
     seed: Cell<u64>,
@@ -122,9 +143,15 @@ impl Session {
             Some(store) => context.with_store(store),
             None => context,
         };
+        let context = match setup.journal.clone() {
+            Some(journal) => context.with_journal(journal),
+            None => context,
+        };
         let output = std::mem::replace(&mut setup.output, Box::new(std::io::sink()));
+        let watch = Watch::new(&setup.limits, &setup.stop, setup.give_up);
         Self(Rc::new(State {
             context,
+            watch,
             write_folder: RefCell::new(setup.write_folder.clone()),
             writer: RefCell::new(output),
             seed: Cell::new(0),
@@ -162,9 +189,27 @@ impl Session {
         &self.0.context
     }
 
-    /// Whether the user asked to stop.
+    /// Whether the user asked to stop, or a limit did.
     pub fn stopped(&self) -> bool {
         self.0.setup.stop.load(Ordering::Relaxed)
+    }
+
+    /// The limit that stopped what ran, if one did.
+    pub(super) fn stopped_by(&self) -> Option<Error> {
+        self.0.watch.reason()
+    }
+
+    /// Why the script must stop here, if so; asked before each of its operations.
+    pub(super) fn step(&self) -> Option<Error> {
+        self.0.watch.step()
+    }
+
+    /// Runs code under the limits, which begin anew.
+    pub(super) fn limited<T>(&self, run: impl FnOnce() -> T) -> T {
+        self.0.watch.begin();
+        let result = run();
+        self.0.watch.end();
+        result
     }
 
     /// Forgets an earlier request to stop: before the next input of an interactive session.
@@ -210,7 +255,7 @@ impl Session {
 
     /// Keeps what is printed from now on in a file, too.
     pub fn keep_output(&self, path: &Path) -> Result<()> {
-        let file = std::fs::File::create(path).map_err(|error| Error::at_path(path, error))?;
+        let file = files::fresh(path)?;
         self.0.log.replace(Some(file));
         Ok(())
     }
@@ -218,8 +263,13 @@ impl Session {
     /// One line (or several) of the script's own output.
     pub fn print(&self, text: &str) {
         if let Some(log) = &mut *self.0.log.borrow_mut() {
-            // The log is a copy: where the disk is full, the output itself still comes.
-            let _ = writeln!(log, "{text}");
+            match disk::take(text.len() as u64 + 1) {
+                // The log is a copy: where the disk is full, the output itself still comes.
+                Ok(()) => {
+                    let _ = writeln!(log, "{text}");
+                }
+                Err(error) => self.0.watch.halt(error),
+            }
         }
         let mut writer = self.0.writer.borrow_mut();
         // A reader that went away (`| head`) ends the run rather than failing it.

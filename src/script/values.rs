@@ -40,6 +40,7 @@ pub fn type_name(rust: &str) -> String {
             "Part" => "Split".into(),
             "Grouped" => "Groups".into(),
             "Compared" => "SignDiff".into(),
+            "Attacked" => "Attack".into(),
             name => name.to_string(),
         },
     }

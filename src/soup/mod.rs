@@ -52,4 +52,4 @@ pub use recipe::{Soup, Weights};
 pub use regmean::regmean;
 pub use replay::{Find, replay};
 pub use settings::{Place, Setting, Settings};
-pub use subsets::{Draw, subsets};
+pub use subsets::{Draw, subset_count, subsets};

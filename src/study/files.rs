@@ -1,9 +1,14 @@
 //! Files that appear whole or not at all.
 
-use std::io::Write;
+use std::fs::{File, Metadata};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use super::{Id, disk};
 use crate::{Error, Result};
+
+/// How the names of files begin that are written aside.
+const ASIDE: &str = ".writing-";
 
 /// Writes `bytes` to `path`: aside in the same folder, synced, then renamed over whatever stood
 /// there. Makes the folders above; on an error nothing half-written is left behind.
@@ -19,6 +24,11 @@ pub fn write_whole(
     path: &Path,
     write: impl FnOnce(&mut (dyn Write + Send)) -> Result<()>,
 ) -> Result<()> {
+    write_file(path, |file| write(file))
+}
+
+/// [`write_whole`] for a format that goes back in its file.
+pub fn write_file(path: &Path, write: impl FnOnce(&mut Counted<'_>) -> Result<()>) -> Result<()> {
     let failed = |error: std::io::Error| Error::at_path(path, error);
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -29,15 +39,86 @@ pub fn write_whole(
     }
     std::fs::create_dir_all(folder).map_err(failed)?;
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".writing-");
+    builder.prefix(ASIDE);
     // A temporary file is private by default; what replaces a file is as readable as any.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut aside = builder.tempfile_in(folder).map_err(failed)?;
-    write(&mut aside).map_err(|error| error.within(path.display()))?;
-    aside.as_file().sync_all().map_err(failed)?;
-    aside.persist(path).map_err(|error| failed(error.error))?;
+    let mut counted = Counted {
+        file: aside.as_file_mut(),
+        taken: 0,
+        refused: None,
+    };
+    let written = write(&mut counted);
+    let (taken, refused) = (counted.taken, counted.refused);
+    let written = refused.map_or(written, Err);
+    let kept = written
+        .map_err(|error| error.within(path.display()))
+        .and_then(|()| aside.as_file().sync_all().map_err(failed))
+        .and_then(|()| {
+            let before = path.symlink_metadata().map_or(0, |meta| meta.len());
+            aside.persist(path).map_err(|error| failed(error.error))?;
+            Ok(before)
+        });
+    match kept {
+        Ok(before) => disk::give_back(before),
+        Err(error) => {
+            disk::give_back(taken);
+            return Err(error);
+        }
+    }
     Ok(())
+}
+
+/// A new, empty file in place of whatever stood there; a link there goes, not what it points to.
+pub fn fresh(path: &Path) -> Result<std::fs::File> {
+    let failed = |error: std::io::Error| Error::at_path(path, error);
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    std::fs::File::create_new(path).map_err(failed)
+}
+
+/// A file that grows no further than the process may write. What is written twice counts twice.
+pub struct Counted<'a> {
+    file: &'a mut std::fs::File,
+    taken: u64,
+    /// Why it does not grow further.
+    refused: Option<Error>,
+}
+
+impl Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if let Err(error) = disk::take(bytes.len() as u64) {
+            self.refused = Some(error);
+            return Err(std::io::ErrorKind::StorageFull.into());
+        }
+        let written = self.file.write(bytes);
+        let short = bytes.len() - *written.as_ref().unwrap_or(&0);
+        disk::give_back(short as u64);
+        self.taken += (bytes.len() - short) as u64;
+        written
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Seek for Counted<'_> {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
+/// A path with slashes between its parts on every system.
+pub fn slashed(path: &Path) -> String {
+    let text = path.display().to_string();
+    match std::path::MAIN_SEPARATOR {
+        '/' => text,
+        other => text.replace(other, "/"),
+    }
 }
 
 /// What a folder holds, by name in order; nothing where there is no such folder.
@@ -55,9 +136,118 @@ pub fn listed(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     Ok(found)
 }
 
+/// What writes that have not ended hold aside, in a folder and those in it: writes that go on,
+/// and those whose process was killed. Links are not followed.
+pub(super) fn leftovers(folder: &Path) -> Result<Vec<(PathBuf, Metadata)>> {
+    let mut found = Vec::new();
+    for (name, path) in listed(folder)? {
+        // A write may end while it is looked at.
+        let Ok(meta) = path.symlink_metadata() else {
+            continue;
+        };
+        if meta.is_dir() {
+            found.extend(leftovers(&path)?);
+        } else if meta.is_file() && name.starts_with(ASIDE) {
+            found.push((path, meta));
+        }
+    }
+    Ok(found)
+}
+
+/// Whether links inside a folder are followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Links {
+    /// What they point to counts as lying there.
+    Followed,
+    /// They are passed over.
+    Left,
+}
+
+/// The files under a folder by their paths within it, with slashes, in order of their names; of a
+/// file itself the one, whose path within it is empty. Hidden files are notes of tools (locks,
+/// resumed downloads) and are passed over.
+pub fn tree(path: &Path, links: Links) -> Result<Vec<(String, PathBuf)>> {
+    let mut all = Vec::new();
+    grow(path, "", links, &mut all)?;
+    Ok(all)
+}
+
+fn grow(path: &Path, name: &str, links: Links, all: &mut Vec<(String, PathBuf)>) -> Result<()> {
+    if !path.is_dir() {
+        all.push((name.to_string(), path.to_path_buf()));
+        return Ok(());
+    }
+    for (part, path) in listed(path)? {
+        if part.starts_with('.') || (links == Links::Left && path.is_symlink()) {
+            continue;
+        }
+        let name = match name {
+            "" => part,
+            above => format!("{above}/{part}"),
+        };
+        grow(&path, &name, links, all)?;
+    }
+    Ok(())
+}
+
+/// The id of a file's content, or of the names and contents of the files under a folder.
+pub fn files_id(path: &Path) -> Result<Id> {
+    Id::of_pieces("files", |feed| {
+        for (name, path) in tree(path, Links::Followed)? {
+            let failed = |error: std::io::Error| Error::at_path(&path, error);
+            let file = File::open(&path).map_err(failed)?;
+            let length = file.metadata().map_err(failed)?.len();
+            feed(&(name.len() as u64).to_le_bytes());
+            feed(name.as_bytes());
+            feed(&length.to_le_bytes());
+            each_piece(file, &mut *feed).map_err(failed)?;
+        }
+        Ok(())
+    })
+}
+
+/// Hands on all that `from` holds, piece by piece.
+pub fn each_piece(mut from: impl Read, mut to: impl FnMut(&[u8])) -> std::io::Result<()> {
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        match from.read(&mut buffer)? {
+            0 => return Ok(()),
+            n => to(&buffer[..n]),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_and_contents_of_a_folder_count_and_hidden_files_do_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir(at("in")).unwrap();
+        std::fs::write(at("in/a"), "1").unwrap();
+        let hash = || files_id(folder.path()).unwrap();
+        let first = hash();
+        std::fs::write(at(".lock"), "x").unwrap();
+        assert_eq!(hash(), first);
+        std::fs::rename(at("in/a"), at("in/b")).unwrap();
+        let renamed = hash();
+        assert_ne!(renamed, first);
+        std::fs::write(at("in/b"), "2").unwrap();
+        assert_ne!(hash(), renamed);
+        let names = |links| -> Vec<String> {
+            let all = tree(folder.path(), links).unwrap();
+            all.into_iter().map(|(name, _)| name).collect()
+        };
+        assert_eq!(names(Links::Left), ["in/b"]);
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(at("in"), at("link")).unwrap();
+            assert_eq!(names(Links::Left), ["in/b"]);
+            assert_eq!(names(Links::Followed), ["in/b", "link/b"]);
+        }
+    }
 
     #[test]
     fn a_file_is_replaced_whole_and_nothing_else_is_left() {

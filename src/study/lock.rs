@@ -56,9 +56,27 @@ impl Lock {
     /// Writes it beside the script.
     pub fn save(&self, script: &Path) -> Result<PathBuf> {
         let path = Self::path(script);
-        let text = serde_json::to_string_pretty(self).map_err(|e| Error::new(e.to_string()))?;
-        write_atomic(&path, format!("{text}\n").as_bytes())?;
+        write_atomic(&path, self.text()?.as_bytes())?;
         Ok(path)
+    }
+
+    /// The text of its file.
+    pub fn text(&self) -> Result<String> {
+        let text = serde_json::to_string_pretty(self).map_err(|e| Error::new(e.to_string()))?;
+        Ok(text + "\n")
+    }
+
+    /// An error unless it pins what another does: script, modules and inputs; the first that it
+    /// has otherwise, or not, is named.
+    pub fn agrees(&self, other: &Self) -> Result<()> {
+        self.check_script(&other.script)?;
+        for (path, hash) in &other.imports {
+            self.check_import(path, hash)?;
+        }
+        for (input, id) in &other.inputs {
+            self.check_input(input, id)?;
+        }
+        Ok(())
     }
 
     /// An error unless the script's text is the one that was locked.

@@ -11,6 +11,19 @@ use super::files::write_atomic;
 use super::id::Id;
 use crate::{Error, Result};
 
+/// What a run itself writes into its folder, and a script cannot.
+pub const OWN_FILES: [&str; 6] = [
+    "log.txt",
+    "metrics.jsonl",
+    "recipes.jsonl",
+    "report.html",
+    "run.json",
+    "script.rhai",
+];
+
+/// The JSON schema of `run.json`.
+pub const SCHEMA: &str = include_str!("run.schema.json");
+
 /// How a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -21,7 +34,7 @@ pub enum Status {
     Done,
     /// Ended by an error.
     Failed,
-    /// Stopped by the user.
+    /// Stopped by the user, or by a limit of what it may take.
     Interrupted,
     /// Ended as far as it goes without what it leaves to others.
     Pending,
@@ -51,9 +64,12 @@ impl std::str::FromStr for Status {
     }
 }
 
-/// What `run.json` holds.
+/// What `run.json` holds. [`SCHEMA`] describes it for other programs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {
+    /// The layout of the file: 1.
+    #[serde(default = "layout")]
+    pub run: u32,
     /// How the run stands.
     pub status: Status,
     /// The study's name: the script's, unless the script gives one.
@@ -72,6 +88,9 @@ pub struct Record {
     /// The ids of what the run took from the store or put there.
     #[serde(default)]
     pub store: BTreeSet<Id>,
+    /// Those of them that the store had already: trainings and evaluations that were not computed.
+    #[serde(default)]
+    pub found: BTreeSet<Id>,
     /// The parameters that the script asked for, with their values, given or default.
     pub parameters: BTreeMap<String, String>,
     /// The study's seed.
@@ -80,6 +99,12 @@ pub struct Record {
     pub recorded: BTreeMap<String, Value>,
     /// The version of the program.
     pub version: String,
+    /// The command line, after the program's name.
+    #[serde(default)]
+    pub arguments: Vec<String>,
+    /// Where tensors lived: `cpu`, `cuda:0`.
+    #[serde(default = "cpu")]
+    pub device: String,
     /// The class of kernels that computed.
     pub class: String,
     /// Threads that computed.
@@ -96,6 +121,7 @@ impl Record {
     /// The record of a run of this script that begins now.
     pub fn begin(script: &Path, text: &str, parameters: BTreeMap<String, String>) -> Self {
         Self {
+            run: layout(),
             status: Status::Running,
             name: stem(script),
             question: None,
@@ -104,10 +130,13 @@ impl Record {
             imports: BTreeMap::new(),
             inputs: BTreeMap::new(),
             store: BTreeSet::new(),
+            found: BTreeSet::new(),
             parameters,
             seed: 0,
             recorded: BTreeMap::new(),
             version: env!("CARGO_PKG_VERSION").to_string(),
+            arguments: Vec::new(),
+            device: cpu(),
             class: crate::compute::class().to_string(),
             threads: rayon::current_num_threads(),
             started: now(),
@@ -123,6 +152,10 @@ impl Record {
             Ok(()) => (Status::Done, None),
             Err(error) if error.kind() == crate::Kind::Interrupted => (Status::Interrupted, None),
             Err(error) if error.kind() == crate::Kind::Pending => (Status::Pending, None),
+            // What was finished is kept: with more room the run goes on from there.
+            Err(error) if error.kind() == crate::Kind::Limit => {
+                (Status::Interrupted, Some(error.to_string()))
+            }
             Err(error) => (Status::Failed, Some(error.to_string())),
         };
     }
@@ -151,6 +184,14 @@ impl Record {
 /// The hash of a script's text.
 pub fn script_hash(text: &[u8]) -> String {
     Id::of_content("script", text).as_str().to_string()
+}
+
+fn layout() -> u32 {
+    1
+}
+
+fn cpu() -> String {
+    "cpu".to_string()
 }
 
 fn stem(script: &Path) -> String {

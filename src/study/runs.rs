@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Record;
 use super::files::listed;
+use super::pack::{Pack, is_pack};
 use crate::{Error, Result, nearest};
 
 /// A run by its folder.
@@ -28,10 +29,19 @@ impl Run {
         })
     }
 
-    /// The run that `name` means: a folder, or the name of one in `runs`, or the beginning or the end of one.
+    /// Whether a folder holds the record of a run.
+    pub fn is_at(folder: &Path) -> bool {
+        folder.join("run.json").is_file()
+    }
+
+    /// The run that `name` means: a folder, or the name of one in `runs`, or the beginning or the
+    /// end of one; or the archive of a study, for the run in it.
     pub fn find(name: &str, runs: &Path) -> Result<Self> {
+        if is_pack(Path::new(name)) && Path::new(name).is_file() {
+            return Pack::open(Path::new(name))?.run();
+        }
         for folder in [Path::new(name).to_path_buf(), runs.join(name)] {
-            if folder.join("run.json").is_file() {
+            if Self::is_at(&folder) {
                 return Self::open(&folder);
             }
         }

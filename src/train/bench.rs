@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use candle_core::Tensor;
 
-use crate::adapter::{Form, Head, Kind, Labels, Tensors, on_model};
+use crate::adapter::{Head, Kind, Labels, Tensors, on_model};
 use crate::compute::{random::Stream, threads};
 use crate::data::batch::training_batches;
 use crate::data::{Dataset, Split};
@@ -13,9 +13,9 @@ use crate::evaluate::{Encoded, labels_of};
 use crate::model::{Encoding, Model, Noise};
 use crate::{Context, Result, bail};
 
-use super::fresh::{draw, initial};
+use super::fresh::{draw, head_form, initial};
 use super::learner::Learner;
-use super::trainer::TrainOptions;
+use super::options::TrainOptions;
 use super::vars::track;
 
 /// Times in milliseconds, medians of the repetitions.
@@ -87,7 +87,7 @@ pub fn steps(
             encodings,
         },
         adapter: track(&adapter, model)?,
-        form: Form::default(),
+        form: head_form(model)?,
         head: track(&head, model)?,
     };
     let rows: Vec<usize> = (0..batch).collect();
@@ -96,7 +96,7 @@ pub fn steps(
         name: "random".into(),
         dataset: None,
         labels,
-        form: Form::default(),
+        form: head_form(model)?,
         tensors: on_model(&head, model)?,
     };
     let sites = options
@@ -151,7 +151,7 @@ pub fn epoch(
         options: &options,
         rows,
         adapter: track(&initial(options.kind.as_ref(), model, 0)?, model)?,
-        form: Form::default(),
+        form: head_form(model)?,
         head: track(&fresh_head(model, &labels)?, model)?,
     };
     let lengths = learner.lengths();
@@ -214,7 +214,7 @@ impl Products {
 }
 
 fn fresh_head(model: &Model, labels: &Labels) -> Result<Tensors> {
-    let parameters = Head::parameters(model.config().hidden_size, labels)?;
+    let parameters = head_form(model)?.parameters(model.config().hidden_size, labels)?;
     draw(parameters, 0, model)
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::Result;
+use crate::adapter::formats::peft::classifier_form;
 use crate::adapter::kind::Parameter;
 use crate::adapter::{Adapter, Base, Form, Head, Kind, Parts, Tensors};
 use crate::compute::random::Stream;
@@ -27,6 +28,16 @@ pub(super) fn draw(parameters: Vec<Parameter>, seed: u64, model: &Model) -> Resu
     parameters.into_iter().map(one).collect()
 }
 
+/// What a fresh head of a model is made of: AdapterHub's default; where its library has no class for
+/// the model, what transformers' own classifier of that kind is, in which PEFT can save it.
+pub fn head_form(model: &Model) -> Result<Form> {
+    let architecture = model.config().architecture()?;
+    Ok(match architecture.hub {
+        Some(_) => Form::default(),
+        None => classifier_form(architecture.model_type).unwrap_or_default(),
+    })
+}
+
 /// An adapter of a kind with its head as [`super::train`] begins with them.
 pub fn untrained(
     model: &Model,
@@ -43,13 +54,14 @@ pub fn untrained(
         "streams": Stream::VERSION,
     });
     let tensors = initial(kind.as_ref(), model, init_seed)?;
-    let parameters = Head::parameters(model.config().hidden_size, &labels)?;
+    let form = head_form(model)?;
+    let parameters = form.parameters(model.config().hidden_size, &labels)?;
     let head = Head {
         name: data.name().to_string(),
         dataset: Some(data.id().to_string()),
         tensors: draw(parameters, init_seed, model)?,
         labels,
-        form: Form::default(),
+        form,
     };
     let parts = Parts {
         name: data.name().to_string(),

@@ -15,7 +15,7 @@ use crate::{Error, Result};
 
 use super::loss::{loss, targets};
 use super::optimizer::{AdamW, AdamWOptions, gradients};
-use super::trainer::TrainOptions;
+use super::options::TrainOptions;
 use super::vars::tracked;
 
 /// An adapter and a head under training on encoded rows.

@@ -7,7 +7,7 @@ use candle_core::{DType, Tensor, Var};
 
 use crate::adapter::{Name, Tensors};
 use crate::prune::Mask;
-use crate::{Result, bail};
+use crate::{Error, Result, bail};
 
 /// The settings of AdamW; the defaults are torch's.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,6 +52,22 @@ struct Slot {
     kept: Option<Vec<bool>>,
     /// The sum of -w dL/dw over the steps, where it is asked for.
     moved: Option<Vec<f64>>,
+}
+
+/// What AdamW holds of a variable.
+pub(super) struct Held<'a> {
+    pub values: &'a [f64],
+    pub mean: &'a [f64],
+    pub square: &'a [f64],
+    pub moved: Option<&'a [f64]>,
+}
+
+/// The same of all variables, read back: f64 tensors of one dimension.
+pub(super) struct Moments {
+    pub values: Tensors,
+    pub mean: Tensors,
+    pub square: Tensors,
+    pub moved: Tensors,
 }
 
 impl AdamW {
@@ -150,6 +166,72 @@ impl AdamW {
         Ok(())
     }
 
+    /// All that the following steps depend on, apart from the number of steps so far and what is
+    /// kept.
+    pub(super) fn moments(&self) -> impl Iterator<Item = (&Name, Held<'_>)> {
+        self.slots.iter().map(|(name, slot)| {
+            let held = Held {
+                values: &slot.values,
+                mean: &slot.mean,
+                square: &slot.square,
+                moved: slot.moved.as_deref(),
+            };
+            (name, held)
+        })
+    }
+
+    /// Takes over what another optimizer of the same variables held after `step` steps, when it
+    /// kept what `mask` keeps. Where that is not of these variables it is an error, and nothing is
+    /// taken over.
+    pub(super) fn restore(
+        &mut self,
+        step: usize,
+        moments: &Moments,
+        mask: Option<&Mask>,
+    ) -> Result<()> {
+        let read = |from: &Tensors, name: &Name, n: usize| -> Result<Vec<f64>> {
+            match from.get(name) {
+                Some(tensor) if tensor.elem_count() == n && tensor.dtype() == DType::F64 => {
+                    flat(tensor)
+                }
+                _ => bail!("it does not have what belongs to {name}"),
+            }
+        };
+        let all = |from: &Tensors| {
+            let one = |(name, slot): (&Name, &Slot)| read(from, name, slot.values.len());
+            self.slots.iter().map(one).collect::<Result<Vec<_>>>()
+        };
+        let (values, mean, square) = (
+            all(&moments.values)?,
+            all(&moments.mean)?,
+            all(&moments.square)?,
+        );
+        let moved = match self.slots.values().any(|slot| slot.moved.is_some()) {
+            true => all(&moments.moved)?.into_iter().map(Some).collect(),
+            false => vec![None; values.len()],
+        };
+        for (name, slot) in &self.slots {
+            let words = mask.and_then(|mask| mask.words(name));
+            if words.is_some_and(|words| words.len() != slot.values.len().div_ceil(64)) {
+                bail!("its mask does not belong to {name}");
+            }
+        }
+        let step = i32::try_from(step).map_err(|_| Error::new("it has too many steps"))?;
+        if let Some(mask) = mask {
+            self.restrict(mask)?;
+        }
+        self.step = step;
+        let read = values.into_iter().zip(mean).zip(square).zip(moved);
+        for (slot, (((values, mean), square), moved)) in self.slots.values_mut().zip(read) {
+            slot.values = values;
+            slot.mean = mean;
+            slot.square = square;
+            slot.moved = moved;
+            slot.publish()?;
+        }
+        Ok(())
+    }
+
     /// One step with this learning rate. Returns the norm of all gradients before the bound. An
     /// error for gradients that are not finite.
     pub fn step(&mut self, gradients: &BTreeMap<Name, Vec<f64>>, lr: f64) -> Result<f64> {
@@ -162,11 +244,10 @@ impl AdamW {
         }
         let norm = total.sqrt();
         if !norm.is_finite() {
-            return Err(crate::Error::new(format!(
-                "the gradient is {norm} at step {}",
-                self.step + 1
-            ))
-            .hint("a smaller lr helps"));
+            return Err(
+                Error::new(format!("the gradient is {norm} at step {}", self.step + 1))
+                    .hint("a smaller lr helps"),
+            );
         }
         // torch's clip_grad_norm_ adds 1e-6 to the norm.
         let scale = match self.options.max_norm {

@@ -1,133 +1,35 @@
 //! Training an adapter with its head on a frozen model.
 
-use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
-
-use crate::adapter::{
-    Adapter, Epoch, Form, Head, Kind, Labels, Name, Parts, Tensors, Training, on_model,
-};
-use crate::compute::{random::Stream, threads};
+use crate::adapter::{Adapter, Epoch, Head, Labels, Name, Tensors, on_model};
+use crate::compute::threads;
 use crate::data::batch::training_batches;
 use crate::data::{Dataset, Split};
 use crate::evaluate::{Encoded, Score, evaluate_rows, labels_of};
 use crate::model::Model;
-use crate::prune::Mask;
-use crate::study::{Id, Work};
+use crate::study::Work;
 use crate::{Context, Error, Result, bail};
 
-use super::fresh::{base_of, draw, initial};
-use super::gradual::{Gradual, GradualBy};
+use super::fresh::{draw, head_form, initial};
+use super::gradual::GradualBy;
+use super::job::{Job, Snapshot};
+use super::journal;
 use super::learner::Learner;
+use super::optimizer::AdamW;
+use super::options::TrainOptions;
 use super::schedule::linear_warmup;
+use super::state::{Best, State};
 use super::unmade::unmade;
 use super::vars::{freeze, track};
 
-/// How to train.
-#[derive(Debug, Clone)]
-pub struct TrainOptions {
-    /// The kind of adapter, with its settings.
-    pub kind: Arc<dyn Kind>,
-    /// Passes over the training split.
-    pub epochs: usize,
-    /// Rows a step.
-    pub batch: usize,
-    /// Peak learning rate.
-    pub lr: f64,
-    /// AdamW's weight decay.
-    pub weight_decay: f64,
-    /// Share of all steps in which the learning rate rises.
-    pub warmup: f64,
-    /// Bound on the norm of all gradients together.
-    pub max_norm: f64,
-    /// Dropout; by default the model's own.
-    pub dropout: Option<f64>,
-    /// The longest text in tokens; by default the model's.
-    pub max_length: Option<usize>,
-    /// Epochs without a better validation score before training ends; none trains them all.
-    pub patience: Option<usize>,
-    /// Moves the order of rows and the dropout.
-    pub seed: u64,
-    /// Moves the initial tensors, and those of a new head.
-    pub init_seed: u64,
-    /// Start from this adapter's tensors, mask and (for the same labels) head.
-    pub from: Option<Adapter>,
-    /// Grow sparse on the way.
-    pub gradual: Option<Gradual>,
-    /// The most tokens computed at once; a larger batch is split and its gradients added.
-    pub token_budget: usize,
-}
-
-impl TrainOptions {
-    /// The defaults for a kind of adapter: 3 epochs of batches of 32, AdamW with weight decay
-    /// 0.01, learning rate 1e-3 (5e-4 for LoRA), warm-up 6 %, gradient norm 1.
-    pub fn new(kind: Arc<dyn Kind>, seed: u64) -> Self {
-        let lr = match kind.name() {
-            "lora" | "dora" => 5e-4,
-            "ia3" => 5e-3,
-            _ => 1e-3,
-        };
-        Self {
-            kind,
-            epochs: 3,
-            batch: 32,
-            lr,
-            weight_decay: 0.01,
-            warmup: 0.06,
-            max_norm: 1.0,
-            dropout: None,
-            max_length: None,
-            patience: None,
-            seed,
-            init_seed: seed,
-            from: None,
-            gradual: None,
-            token_budget: 16_384,
-        }
-    }
-
-    /// The seed that the initial tensors were drawn under; none where `from` does not record it.
-    fn began(&self) -> Option<u64> {
-        match &self.from {
-            Some(start) => start.init_seed(),
-            None => Some(self.init_seed),
-        }
-    }
-
-    /// Everything that decides the result, for the id and the record. The token budget is not
-    /// among it by intent but is by rounding.
-    fn describe(&self, model: &Model, max_length: usize) -> Value {
-        let mut all = json!({
-            "kind": self.kind.name(),
-            "config": self.kind.config(),
-            "epochs": self.epochs,
-            "batch": self.batch,
-            "lr": self.lr,
-            "weight_decay": self.weight_decay,
-            "warmup": self.warmup,
-            "max_norm": self.max_norm,
-            "dropout": self.dropout,
-            "max_length": max_length,
-            "patience": self.patience,
-            "seed": self.seed,
-            "init_seed": self.began(),
-            "from": self.from.as_ref().map(|a| a.id().as_str()),
-            "token_budget": self.token_budget,
-            "precision": model.precision(),
-            "streams": Stream::VERSION,
-        });
-        if self.from.is_some() {
-            all["head_seed"] = json!(self.init_seed);
-        }
-        if let Some(gradual) = &self.gradual {
-            all["gradual"] = gradual.describe();
-        }
-        all
-    }
-}
+/// The share of its time that a training spends at most on keeping how far it has come, as a
+/// divisor.
+const KEEPING: u32 = 20;
 
 /// Trains an adapter and a head on `data`'s train split and keeps the best epoch by its
-/// validation split. A result in the context's store is used instead.
+/// validation split. A result in the context's store is used instead; a training that was stopped
+/// or killed goes on after the last epoch that the store has of it, and ends with the same bits.
 pub fn train(
     model: &Model,
     data: &Dataset,
@@ -137,44 +39,22 @@ pub fn train(
     if let Some(gradual) = &options.gradual {
         gradual.check(options.kind.as_ref(), model.config())?;
     }
-    let max_length = options
-        .max_length
-        .unwrap_or_else(|| model.max_length())
-        .min(model.config().positions());
-    let described = options.describe(model, max_length);
-    let id = Id::of_recipe(
-        "train/1",
-        &json!({
-            "base": model.id(),
-            "data": data.id(),
-            "options": described,
-            "class": model.class(),
-        }),
-    );
-    if let Some(store) = context.store()
-        && let Some(bytes) = store.get(&id)
-        && let Ok(adapter) =
-            crate::adapter::formats::own::decode(&bytes, id.clone(), Some(data.clone()))
-    {
+    let job = Job::new(model, data, options);
+    if let Some(adapter) = job.stored(context) {
+        // It may have been killed between its result and its end.
+        if let Some(store) = context.store() {
+            let _ = store.drop_state(&job.id);
+        }
         // Who times this should know.
-        let kind = options.kind.name();
         context.notice(format!(
-            "{} ({kind}): trained before, taken from the store",
-            data.name()
+            "{}: trained before, taken from the store",
+            job.name()
         ));
+        journal::tell(context, (model, data, options), &adapter, true);
         return Ok(adapter);
     }
-    if !context.plan().computes(Work::Training, &id) {
-        let training = Training {
-            dataset: data.name().to_string(),
-            dataset_id: data.id().to_string(),
-            init_seed: options.began(),
-            max_length,
-            best_epoch: 0,
-            epochs: Vec::new(),
-            options: described,
-        };
-        return unmade(model, data, options, (id, training), context);
+    if !context.plan().computes(Work::Training, &job.id) {
+        return unmade(&job, context);
     }
     if let Some(what) = options.kind.unapplied() {
         context.notice(format!(
@@ -182,68 +62,25 @@ pub fn train(
             data.name()
         ));
     }
-    let trained = threads::in_pool(|| Run::new(model, data, options, max_length)?.run(context))?;
-    let parts = Parts {
-        name: data.name().to_string(),
-        kind: options.kind.clone(),
-        base: base_of(model),
-        id: id.clone(),
-        heads: vec![Arc::new(Head {
-            name: data.name().to_string(),
-            dataset: Some(data.id().to_string()),
-            labels: trained.labels,
-            form: trained.form,
-            tensors: trained.head,
-        })],
-        mask: trained.mask,
-        training: Some(Training {
-            dataset: data.name().to_string(),
-            dataset_id: data.id().to_string(),
-            init_seed: options.began(),
-            max_length,
-            best_epoch: trained.best_epoch,
-            epochs: trained.epochs,
-            options: described,
-        }),
-        init_seed: None,
-        domain: Some(data.clone()),
-        source: None,
-    };
-    let adapter = Adapter::new(parts, trained.tensors)?;
-    if let Some(store) = context.store() {
-        store.put(&id, &crate::adapter::formats::own::encode(&adapter)?)?;
-    }
+    let (best, checkpoints) = threads::in_pool(|| Run::new(&job)?.run(context))?;
+    let adapter = job.result(best, checkpoints)?;
+    job.keep(&adapter, context)?;
+    journal::tell(context, (model, data, options), &adapter, false);
     Ok(adapter)
 }
 
 struct Run<'a> {
-    model: &'a Model,
-    data: &'a Dataset,
-    options: &'a TrainOptions,
+    job: &'a Job<'a>,
     learner: Learner<'a>,
     validation: Encoded,
 }
 
-struct Trained {
-    tensors: Tensors,
-    form: Form,
-    head: Tensors,
-    labels: Labels,
-    mask: Option<Arc<Mask>>,
-    best_epoch: usize,
-    epochs: Vec<Epoch>,
-}
-
 impl<'a> Run<'a> {
-    fn new(
-        model: &'a Model,
-        data: &'a Dataset,
-        options: &'a TrainOptions,
-        max_length: usize,
-    ) -> Result<Self> {
+    fn new(job: &'a Job<'a>) -> Result<Self> {
+        let (model, data, options) = (job.model, job.data, job.options);
         let labels = labels_of(data);
-        let rows = Encoded::of(model, data, Split::Train, &labels, max_length)?;
-        let validation = Encoded::of(model, data, Split::Validation, &labels, max_length)?;
+        let rows = Encoded::of(model, data, Split::Train, &labels, job.max_length)?;
+        let validation = Encoded::of(model, data, Split::Validation, &labels, job.max_length)?;
         if rows.encodings.is_empty() {
             bail!("{}: the train split has no rows", data.name());
         }
@@ -261,15 +98,14 @@ impl<'a> Run<'a> {
         let (form, head) = match head {
             Some(head) => (head.form, head.tensors),
             None => {
-                let parameters = Head::parameters(model.config().hidden_size, &labels)?;
+                let form = head_form(model)?;
+                let parameters = form.parameters(model.config().hidden_size, &labels)?;
                 let head = draw(parameters, options.init_seed, model)?;
-                (Form::default(), head)
+                (form, head)
             }
         };
         Ok(Self {
-            model,
-            data,
-            options,
+            job,
             learner: Learner {
                 model,
                 options,
@@ -282,14 +118,14 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn run(self, context: &Context) -> Result<Trained> {
-        let o = self.options;
+    /// The best epoch, and the checkpoints that are asked for.
+    fn run(self, context: &Context) -> Result<(Snapshot, Vec<Adapter>)> {
+        let (job, o) = (self.job, self.job.options);
         let lengths = self.learner.lengths();
         let steps_an_epoch = lengths.len().div_ceil(o.batch);
         let steps = steps_an_epoch * o.epochs;
         let warmup = (o.warmup * steps as f64).ceil() as usize;
         let mut optimizer = self.learner.optimizer()?;
-        let mut mask = o.from.as_ref().and_then(|a| a.mask().cloned());
         let names: Vec<Name> = self.learner.adapter.keys().cloned().collect();
         if o.gradual
             .as_ref()
@@ -297,15 +133,13 @@ impl<'a> Run<'a> {
         {
             optimizer.follow_movement();
         }
+        let begun = self.begin(&mut optimizer, steps_an_epoch, context)?;
+        let (mut state, mut checkpoints) = begun;
+        let mut pace = Pace::new(o.state_after);
         let progress = context.progress();
-        progress.start(
-            &format!("train {}", self.data.name()),
-            steps as u64,
-            "steps",
-        );
-        let (mut step, mut epochs) = (0, Vec::new());
-        let mut best: Option<(f64, f64, usize, Tensors, Tensors)> = None;
-        for epoch in 1..=o.epochs {
+        progress.start(&format!("train {}", job.data.name()), steps as u64, "steps");
+        progress.update(state.step as u64, "");
+        for epoch in state.epochs.len() + 1..=o.epochs {
             let (mut sum, mut seen) = (0.0, 0);
             for batch in training_batches(&lengths, o.batch, o.seed, epoch) {
                 context.check()?;
@@ -313,75 +147,165 @@ impl<'a> Run<'a> {
                 if !mean.is_finite() {
                     return Err(Error::new(format!(
                         "training on {} gave a loss of {mean} at step {}",
-                        self.data.name(),
-                        step + 1
+                        job.data.name(),
+                        state.step + 1
                     ))
                     .hint("a smaller lr helps"));
                 }
-                optimizer.step(&gradients, o.lr * linear_warmup(step, steps, warmup))?;
-                step += 1;
+                optimizer.step(&gradients, o.lr * linear_warmup(state.step, steps, warmup))?;
+                state.step += 1;
                 if let Some(gradual) = &o.gradual {
-                    let (before, now) = (gradual.at(step - 1, steps), gradual.at(step, steps));
-                    if now > before {
-                        let found = gradual.mask(&optimizer, &names, now, mask.as_deref())?;
+                    let at = |step| gradual.at(step, steps);
+                    let now = at(state.step);
+                    if now > at(state.step - 1) {
+                        let found = gradual.mask(&optimizer, &names, now, state.mask.as_deref())?;
                         optimizer.restrict(&found)?;
-                        mask = Some(Arc::new(found));
+                        state.mask = Some(found.into());
                     }
                 }
                 sum += mean * batch.len() as f64;
                 seen += batch.len();
-                progress.update(step as u64, &format!("loss {:.3}", sum / seen as f64));
+                progress.update(state.step as u64, &format!("loss {:.3}", sum / seen as f64));
+                // One at the end of an epoch also tells what the epoch gave.
+                if state.step % steps_an_epoch != 0 && o.keep.at(state.step, steps_an_epoch) {
+                    checkpoints.push(self.checkpoint(&state, epoch, context)?);
+                }
             }
             let score = self.validate(context)?;
-            epochs.push(Epoch {
+            state.epochs.push(Epoch {
                 loss: sum / seen as f64,
                 validation_loss: score.as_ref().map(|s| s.loss),
                 validation_score: score.as_ref().map(Score::selection),
             });
-            // An adapter that is still to be pruned is not what was asked for.
-            if o.gradual
-                .as_ref()
-                .is_some_and(|g| g.at(step, steps) < g.sparsity)
-            {
-                continue;
+            if o.keep.at(state.step, steps_an_epoch) {
+                checkpoints.push(self.checkpoint(&state, epoch, context)?);
             }
-            // Without a validation split there is nothing to choose by: the last epoch is kept.
-            let (selection, loss) = score.map_or((epoch as f64, 0.0), |s| (s.selection(), s.loss));
-            let better = best
-                .as_ref()
-                .is_none_or(|(s, l, ..)| selection > *s || (selection == *s && loss < *l));
-            if better {
-                let (tensors, head) = (freeze(&self.learner.adapter)?, freeze(&self.learner.head)?);
-                best = Some((selection, loss, epoch, tensors, head));
-            }
-            let waited = epoch - best.as_ref().map_or(epoch, |b| b.2);
-            if o.patience.is_some_and(|patience| waited >= patience) {
+            if self.choose(&mut state, score, steps)? {
                 break;
+            }
+            if epoch < o.epochs && context.store().is_some() && pace.is_due() {
+                pace.spend(|| {
+                    context.keep_state(&job.id, &state.encode(&optimizer)?);
+                    Ok(())
+                })?;
             }
         }
         progress.finish();
-        if let Some(majority) = self.no_better_than(&best) {
+        if let Some(majority) = self.no_better_than(state.best.as_ref()) {
             context.notice(format!(
                 "{}: on validation the adapter does no better than always giving the most frequent label ({majority:.3}); more epochs or a larger lr may help",
-                self.data.name()
+                job.data.name()
             ));
         }
-        let Some((_, _, best_epoch, tensors, head)) = best else {
-            bail!("training on {} needs at least one epoch", self.data.name());
+        let Some(best) = state.best.take() else {
+            bail!("training on {} needs at least one epoch", job.data.name());
         };
-        Ok(Trained {
+        let (tensors, head) = (best.adapter, best.head);
+        let best = self.snapshot(&state, best.epoch, tensors, head);
+        Ok((best, checkpoints))
+    }
+
+    /// How far the training has come: what the store has of an earlier run, which the optimizer
+    /// takes over, with the checkpoints up to there; else nothing.
+    fn begin(
+        &self,
+        optimizer: &mut AdamW,
+        steps_an_epoch: usize,
+        context: &Context,
+    ) -> Result<(State, Vec<Adapter>)> {
+        let (job, o) = (self.job, self.job.options);
+        let mut found = None;
+        if let Some(bytes) = context.kept_state(&job.id) {
+            let (name, epochs) = (job.name(), o.epochs);
+            match self.go_on(&bytes, optimizer, steps_an_epoch, context) {
+                Ok((state, checkpoints)) => {
+                    let done = state.epochs.len();
+                    context.notice(format!(
+                        "{name}: begun before, goes on after epoch {done} of {epochs}"
+                    ));
+                    found = Some((state, checkpoints));
+                }
+                Err(error) => context.notice(format!(
+                    "{name}: what an earlier run kept of it cannot be used ({error}): it begins anew"
+                )),
+            }
+        }
+        let mask = || o.from.as_ref().and_then(|a| a.mask().cloned());
+        Ok(found.unwrap_or_else(|| (State::new(mask()), Vec::new())))
+    }
+
+    /// What these bytes hold; an error, and nothing has changed, where they are of no use.
+    fn go_on(
+        &self,
+        bytes: &[u8],
+        optimizer: &mut AdamW,
+        steps_an_epoch: usize,
+        context: &Context,
+    ) -> Result<(State, Vec<Adapter>)> {
+        let (state, moments) = State::decode(bytes)?;
+        if state.step != state.epochs.len() * steps_an_epoch {
+            bail!("it does not end with an epoch");
+        }
+        let keep = self.job.options.keep;
+        let asked = (1..=state.step).filter(|&step| keep.at(step, steps_an_epoch));
+        let Some(checkpoints) = self.job.checkpoints(asked, context) else {
+            bail!("it has other checkpoints");
+        };
+        optimizer.restore(state.step, &moments, state.mask.as_deref())?;
+        Ok((state, checkpoints))
+    }
+
+    /// Keeps the adapter of the epoch that has just ended if it is the best so far; whether the
+    /// training ends, since none has been better for too long.
+    fn choose(&self, state: &mut State, score: Option<Score>, steps: usize) -> Result<bool> {
+        let o = self.job.options;
+        // An adapter that is still to be pruned is not what was asked for.
+        if let Some(gradual) = &o.gradual
+            && gradual.at(state.step, steps) < gradual.sparsity
+        {
+            return Ok(false);
+        }
+        let epoch = state.epochs.len();
+        // Without a validation split there is nothing to choose by: the last epoch is kept.
+        let (selection, loss) = score.map_or((epoch as f64, 0.0), |s| (s.selection(), s.loss));
+        let better = state
+            .best
+            .as_ref()
+            .is_none_or(|b| selection > b.selection || (selection == b.selection && loss < b.loss));
+        if better {
+            state.best = Some(Best {
+                selection,
+                loss,
+                epoch,
+                adapter: freeze(&self.learner.adapter)?,
+                head: freeze(&self.learner.head)?,
+            });
+        }
+        let waited = epoch - state.best.as_ref().map_or(epoch, |b| b.epoch);
+        Ok(o.patience.is_some_and(|patience| waited >= patience))
+    }
+
+    /// The checkpoint after the last step, in or at the end of an epoch.
+    fn checkpoint(&self, state: &State, epoch: usize, context: &Context) -> Result<Adapter> {
+        let (tensors, head) = (freeze(&self.learner.adapter)?, freeze(&self.learner.head)?);
+        let now = self.snapshot(state, epoch, tensors, head);
+        self.job.checkpoint(now, state.step, context)
+    }
+
+    fn snapshot(&self, state: &State, epoch: usize, tensors: Tensors, head: Tensors) -> Snapshot {
+        Snapshot {
             tensors,
             form: self.learner.form.clone(),
             head,
             labels: self.learner.rows.labels.clone(),
-            mask,
-            best_epoch,
-            epochs,
-        })
+            mask: state.mask.clone(),
+            epoch,
+            epochs: state.epochs.clone(),
+        }
     }
 
     /// The share of the most frequent validation label, where the best epoch does not exceed it.
-    fn no_better_than(&self, best: &Option<(f64, f64, usize, Tensors, Tensors)>) -> Option<f64> {
+    fn no_better_than(&self, best: Option<&Best>) -> Option<f64> {
         let gold = &self.validation.gold;
         if gold.is_empty() || self.learner.rows.labels == Labels::Number {
             return None;
@@ -389,7 +313,7 @@ impl<'a> Run<'a> {
         let counts = (0..self.learner.rows.labels.outputs())
             .map(|class| gold.iter().filter(|g| **g == class as f64).count());
         let majority = counts.max()? as f64 / gold.len() as f64;
-        (best.as_ref()?.0 <= majority).then_some(majority)
+        (best?.selection <= majority).then_some(majority)
     }
 
     /// The score on the validation split; none where there is no such split.
@@ -397,16 +321,46 @@ impl<'a> Run<'a> {
         if self.validation.encodings.is_empty() {
             return Ok(None);
         }
-        let tensors = on_model(&freeze(&self.learner.adapter)?, self.model)?;
-        let sites = self.options.kind.sites(&tensors, self.model.config())?;
+        let (model, options) = (self.job.model, self.job.options);
+        let tensors = on_model(&freeze(&self.learner.adapter)?, model)?;
+        let sites = options.kind.sites(&tensors, model.config())?;
         let head = Head {
-            name: self.data.name().to_string(),
+            name: self.job.data.name().to_string(),
             dataset: None,
             labels: self.learner.rows.labels.clone(),
             form: self.learner.form.clone(),
             tensors: freeze(&self.learner.head)?,
         };
-        let (model, rows) = (self.model, &self.validation);
+        let rows = &self.validation;
         evaluate_rows(model, sites.as_ref(), &head, rows, context, false).map(Some)
+    }
+}
+
+/// When to keep how far a training has come: so that it takes a small share of the time, and
+/// none where a training is short.
+struct Pace {
+    last: Instant,
+    least: Duration,
+}
+
+impl Pace {
+    fn new(least: Duration) -> Self {
+        Self {
+            last: Instant::now(),
+            least,
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        self.last.elapsed() >= self.least
+    }
+
+    /// Does what keeps the state, and waits so much longer for the next time.
+    fn spend(&mut self, keep: impl FnOnce() -> Result<()>) -> Result<()> {
+        let start = Instant::now();
+        keep()?;
+        self.least = self.least.max(start.elapsed() * KEEPING);
+        self.last = Instant::now();
+        Ok(())
     }
 }

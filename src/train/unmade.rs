@@ -1,30 +1,24 @@
 //! An adapter that a run leaves untrained, and what its training would take.
 
-use crate::adapter::{Adapter, Parts, Training};
+use crate::adapter::{Adapter, Parts};
 use crate::compute::threads;
-use crate::data::{Dataset, Split};
+use crate::data::Split;
 use crate::evaluate::{Encoded, labels_of};
-use crate::model::Model;
-use crate::study::{Cost, Id, Work};
+use crate::study::{Cost, Work};
 use crate::{Context, Result};
 
 use super::fresh::untrained;
-use super::trainer::TrainOptions;
+use super::job::Job;
 
 /// How much longer a step takes than reading its tokens forward: the way back through the frozen
 /// blocks is about two of them.
 const STEP: f64 = 2.7;
 
 /// Everything of the adapter that would be trained but its weights. What it takes is noted.
-pub(super) fn unmade(
-    model: &Model,
-    data: &Dataset,
-    options: &TrainOptions,
-    (id, training): (Id, Training),
-    context: &Context,
-) -> Result<Adapter> {
-    let (labels, length) = (labels_of(data), training.max_length);
-    let encoded = |split| Encoded::of(model, data, split, &labels, length);
+pub(super) fn unmade(job: &Job<'_>, context: &Context) -> Result<Adapter> {
+    let (model, data, options) = (job.model, job.data, job.options);
+    let labels = labels_of(data);
+    let encoded = |split| Encoded::of(model, data, split, &labels, job.max_length);
     let (train, validation) = (encoded(Split::Train)?, encoded(Split::Validation)?);
     let epochs = options.epochs as u64;
     let tokens = epochs * (train.tokens() + validation.tokens());
@@ -36,7 +30,7 @@ pub(super) fn unmade(
     };
     let weights: usize = shapes.values().map(|s| s.iter().product::<usize>()).sum();
     context.plan().leave(
-        id.clone(),
+        job.id.clone(),
         Cost {
             work: Work::Training,
             tokens,
@@ -45,9 +39,9 @@ pub(super) fn unmade(
         },
     );
     let parts = Parts {
-        id,
+        id: job.id.clone(),
         init_seed: None,
-        training: Some(training),
+        training: Some(job.training(0, Vec::new(), None)),
         ..fresh.parts().clone()
     };
     Ok(Adapter::unmade(parts, shapes))

@@ -10,7 +10,7 @@ use crate::study::Id;
 use crate::{Context, Error, Result, bail};
 
 use super::learner::Learner;
-use super::trainer::TrainOptions;
+use super::options::TrainOptions;
 use super::vars::{freeze, track};
 
 /// The adapter with its head after `steps` steps of training on the first batches of `data`'s train

@@ -107,7 +107,7 @@ fn the_caret_is_under_what_is_wrong() {
         ),
         (
             "fn g(n) { h(n) } fn h(n) { g(n) } g(0)",
-            "t:1:28: error: g and h call each other too deeply, at most 64 levels",
+            "t:1:28: error: g and h call each other too deeply, at most 64 levels; raise the limit with --max-depth N",
         ),
     ]);
 }

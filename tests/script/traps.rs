@@ -186,7 +186,7 @@ fn every_trap_is_one_line_with_its_place() {
         ("throw #{ code: 1 }", r#"t:1:1: error: #{"code": 1}"#),
         (
             "fn f(n) { f(n + 1) } f(0)",
-            "t:1:11: error: f calls itself too deeply, at most 64 levels",
+            "t:1:11: error: f calls itself too deeply, at most 64 levels; raise the limit with --max-depth N",
         ),
         (
             "fn g(x) { x / 3 } fn f(x) { g(x) } f(1)",

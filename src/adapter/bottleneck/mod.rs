@@ -194,11 +194,12 @@ impl Kind for Bottleneck {
     fn parameters(&self, base: &Config) -> Result<Vec<Parameter>> {
         let d = base.hidden_size;
         let architecture = base.architecture()?;
+        let hub = architecture.hub()?;
         let mut all = Vec::new();
         for layer in (0..base.num_hidden_layers).filter(|l| !self.leave_out.contains(l)) {
             let b = self.width(d, layer)?;
             for site in self.sites_used() {
-                let stem = architecture.path(layer, architecture.sublayer(site));
+                let stem = architecture.path(layer, hub.sublayer(site));
                 let mut push = |part: &str, shape: Vec<usize>| -> Result<()> {
                     let name = Name::new(format!("{stem}.{part}"));
                     let init = self.initial(&name, &shape)?;

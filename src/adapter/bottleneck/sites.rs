@@ -37,14 +37,14 @@ pub(super) fn sites(
     base: &Config,
     watch: Option<&Watch>,
 ) -> Result<Box<dyn Sites>> {
-    let architecture = base.architecture()?;
+    let hub = base.architecture()?.hub()?;
     let mut maps = BTreeMap::new();
     for (name, weight) in tensors {
         let Some(stem) = name.as_str().strip_suffix(".adapter_down.weight") else {
             continue;
         };
         let Some(layer) = name.layer() else { continue };
-        let Some(site) = architecture.sublayer_at(name.site()) else {
+        let Some(site) = hub.sublayer_at(name.site()) else {
             bail!(
                 "adapter tensor {name} is at no site of a {} model",
                 base.model_type

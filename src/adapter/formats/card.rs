@@ -71,12 +71,19 @@ fn write_card(
             writeln!(out, "- initialisation's seed: {seed}")?;
         }
         writeln!(out, "- longest text: {} tokens", training.max_length)?;
-        writeln!(
-            out,
-            "- epoch kept: {} of {}",
-            training.best_epoch,
-            training.epochs.len()
-        )?;
+        match training.step {
+            Some(step) => writeln!(
+                out,
+                "- checkpoint after step {step}, in epoch {}",
+                training.best_epoch
+            )?,
+            None => writeln!(
+                out,
+                "- epoch kept: {} of {}",
+                training.best_epoch,
+                training.epochs.len()
+            )?,
+        }
         writeln!(out, "- options: `{}`", training.options)?;
     }
     if let Some(recipe) = adapter.recipe() {

@@ -100,7 +100,7 @@ fn load_files(folder: &Path) -> Result<Adapter> {
 pub fn save(adapter: &Adapter, folder: &Path, format: Option<Format>) -> Result<Vec<PathBuf>> {
     let format = match format {
         Some(format) => format,
-        None if peft::is_home(adapter) => Format::Peft,
+        None if peft::is_home(adapter) || !adapterhub::knows(adapter) => Format::Peft,
         None => Format::AdapterHub,
     };
     let heads = adapter.heads();

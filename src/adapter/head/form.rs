@@ -33,8 +33,10 @@ pub struct Layers {
     pub bias: bool,
     /// Whether the base's pooler (a map and tanh) comes first.
     pub pooler: bool,
-    /// Whether a layer norm follows each activation (heads of language models).
+    /// Whether a layer norm follows each activation (heads of language models, ModernBERT's).
     pub norm: bool,
+    /// Whether the maps before the last and the norms have biases (ModernBERT's have none).
+    pub inner_bias: bool,
     /// Dropout before each map; the model's where not given.
     pub dropout: Option<f64>,
 }
@@ -48,6 +50,7 @@ impl Default for Layers {
             bias: true,
             pooler: false,
             norm: false,
+            inner_bias: true,
             dropout: None,
         }
     }
@@ -110,7 +113,8 @@ impl Form {
             activation,
             bias: flag("bias", !next)?,
             pooler: flag("use_pooler", false)?,
-            norm: next && flag("layer_norm", false)?,
+            norm: flag("layer_norm", false)?,
+            inner_bias: flag("tureen_inner_bias", true)?,
             dropout: config["dropout_prob"].as_f64(),
         };
         Ok(match next {
@@ -138,7 +142,7 @@ impl Form {
             Self::Classifier(own) => {
                 let names = labels.names().into_iter().enumerate();
                 let ids: Map<String, Value> = names.map(|(i, n)| (n, json!(i))).collect();
-                json!({
+                let mut config = json!({
                     "activation_function": own.activation,
                     "bias": own.bias,
                     "dropout_prob": own.dropout,
@@ -147,7 +151,15 @@ impl Form {
                     "layers": own.layers,
                     "num_labels": labels.outputs(),
                     "use_pooler": own.pooler,
-                })
+                });
+                // Settings that AdapterHub's classifiers do not have.
+                if own.norm {
+                    config["layer_norm"] = json!(true);
+                }
+                if !own.inner_bias {
+                    config["tureen_inner_bias"] = json!(false);
+                }
+                config
             }
         }
     }
@@ -200,7 +212,7 @@ impl Form {
     /// and zero biases, as BERT initialises its own.
     pub fn parameters(&self, hidden: usize, labels: &Labels) -> Result<Vec<Parameter>> {
         let steps = self.steps()?;
-        let bias = self.layers()?.bias;
+        let own = self.layers()?;
         let last = steps.len() - 1;
         let mut all = Vec::new();
         let mut push = |number: usize, part: &str, shape: Vec<usize>, init| {
@@ -211,13 +223,19 @@ impl Form {
             match step {
                 Step::Linear(n) => {
                     let out = if i == last { labels.outputs() } else { hidden };
-                    if i < last || bias {
+                    let bias = match i < last {
+                        true => own.inner_bias,
+                        false => own.bias,
+                    };
+                    if bias {
                         push(*n, "bias", vec![out], Init::Zeros);
                     }
                     push(*n, "weight", vec![out, hidden], Init::Normal(0.02));
                 }
                 Step::Norm(n) => {
-                    push(*n, "bias", vec![hidden], Init::Zeros);
+                    if own.inner_bias {
+                        push(*n, "bias", vec![hidden], Init::Zeros);
+                    }
                     push(*n, "weight", vec![hidden], Init::Ones);
                 }
                 Step::Dropout(_) | Step::Activation(_) => {}

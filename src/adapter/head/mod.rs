@@ -5,14 +5,13 @@ mod labels;
 
 use candle_core::Tensor;
 
-use crate::compute::{Activation, dropout, layer_norm, linear};
+use crate::compute::{dropout, layer_norm, linear};
 use crate::model::{Inputs, Model, Noise, Sites};
 use crate::{Result, bail};
 
 pub use form::{Form, Layers, Step};
 pub use labels::Labels;
 
-use super::kind::Parameter;
 use super::tensors::{Name, Tensors};
 
 /// A head of linear maps. Its tensors are named as AdapterHub's modules are numbered:
@@ -32,11 +31,6 @@ pub struct Head {
 }
 
 impl Head {
-    /// The tensors of the default head for `labels` on states of this width.
-    pub fn parameters(hidden: usize, labels: &Labels) -> Result<Vec<Parameter>> {
-        Form::default().parameters(hidden, labels)
-    }
-
     /// Logits [batch, outputs] of the states [batch, 1, hidden] of the tokens that stand for
     /// their texts; of every position, [batch, seq, outputs], where it predicts tokens.
     pub fn forward(&self, model: &Model, hidden: &Tensor, noise: &Noise) -> Result<Tensor> {
@@ -137,7 +131,7 @@ pub fn forward(
                 model.name()
             );
         };
-        x = Activation::Tanh.apply(&pooler.forward(&x)?)?;
+        x = pooler.apply(&x)?;
     }
     let steps = form.steps()?;
     for (i, step) in steps.iter().enumerate() {
@@ -157,15 +151,23 @@ pub fn forward(
                     None => bail!("the head's tensor heads.{n}.weight is missing"),
                 };
                 let bias = find(*n, "bias")?;
-                if bias.is_none() && (i + 1 < steps.len() || own.bias) {
+                let wanted = match i + 1 < steps.len() {
+                    true => own.inner_bias,
+                    false => own.bias,
+                };
+                if bias.is_none() && wanted {
                     bail!("the head's tensor heads.{n}.bias is missing");
                 }
                 linear(&x, &weight, bias.as_ref())?
             }
             Step::Activation(activation) => activation.apply(&x)?,
             Step::Norm(n) => {
-                let (weight, bias) = (get(*n, "weight")?, get(*n, "bias")?);
-                layer_norm(&x, &weight, &bias, norm_eps(model))?
+                let weight = get(*n, "weight")?;
+                let bias = match own.inner_bias {
+                    true => get(*n, "bias")?,
+                    false => weight.detach().zeros_like()?,
+                };
+                layer_norm(&x, &weight, &bias, norm_eps(form, model))?
             }
         };
     }
@@ -183,12 +185,12 @@ fn table(model: &Model) -> Result<Tensor> {
     Ok(model.words().clone())
 }
 
-/// The epsilon of a head's norms: the model's, where its configuration calls it `layer_norm_eps`,
-/// as adapters 1.3.0 looks it up; else 1e-12.
-fn norm_eps(model: &Model) -> f64 {
+/// The epsilon of a head's norms: the model's, and of a language model's head only where the
+/// configuration calls it `layer_norm_eps`, as adapters 1.3.0 looks it up; else 1e-12.
+fn norm_eps(form: &Form, model: &Model) -> f64 {
     let renamed = |(_, ours): &(&str, &str)| *ours == "layer_norm_eps";
     match model.config().architecture() {
-        Ok(a) if a.fields.iter().any(renamed) => 1e-12,
+        Ok(a) if form.is_next_token() && a.fields.iter().any(renamed) => 1e-12,
         _ => model.config().layer_norm_eps,
     }
 }

@@ -125,6 +125,9 @@ impl Kind for Lora {
     }
 
     fn parameters(&self, base: &Config) -> Result<Vec<Parameter>> {
+        if self.dora && !self.modules.is_peft() {
+            base.architecture()?.hub()?;
+        }
         let mut all = Vec::new();
         for place in self.modules.places(base)? {
             all.extend(self.at(&place)?);

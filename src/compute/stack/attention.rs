@@ -1,21 +1,24 @@
 //! Self-attention over texts of a chunk, each with its own length.
 
+use super::super::attention::add_distances;
 use super::super::dropout::Dropout;
 use super::super::mask::Mask;
 use super::super::matrix::{Mat, MatMut, Threads, multiply};
 use super::super::real::Real;
-use super::super::softmax::{softmax, softmax_gradient};
+use super::super::softmax::{Sight, softmax, softmax_gradient};
 use super::chunk::Chunk;
 use super::tape::{Scratch, sized};
 use std::ops::Range;
 
 /// Attention of one block over one chunk.
-pub struct Attention<'a> {
+pub struct Attention<'a, T> {
     pub heads: usize,
     /// Width of all heads together.
     pub width: usize,
     pub chunk: &'a Chunk,
     pub mask: &'a Mask,
+    /// What is added to scores by distance, head after head; empty where nothing is.
+    pub bias: &'a [T],
     /// Only the first token of a text asks.
     pub first: bool,
     pub dropout: Option<(&'a Dropout, u64)>,
@@ -37,7 +40,7 @@ struct Head<'a, T> {
     kept: Range<usize>,
 }
 
-impl Attention<'_> {
+impl<T: Real> Attention<'_, T> {
     /// The number of attention weights.
     pub fn weights(&self) -> usize {
         let texts = self.chunk.spans().map(|(_, span)| match self.first {
@@ -47,7 +50,7 @@ impl Attention<'_> {
         texts.sum::<usize>() * self.heads
     }
 
-    fn heads<'b, T: Real>(
+    fn heads<'b>(
         &self,
         qkv: &'b [T],
         queries: Option<&'b [T]>,
@@ -86,12 +89,12 @@ impl Attention<'_> {
     }
 
     /// The factor on scores.
-    fn scale<T: Real>(&self) -> T {
+    fn scale(&self) -> T {
         T::of(1.0 / ((self.width / self.heads) as f64).sqrt())
     }
 
     /// Writes a head's weights before dropout to `scratch.weights`.
-    fn weigh<T: Real>(&self, head: &Head<'_, T>, scratch: &mut Scratch<T>) {
+    fn weigh(&self, head: &Head<'_, T>, scratch: &mut Scratch<T>) {
         let seq = head.tokens.len();
         let keys = sized(&mut scratch.keys, seq * head.columns.len());
         head.k.t().copy_to(keys);
@@ -99,12 +102,17 @@ impl Attention<'_> {
         let keys = Mat::new(&scratch.keys, seq);
         let mut scores = MatMut::new(weights, seq);
         multiply(head.q, keys, self.scale(), &mut scores, Threads::One);
-        softmax(weights, &self.mask.row(head.row)[..seq], false);
+        let table = self.bias.len() / self.heads;
+        let table = &self.bias[head.head * table..(head.head + 1) * table];
+        if !table.is_empty() {
+            add_distances(weights, seq, table);
+        }
+        softmax(weights, &self.mask.row(head.row)[..seq], Sight::All);
     }
 
     /// Writes what each asking token gathers to `out`, `[asking, width]`, and which weights
     /// dropout keeps to `kept`.
-    pub fn forward<T: Real>(
+    pub fn forward(
         &self,
         qkv: &[T],
         queries: Option<&[T]>,
@@ -131,7 +139,7 @@ impl Attention<'_> {
 
     /// Writes the gradients of queries, keys and values to `out`, `[tokens, 3 width]`, those of
     /// `queries`, where these are apart, to `d_queries`. `grad` is that of the result.
-    pub fn backward<T: Real>(
+    pub fn backward(
         &self,
         (qkv, queries): (&[T], Option<&[T]>),
         kept: &[u8],

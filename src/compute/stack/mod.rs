@@ -48,8 +48,8 @@ pub enum Tokens {
     All,
     /// Those up to a row's last unmasked token; what stands at the others is not defined.
     Kept,
-    /// That of the token that stands for its text, which is all that a classifier reads: the first,
-    /// or in a causal model the last unmasked one.
+    /// The one that stands for its text, which is all that a classifier reads: the first token's,
+    /// in a causal model that of the last unmasked one, or the mean where the model says so.
     Summary,
 }
 
@@ -82,29 +82,32 @@ pub struct Layers<T> {
     embeddings: Embeddings<T>,
     blocks: Vec<Block<T>>,
     heads: usize,
+    /// Of all blocks, head after head, by the distance from query to key; empty where there is none.
+    bias: Vec<T>,
     /// Buffers of passes that are over.
     spare: Mutex<Vec<Tape<T>>>,
 }
 
 impl Stack {
     /// Lays out the weights; none where they are not on the CPU, not of f32 or f64, or a block's
-    /// activation has no kernel.
+    /// activation has no kernel. With `bias`, [`Attention::bias`](super::Attention) of every block.
     pub fn new(
         embeddings: &EmbeddingWeights<'_>,
         blocks: &[BlockWeights<'_>],
-        heads: usize,
+        (heads, bias): (usize, Option<&Tensor>),
         precision: Precision,
     ) -> Result<Option<Self>> {
         let known = blocks.iter().all(|b| b.activation.has_kernel());
         if !kernel::takes(embeddings.words) || blocks.is_empty() || !known {
             return Ok(None);
         }
+        let attention = (heads, bias);
         Ok(match embeddings.words.dtype() {
             DType::F64 => Some(Self::F64(Layers::new(
-                embeddings, blocks, heads, precision,
+                embeddings, blocks, attention, precision,
             )?)),
             _ => Some(Self::F32(Layers::new(
-                embeddings, blocks, heads, precision,
+                embeddings, blocks, attention, precision,
             )?)),
         })
     }
@@ -142,7 +145,7 @@ impl<T: Real> Layers<T> {
     fn new(
         embeddings: &EmbeddingWeights<'_>,
         blocks: &[BlockWeights<'_>],
-        heads: usize,
+        (heads, bias): (usize, Option<&Tensor>),
         precision: Precision,
     ) -> Result<Arc<Self>> {
         let embeddings = Embeddings::new(embeddings)?;
@@ -154,10 +157,20 @@ impl<T: Real> Layers<T> {
         if heads == 0 || width == 0 || width % heads != 0 {
             bail!("attention: expected a width divisible by {heads} heads, found {width}");
         }
+        let bias = match bias.map(|bias| (bias.dims(), bias)) {
+            None => Vec::new(),
+            Some(([count, distances], bias)) if *count == heads && distances % 2 == 1 => {
+                bias.flatten_all()?.to_vec1()?
+            }
+            Some((shape, _)) => {
+                bail!("attention: bias of shape {shape:?}, expected [{heads} heads, an odd number]")
+            }
+        };
         Ok(Arc::new(Self {
             embeddings,
             blocks,
             heads,
+            bias,
             spare: Mutex::new(Vec::new()),
         }))
     }

@@ -47,6 +47,7 @@ impl<T: Real> Op<T> {
             layer,
             block: &self.layers.blocks[layer],
             heads: self.layers.heads,
+            bias: &self.layers.bias,
             chunk,
             mask: &self.texts.mask,
             noise: Noise {

@@ -60,7 +60,8 @@ fn stack(dtype: DType) -> Stack {
         projection: None,
         order: Order::Place,
     };
-    Stack::new(&embeddings, &blocks, 2, Precision::F32)
+    let bias = random(&[2, 5], "bias", dtype);
+    Stack::new(&embeddings, &blocks, (2, Some(&bias)), Precision::F32)
         .unwrap()
         .unwrap()
 }

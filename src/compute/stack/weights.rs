@@ -140,6 +140,8 @@ pub enum Order {
     /// RoBERTa's: counted among the tokens that are not this padding one, from its id + 1; the
     /// padding token itself has its id for a position.
     After(u32),
+    /// None: all have the first row of the table, and blocks tell positions.
+    Nowhere,
 }
 
 impl Order {
@@ -147,6 +149,7 @@ impl Order {
     pub fn positions(self, ids: &[u32]) -> Vec<u32> {
         match self {
             Self::Place => (0..ids.len() as u32).collect(),
+            Self::Nowhere => vec![0; ids.len()],
             Self::After(padding) => {
                 let mut last = padding;
                 let place = |&id: &u32| match id == padding {

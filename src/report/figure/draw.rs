@@ -6,6 +6,7 @@ use kuva::plot::scatter::MarkerShape;
 use kuva::prelude::{Layout, LegendPosition, LineStyle, Palette};
 use kuva::render::layout::TickFormat;
 use kuva::render::plots::Plot;
+use kuva::render::render::Scene;
 
 use crate::report::table::{Table, Value};
 use crate::{Result, bail};
@@ -153,6 +154,12 @@ pub(super) fn renumber(svg: &str) -> String {
         out += &format!("clip-{at}{rest}");
     }
     out
+}
+
+/// The document with its size as a view, so that it can be drawn at any other.
+pub(super) fn scalable(svg: &str, scene: &Scene) -> String {
+    let view = format!("<svg viewBox=\"0 0 {} {}\"", scene.width, scene.height);
+    svg.replacen("<svg", &view, 1)
 }
 
 /// Text without escape codes, lines without trailing space.

@@ -5,7 +5,9 @@
 
 mod draw;
 mod heatmap;
+mod hover;
 mod line;
+mod pdf;
 mod points;
 mod terminal;
 
@@ -82,9 +84,13 @@ impl Figure {
         &self.0.data
     }
 
-    /// The figure as an SVG document.
+    /// The figure as an SVG document, with the values of its points as titles.
     pub fn to_svg(&self) -> String {
-        draw::renumber(&SvgBackend::new().render_scene(&self.scene(|layout| layout)))
+        let scene = self.scene_of(hover::titled, |layout| layout);
+        draw::scalable(
+            &draw::renumber(&SvgBackend::new().render_scene(&scene)),
+            &scene,
+        )
     }
 
     /// The figure as a PNG file.
@@ -93,6 +99,11 @@ impl Figure {
             .with_scale(SCALE)
             .render_scene(&self.scene(|layout| layout))
             .map_err(|e| Error::new(format!("the figure could not be drawn: {e}")))
+    }
+
+    /// The figure as a page of a PDF file, its text in an embedded font.
+    pub fn to_pdf(&self) -> Result<Vec<u8>> {
+        pdf::document(&self.scene(|layout| layout))
     }
 
     /// The figure in characters; without colours it has no escape codes.
@@ -108,12 +119,16 @@ impl Figure {
         }
     }
 
-    /// Saves the figure as .svg or .png, and the rows it was drawn from beside it as .csv.
+    /// Saves the figure as .svg, .pdf or .png, and the rows it was drawn from beside it as .csv.
     pub fn save(&self, path: &Path) -> Result<()> {
         let bytes = match path.extension().and_then(|e| e.to_str()) {
             Some("svg") => self.to_svg().into_bytes(),
+            Some("pdf") => self.to_pdf()?,
             Some("png") => self.to_png()?,
-            _ => bail!("{}: a figure is saved as .svg or .png", path.display()),
+            _ => bail!(
+                "{}: a figure is saved as .svg, .pdf or .png",
+                path.display()
+            ),
         };
         write_atomic(
             &path.with_extension("csv"),

@@ -147,7 +147,7 @@ fn wrong_columns_and_files_are_errors() {
     let error = figure.save(Path::new("x.gif")).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "x.gif: a figure is saved as .svg or .png"
+        "x.gif: a figure is saved as .svg, .pdf or .png"
     );
 }
 
@@ -162,4 +162,109 @@ fn a_saved_figure_has_its_data_beside_it() {
     assert_eq!(data.columns(), ["domain", "drop_mean"]);
     let both = Figure::subplots(&[means.clone(), means], 2).unwrap();
     assert!(both.to_svg().matches("domain").count() >= 2);
+}
+
+/// The text of a page by its fonts' own tables, as a reader finds it.
+fn searched(pdf: &[u8]) -> String {
+    use std::io::Read;
+    let mut streams = Vec::new();
+    let mut rest = pdf;
+    let find = |bytes: &[u8], what: &[u8]| bytes.windows(what.len()).position(|w| w == what);
+    while let Some(at) = find(rest, b"stream\n") {
+        rest = &rest[at + 7..];
+        let mut text = Vec::new();
+        let _ = flate2::read::ZlibDecoder::new(rest).read_to_end(&mut text);
+        streams.push(String::from_utf8_lossy(&text).into_owned());
+        rest = &rest[find(rest, b"endstream").unwrap() + 9..];
+    }
+    let letters: Vec<&String> = streams
+        .iter()
+        .filter(|s| s.contains("beginbfchar"))
+        .collect();
+    let page = streams.iter().find(|s| s.contains(" Tj")).unwrap();
+    let mut found = String::new();
+    for line in page.lines().filter(|line| line.ends_with(" Tj")) {
+        let font = usize::from(line.starts_with("/F1"));
+        let map = letters[font.min(letters.len() - 1)];
+        let glyphs = line.split(['<', '>']).nth(1).unwrap();
+        for glyph in glyphs.as_bytes().chunks(4) {
+            let key = format!("<{}> <", std::str::from_utf8(glyph).unwrap());
+            let at = map.find(&key).unwrap() + key.len();
+            let code = u32::from_str_radix(&map[at..at + 4], 16).unwrap();
+            found.push(char::from_u32(code).unwrap());
+        }
+        found.push('\n');
+    }
+    found
+}
+
+#[test]
+fn a_pdf_has_its_text_and_its_font_and_is_the_same_twice() {
+    let options = ScatterOptions {
+        color: Some("domain".into()),
+        title: Some("5 $ per adapter: \u{e4}".into()),
+        trend: true,
+    };
+    let draw = || table().scatter("conflict", "drop", &options).unwrap();
+    let pdf = draw().to_pdf().unwrap();
+    assert_eq!(pdf, draw().to_pdf().unwrap());
+    assert!(
+        pdf.starts_with(b"%PDF-") && pdf.len() < 60_000,
+        "{}",
+        pdf.len()
+    );
+    let text = searched(&pdf);
+    for label in [
+        "conflict",
+        "drop",
+        "films",
+        "products",
+        "5 $ per adapter: \u{e4}",
+    ] {
+        assert!(text.lines().any(|line| line == label), "{label}:\n{text}");
+    }
+}
+
+#[test]
+fn every_kind_of_figure_has_a_pdf_and_shows_its_values() {
+    let table = table();
+    let line = LineOptions {
+        color: Some("domain".into()),
+        over: Some("seed".into()),
+        band: Some(Band::Ci95),
+        ..LineOptions::default()
+    };
+    let bars = BarOptions {
+        color: Some("seed".into()),
+        ..BarOptions::default()
+    };
+    let figures = [
+        (
+            table.line("conflict", "drop", &line),
+            "films: 0.0900, 0.0200",
+        ),
+        (table.bar("domain", "drop", &bars), "films, 0: 0.0233"),
+        (
+            table.box_plot("domain", "drop", &BoxOptions::default()),
+            "films: median 0.0200 of 7 values",
+        ),
+        (
+            table
+                .first(27)
+                .heatmap_of("domain", "seed", "drop", &HeatmapOptions::default()),
+            "films, 0: 0.0233",
+        ),
+    ];
+    let mut all = vec![figure()];
+    for (figure, title) in figures {
+        let figure = figure.unwrap();
+        let svg = figure.to_svg();
+        assert!(
+            svg.contains(&format!("<title>{title}</title>")),
+            "{title}\n{svg}"
+        );
+        figure.to_pdf().unwrap();
+        all.push(figure);
+    }
+    Figure::subplots(&all, 2).unwrap().to_pdf().unwrap();
 }

@@ -62,6 +62,15 @@ impl Table {
         Self::of_columns(columns.collect::<Result<_>>()?, rows)
     }
 
+    /// How many rows [`Table::join`] gives at the most, without making them.
+    pub fn joined_rows(&self, other: &Self, keys: &[&str]) -> Result<u128> {
+        let (mine, theirs) = (self.keys(keys)?, other.keys(keys)?);
+        let groups = Groups::new(theirs);
+        let partners = |key: &Key| groups.find(key).map_or(1, |group| groups.rows[group].len());
+        let met: u128 = mine.iter().map(|key| partners(key) as u128).sum();
+        Ok(met + other.len() as u128)
+    }
+
     /// The rows of both tables beside each other where their `keys` agree; a row with several
     /// partners stands once for each.
     ///

@@ -61,7 +61,7 @@ static SIGN_FLIPS: NativeSpec = NativeSpec {
         )
         .or("false"),
         OptionSpec::list("steps", "a number for each checkpoint, in order")
-            .otherwise("0, 1, 2, ..."),
+            .otherwise("the steps of checkpoints that train kept, with 0 for the initialisation; of others 0, 1, 2, ..."),
     ],
 };
 
@@ -154,6 +154,8 @@ mod natives {
     /// let flips = sign_flips([a, more], #{ initial: true, by: "layer" });
     /// flips.column("layer")    // [0, 1, 2, 0, 1, 2]
     /// flips.line("step", "rate", #{ color: "layer" }).save("out/flips.svg");
+    /// let t = train(base, films, #{ epochs: 2, keep: "epochs" });
+    /// sign_flips(t.checkpoints, #{ initial: true }).column("step")    // [2, 4]
     /// ```
     #[rhai_fn(name = "sign_flips", return_raw)]
     pub fn sign_flips_with(
@@ -431,14 +433,17 @@ fn flip_table(context: &NativeCallContext, items: &Array, options: &Map) -> Resu
     let members = Members::of(&adapters, &view)?;
     let mut planes = members.planes(session.context())?;
     let mut names = members.names().to_vec();
-    if options.bool("initial")? {
+    let initial = options.bool("initial")?;
+    if initial {
         if members.space() == Space::Delta {
             return Err(options.error("initial", "the change B A of a fresh LoRA is zero"));
         }
         planes.insert(0, members.start_planes()?);
         names.insert(0, "initialisation".into());
     }
-    let steps = steps(&options, planes.len())?;
+    let own = adapters.iter().map(|a| Some(a.training()?.step? as i64));
+    let own: Option<Vec<i64>> = initial.then_some(Some(0)).into_iter().chain(own).collect();
+    let steps = steps(&options, planes.len(), own)?;
     let by = by(&options)?;
     let named: Vec<(&str, &SignPlanes)> = names.iter().map(String::as_str).zip(&planes).collect();
     let rows = flips(&named, by, session.context())?;
@@ -458,10 +463,12 @@ fn flip_table(context: &NativeCallContext, items: &Array, options: &Map) -> Resu
     Table::from_columns(columns)
 }
 
-/// The number of each checkpoint.
-fn steps(options: &Options, checkpoints: usize) -> Result<Vec<Value>> {
+/// The number of each checkpoint: as given, else their own where they have some.
+fn steps(options: &Options, checkpoints: usize, own: Option<Vec<i64>>) -> Result<Vec<Value>> {
     if !options.given("steps") {
-        return Ok((0..checkpoints as i64).map(Value::Int).collect());
+        let counted = || (0..checkpoints as i64).collect();
+        let steps = own.unwrap_or_else(counted);
+        return Ok(steps.into_iter().map(Value::Int).collect());
     }
     let list = options.list("steps")?;
     if list.len() != checkpoints {

@@ -297,7 +297,7 @@ mod natives {
 
     /// Saves the figure, and its rows beside it as .csv.
     ///
-    /// - `path`: a .svg or .png file under the folder of the run
+    /// - `path`: a .svg, .pdf or .png file under the folder of the run; .pdf has its font with it
     ///
     /// ```rhai
     /// table([#{ x: 1, y: 2 }, #{ x: 2, y: 3 }]).line("x", "y").save("line.svg");

@@ -1,7 +1,5 @@
 //! Text files, JSON and the parameters of a study.
 
-use std::io::Read;
-
 use rhai::plugin::*;
 use rhai::{Dynamic, Engine, Map, NativeCallContext};
 use serde_json::Value;
@@ -11,9 +9,6 @@ use crate::script::error::Fallible;
 use crate::script::values::{describe, in_order};
 use crate::study::files::write_atomic;
 use crate::{Error, Result, bail};
-
-/// The longest text file read at once, in bytes; larger data has readers of its own.
-const LONGEST: u64 = 1 << 30;
 
 /// Registers the topic.
 pub(super) fn register(engine: &mut Engine, _: &Session) {
@@ -32,13 +27,11 @@ mod natives {
     /// ```
     #[rhai_fn(return_raw)]
     pub fn read_text(context: NativeCallContext, path: &str) -> Fallible<String> {
-        let file = Session::of(&context)?.input("file", path)?;
-        let text = std::fs::File::open(&file).and_then(|opened| {
-            let mut text = String::new();
-            opened.take(LONGEST).read_to_string(&mut text)?;
-            Ok(text)
-        });
-        Ok(text.map_err(|error| Error::at_path(&file, error))?)
+        let session = Session::of(&context)?;
+        let file = session.read_file(path)?;
+        let text = session.text_of(&file)?;
+        session.note_files("file", path, &file)?;
+        Ok(text)
     }
 
     /// Writes a text to a file, whole or not at all.

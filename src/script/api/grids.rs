@@ -43,10 +43,12 @@ mod natives {
         cell: FnPtr,
     ) -> Fallible<Later<Table>> {
         let axes = axes(&parameters)?;
-        let total: usize = axes.iter().map(|(_, values)| values.len()).product();
-        let mut tables = Vec::with_capacity(total);
+        let lengths = axes.iter().map(|(_, values)| values.len() as u128);
+        let total = lengths.fold(1, u128::saturating_mul);
+        Session::of(&context)?.room_for("grid: a list", total)?;
+        let mut tables = Vec::new();
         let mut pending = None;
-        for at in 0..total {
+        for at in 0..total as usize {
             let point = point(&axes, at);
             let map: Map = point
                 .iter()

@@ -92,7 +92,9 @@ mod natives {
     #[rhai_fn(pure, return_raw)]
     pub fn unique(context: NativeCallContext, list: &mut Array) -> Fallible<Array> {
         let mut kept: Array = Vec::new();
+        let session = Session::of(&context)?;
         'values: for value in list.iter() {
+            session.context().check()?;
             for known in &kept {
                 let (mut a, mut b) = (known.clone(), value.clone());
                 let same = context.call_native_fn_raw("==", true, &mut [&mut a, &mut b])?;

@@ -66,6 +66,7 @@ pub(super) fn load(context: &NativeCallContext, name: &str, options: &Map) -> Re
         session.note_files("dataset", name, &path)?;
         return Dataset::load(&path, &options);
     };
+    session.check_hub(name)?;
     from_hub(&session, repository, options)
 }
 

@@ -22,6 +22,8 @@ pub(super) fn register(engine: &mut Engine, _: &Session) {
 mod natives {
     /// The keys of a map, in natural order: layer.2 before layer.10.
     ///
+    /// - `map`: whose keys
+    ///
     /// ```rhai
     /// #{ "layer.10": 1, "layer.2": 2 }.keys()    // ["layer.2", "layer.10"]
     /// ```
@@ -31,7 +33,9 @@ mod natives {
         keys.map(|(key, _)| key.as_str().into()).collect()
     }
 
-    /// The values of a map, in the order of [`keys`].
+    /// The values of a map, in the order of its `keys`.
+    ///
+    /// - `map`: whose values
     ///
     /// ```rhai
     /// #{ "layer.10": 1, "layer.2": 2 }.values()    // [2, 1]
@@ -44,6 +48,8 @@ mod natives {
 
     /// A map as JSON text, its keys in natural order.
     ///
+    /// - `map`: what is written
+    ///
     /// ```rhai
     /// #{ "layer.10": 1, "layer.2": 2 }.to_json()    // {"layer.2":2,"layer.10":1}
     /// ```
@@ -52,6 +58,14 @@ mod natives {
         Ok(json(&Dynamic::from(map.clone()))?.to_string())
     }
 
+    /// A map as text, its keys in natural order.
+    ///
+    /// - `map`: what is shown
+    ///
+    /// ```rhai
+    /// print(#{ "layer.10": 1, "layer.2": 2 });
+    /// debug(#{ a: 1 });
+    /// ```
     #[rhai_fn(
         name = "to_string",
         name = "to_debug",

@@ -9,7 +9,9 @@ use rhai::Engine;
 use super::{NativeSpec, Session};
 
 mod adapters;
+mod attacking;
 mod bench;
+mod checkpoints;
 mod choosing;
 mod compared;
 mod datasets;
@@ -61,7 +63,9 @@ pub static TOPICS: &[Topic] = &[
     topic("Datasets", datasets::register, datasets::OPTIONS),
     topic("Adapters", adapters::register, adapters::OPTIONS),
     topic("Training", training::register, training::OPTIONS),
+    topic("Checkpoints", checkpoints::register, &[]),
     topic("Evaluation", evaluation::register, evaluation::OPTIONS),
+    topic("Attacks", attacking::register, attacking::OPTIONS),
     topic("Grids", grids::register, &[]),
     topic("Soups", soups::register, soups::OPTIONS),
     topic("Recipes", recipes::register, recipes::OPTIONS),

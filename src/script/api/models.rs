@@ -66,11 +66,13 @@ pub(super) fn register(engine: &mut Engine, _: &Session) {
 #[allow(clippy::unwrap_used)]
 #[export_module]
 mod natives {
-    /// A frozen base model: BERT, RoBERTa, XLM-RoBERTa, DistilBERT, ELECTRA or GPT-2. Loaded once a
-    /// session. A name that is no folder is looked for on the Hugging Face hub.
+    /// A frozen base model: BERT, RoBERTa, XLM-RoBERTa, DistilBERT, ELECTRA, MPNet, ModernBERT,
+    /// DeBERTa-v3 or GPT-2. Loaded once a session. A name that is no folder is looked for on the
+    /// Hugging Face hub.
     ///
     /// - `name`: one that the binary carries ("mini"); a folder with `config.json`,
-    ///   `model.safetensors` or `pytorch_model.bin` (whole or in shards) and tokenizer files; or a
+    ///   `model.safetensors` or `pytorch_model.bin` (whole or in shards) and tokenizer files
+    ///   (`tokenizer.json`, `vocab.txt`, `vocab.json` with `merges.txt`, or `spm.model`); or a
     ///   name on the hub: "roberta-base", "org/name", "org/name@revision"
     ///
     /// # Errors

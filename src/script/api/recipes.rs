@@ -222,8 +222,7 @@ fn find(
     if let Some((folder, _)) = beside.iter().find(|(_, own)| own.id == origin.id) {
         return formats::load(folder);
     }
-    let stored = session.context().store().and_then(|s| s.get(&origin.id));
-    if let Some(bytes) = stored {
+    if let Some(bytes) = session.context().kept(&origin.id) {
         return own::decode(&bytes, origin.id.clone(), None);
     }
     let Some(source) = &origin.source else {
@@ -240,7 +239,8 @@ fn find(
             origin.name
         ))
     };
-    let folder = match Path::new(source).is_dir() {
+    let here = Path::new(source);
+    let folder = match here.is_dir() && session.may_follow(here) {
         true => PathBuf::from(source),
         false => session.path_or_repository(Kind::Model, source, &formats::needed, missing)?,
     };

@@ -1,7 +1,7 @@
 //! Tables made of tables: joined, in groups, summed up, wide.
 
 use rhai::plugin::*;
-use rhai::{Array, Engine, Map};
+use rhai::{Array, Engine, Map, NativeCallContext};
 
 use super::tables::{borrowed, texts};
 use crate::report::table::{Aggregate, Grouped, How, Table};
@@ -69,8 +69,14 @@ mod natives {
     /// sizes.join(colours, ["k"]).len    // 1
     /// ```
     #[rhai_fn(pure, return_raw)]
-    pub fn join(table: &mut Table, other: Table, keys: Array) -> Fallible<Table> {
+    pub fn join(
+        context: NativeCallContext,
+        table: &mut Table,
+        other: Table,
+        keys: Array,
+    ) -> Fallible<Table> {
         let keys = texts(&keys, "join")?;
+        room_to_join(&context, table, &other, &keys)?;
         Ok(table.join(&other, &borrowed(&keys), How::default(), SUFFIX)?)
     }
 
@@ -83,6 +89,7 @@ mod natives {
     /// ```
     #[rhai_fn(name = "join", pure, return_raw)]
     pub fn join_with(
+        context: NativeCallContext,
         table: &mut Table,
         other: Table,
         keys: Array,
@@ -91,6 +98,7 @@ mod natives {
         let options = Options::read(&JOIN, &options)?;
         let how = options.text("how")?.parse()?;
         let keys = texts(&keys, "join")?;
+        room_to_join(&context, table, &other, &keys)?;
         let suffix = options.text("suffix")?;
         Ok(table.join(&other, &borrowed(&keys), how, &suffix)?)
     }
@@ -168,7 +176,14 @@ mod natives {
     /// wide.column("q")    // [2.5]
     /// ```
     #[rhai_fn(pure, return_raw)]
-    pub fn pivot(table: &mut Table, rows: &str, columns: &str, values: &str) -> Fallible<Table> {
+    pub fn pivot(
+        context: NativeCallContext,
+        table: &mut Table,
+        rows: &str,
+        columns: &str,
+        values: &str,
+    ) -> Fallible<Table> {
+        room_to_pivot(&context, table, rows, columns)?;
         Ok(table.pivot(rows, columns, values, Aggregate::Mean)?)
     }
 
@@ -180,6 +195,7 @@ mod natives {
     /// ```
     #[rhai_fn(name = "pivot", pure, return_raw)]
     pub fn pivot_with(
+        context: NativeCallContext,
         table: &mut Table,
         rows: &str,
         columns: &str,
@@ -187,6 +203,7 @@ mod natives {
         options: Map,
     ) -> Fallible<Table> {
         let summary = Options::read(&PIVOT, &options)?.text("summary")?.parse()?;
+        room_to_pivot(&context, table, rows, columns)?;
         Ok(table.pivot(rows, columns, values, summary)?)
     }
 
@@ -195,4 +212,25 @@ mod natives {
         let keys = groups.keys().join(", ");
         format!("Groups by {keys}: {} groups", groups.len())
     }
+}
+
+fn room_to_join(
+    context: &NativeCallContext,
+    table: &Table,
+    other: &Table,
+    keys: &[String],
+) -> Result<()> {
+    let rows = table.joined_rows(other, &borrowed(keys))?;
+    Session::of(context)?.room_for("join: a table", rows)
+}
+
+fn room_to_pivot(
+    context: &NativeCallContext,
+    table: &Table,
+    rows: &str,
+    columns: &str,
+) -> Result<()> {
+    let (rows, columns) = (table.unique(rows)?.len(), table.unique(columns)?.len());
+    let cells = rows as u128 * columns as u128;
+    Session::of(context)?.room_for("pivot: a table", cells)
 }

@@ -1,16 +1,13 @@
 //! Sequences of numbers without drift.
 
 use rhai::plugin::*;
-use rhai::{Array, Dynamic, Engine, FuncRegistration};
+use rhai::{Array, Dynamic, Engine, FuncRegistration, NativeCallContext};
 
 use crate::script::Session;
 use crate::script::compare::number;
 use crate::script::error::Fallible;
 use crate::script::values::describe;
 use crate::{Error, Result, bail};
-
-/// More numbers than any grid has; a guard against a mistyped step.
-const MOST: i128 = 10_000_000;
 
 const RANGE: &str = "/// Whole numbers from `from` up to, not including, `to`, each `step` (or 1) further, for loops.
 /// Of fractions it would drift, and is refused: `steps` and `linspace` are exact.
@@ -53,8 +50,16 @@ mod natives {
     /// steps(0.1, 0.5, 0.1)    // [0.1, 0.2, 0.3, 0.4, 0.5]
     /// ```
     #[rhai_fn(return_raw)]
-    pub fn steps(from: Dynamic, to: Dynamic, step: Dynamic) -> Fallible<Array> {
-        Ok(decimals(&from, &to, &step)?)
+    pub fn steps(
+        context: NativeCallContext,
+        from: Dynamic,
+        to: Dynamic,
+        step: Dynamic,
+    ) -> Fallible<Array> {
+        let session = Session::of(&context)?;
+        Ok(decimals(&from, &to, &step, |count| {
+            session.room_for("steps: a list", count)
+        })?)
     }
 
     /// A count of numbers at equal distances.
@@ -67,11 +72,17 @@ mod natives {
     /// linspace(0, 1, 5)    // [0.0, 0.25, 0.5, 0.75, 1.0]
     /// ```
     #[rhai_fn(return_raw)]
-    pub fn linspace(from: Dynamic, to: Dynamic, count: i64) -> Fallible<Array> {
+    pub fn linspace(
+        context: NativeCallContext,
+        from: Dynamic,
+        to: Dynamic,
+        count: i64,
+    ) -> Fallible<Array> {
         let (from, to) = (finite("linspace", &from)?, finite("linspace", &to)?);
-        if !(2..=MOST as i64).contains(&count) {
+        if count < 2 {
             bail!("linspace: expected a count of at least 2, got {count}");
         }
+        Session::of(&context)?.room_for("linspace: a list", count as u128)?;
         let last = (count - 1) as f64;
         let at = |i: i64| {
             if i == count - 1 {
@@ -84,7 +95,13 @@ mod natives {
     }
 }
 
-fn decimals(from: &Dynamic, to: &Dynamic, step: &Dynamic) -> Result<Array> {
+/// The numbers; `room` refuses too many before they are made.
+fn decimals(
+    from: &Dynamic,
+    to: &Dynamic,
+    step: &Dynamic,
+    room: impl FnOnce(u128) -> Result<()>,
+) -> Result<Array> {
     let whole = from.is_int() && to.is_int() && step.is_int();
     let texts =
         [from, to, step].map(|value| finite("steps", value).map(|number| number.to_string()));
@@ -113,9 +130,7 @@ fn decimals(from: &Dynamic, to: &Dynamic, step: &Dynamic) -> Result<Array> {
         bail!("steps: a step of {step} never leads from {from} to {to}");
     }
     let count = (end - first) / stride + 1;
-    if count > MOST {
-        bail!("steps: {count} numbers are too many; expected at most {MOST}");
-    }
+    room(count.unsigned_abs())?;
     (0..count)
         .map(|i| {
             let value = first + i * stride;
@@ -148,7 +163,15 @@ fn finite(native: &str, value: &Dynamic) -> Result<f64> {
 }
 
 fn drifts(a: &Dynamic, b: &Dynamic, step: &Dynamic) -> Error {
-    match decimals(a, b, step) {
+    /// Enough to show what to write.
+    const MOST: u128 = 1_000_000;
+    let room = |count: u128| -> Result<()> {
+        match count > MOST {
+            true => bail!("{count} numbers"),
+            false => Ok(()),
+        }
+    };
+    match decimals(a, b, step, room) {
         Ok(mut numbers) => {
             // `range` leaves its end out.
             let end = number(b);

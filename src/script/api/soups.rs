@@ -171,8 +171,17 @@ mod natives {
     /// subsets([1, 2, 3], 2..=3)    // [[1, 2], [1, 3], [2, 3], [1, 2, 3]]
     /// ```
     #[rhai_fn(return_raw)]
-    pub fn subsets(items: Array, sizes: RangeInclusive<i64>) -> Fallible<Array> {
-        Ok(all_subsets(&items, (*sizes.start(), *sizes.end()), None)?)
+    pub fn subsets(
+        context: NativeCallContext,
+        items: Array,
+        sizes: RangeInclusive<i64>,
+    ) -> Fallible<Array> {
+        Ok(all_subsets(
+            &context,
+            &items,
+            (*sizes.start(), *sizes.end()),
+            None,
+        )?)
     }
 
     /// The same with options: some of each size, drawn at random.
@@ -197,13 +206,23 @@ mod natives {
             most: most as usize,
             seed,
         });
-        Ok(all_subsets(&items, (*sizes.start(), *sizes.end()), draw)?)
+        Ok(all_subsets(
+            &context,
+            &items,
+            (*sizes.start(), *sizes.end()),
+            draw,
+        )?)
     }
 
     /// The same for a range that leaves out its end.
     #[rhai_fn(name = "subsets", return_raw)]
-    pub fn subsets_until(items: Array, sizes: Range<i64>) -> Fallible<Array> {
-        Ok(all_subsets(&items, (sizes.start, sizes.end - 1), None)?)
+    pub fn subsets_until(
+        context: NativeCallContext,
+        items: Array,
+        sizes: Range<i64>,
+    ) -> Fallible<Array> {
+        let last = sizes.end.saturating_sub(1);
+        Ok(all_subsets(&context, &items, (sizes.start, last), None)?)
     }
 
     /// The same for one size.
@@ -214,8 +233,8 @@ mod natives {
     /// subsets(["x", "y", "z"], 2).len    // 3
     /// ```
     #[rhai_fn(name = "subsets", return_raw)]
-    pub fn subsets_of(items: Array, size: i64) -> Fallible<Array> {
-        Ok(all_subsets(&items, (size, size), None)?)
+    pub fn subsets_of(context: NativeCallContext, items: Array, size: i64) -> Fallible<Array> {
+        Ok(all_subsets(&context, &items, (size, size), None)?)
     }
 
     /// What training changed, for sums: `a + 0.5 * b.delta()`. The tensors less their initialisation,
@@ -577,9 +596,17 @@ fn mix_all(sets: &Array, options: &Map, session: &Session) -> Result<Array> {
         .collect()
 }
 
-fn all_subsets(items: &Array, (from, to): (i64, i64), draw: Option<Draw>) -> Result<Array> {
+fn all_subsets(
+    context: &NativeCallContext,
+    items: &Array,
+    (from, to): (i64, i64),
+    draw: Option<Draw>,
+) -> Result<Array> {
     let size = |n: i64| usize::try_from(n).unwrap_or(0);
-    let sets = soup::subsets(items, size(from)..=size(to), draw)?;
+    let sizes = size(from)..=size(to);
+    let count = soup::subset_count(items.len(), sizes.clone(), draw);
+    Session::of(context)?.room_for("subsets: a list", count)?;
+    let sets = soup::subsets(items, sizes, draw)?;
     Ok(sets.into_iter().map(Dynamic::from).collect())
 }
 

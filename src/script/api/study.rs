@@ -12,6 +12,7 @@ use crate::report::table::{Format, Table};
 use crate::script::pending::is_pending;
 use crate::script::{Fallible, NativeSpec, OptionSpec, Options, Session, describe};
 use crate::stats::Correlation;
+use crate::study::{Id, Made};
 use crate::{Error, Result};
 
 /// The options of the natives here.
@@ -90,6 +91,10 @@ mod natives {
             return Ok(());
         }
         let value = recorded(&value).map_err(|e| e.within(format!("record {name}")))?;
+        if let Some(journal) = session.context().journal() {
+            let id = Id::of_recipe("record", &value);
+            journal.made(&Made::plain("record", name, id.as_str()), []);
+        }
         let study = session.extension::<Study>();
         if study
             .0

@@ -10,6 +10,7 @@ use crate::script::describe;
 use crate::script::pending::{Later, all_known, later};
 use crate::script::values::in_order;
 use crate::script::{NativeSpec, OptionSpec, Options};
+use crate::study::Made;
 use crate::{Error, Result, bail};
 
 /// The options of the natives here.
@@ -92,7 +93,12 @@ mod natives {
     /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn save(context: NativeCallContext, table: &mut Table, path: &str) -> Fallible<()> {
-        Ok(table.save(&Session::of(&context)?.write_path(path)?)?)
+        let session = Session::of(&context)?;
+        table.save(&session.write_path(path)?)?;
+        if let Some(journal) = session.context().journal() {
+            journal.made(&Made::plain("table", path, &table.id()), []);
+        }
+        Ok(())
     }
 
     /// The number of rows.

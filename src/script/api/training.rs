@@ -3,6 +3,7 @@
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 
+use super::checkpoints::{KEEP, keep};
 use super::kinds::{INIT_SEED, KIND, kind};
 use crate::adapter::Adapter;
 use crate::data::Dataset;
@@ -128,6 +129,7 @@ static TRAIN: NativeSpec = NativeSpec {
         )
         .unit("tokens")
         .or("16384"),
+        KEEP,
     ],
 };
 
@@ -307,6 +309,7 @@ fn settings(session: &Session, options: &Options) -> Result<TrainOptions> {
     settings.token_budget = options.count("token_budget")?;
     settings.from = from;
     settings.gradual = gradual(options)?;
+    settings.keep = keep(options)?;
     Ok(settings)
 }
 

@@ -92,6 +92,7 @@ a.recipe == ()             // true
 a.sparsity < 0.01          // true
 a.mask.entries             // 55296
 a.training.keys()          // ["best_epoch", "dataset", "epochs", "options"]
+train(base, films, #{ epochs: 1, keep: "epochs" }).checkpoints[0].step    // 2
 a.id == b.id               // false
 ```"#,
     ),
@@ -121,6 +122,28 @@ score.f1_macro > 0.2       // true
 score.loss > 0.0           // true
 score.predictions.columns    // ["i", "text", "gold", "predicted", "p", "correct"]
 score.confusion.columns    // ["gold", "negative", "positive"]
+```"#,
+    ),
+    doc(
+        "Attack",
+        "Attacks",
+        r#"What is left of an adapter's accuracy when its texts are attacked, and how. Shares lie between 0 and 1.
+
+```rhai
+let found = attack(base, a, films, #{ recipe: "deepwordbug", n: 8 });
+found.recipe               // deepwordbug
+found.dataset              // films
+found.split                // test
+found.n                    // 8
+found.original_accuracy >= found.accuracy_under_attack    // true
+found.success_rate >= 0.0    // true
+found.queries != 0.0       // true
+found.perturbed == () || found.perturbed > 0.0    // true
+found.outcomes.keys()      // ["failed", "skipped", "successful"]
+found.constraints.column("constraint")    // ["repeat", "stop words", "edit distance"]
+found.neighbors == ()      // true
+found.encoder == ()        // true
+found.examples.len         // 8
 ```"#,
     ),
     doc(

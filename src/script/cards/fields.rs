@@ -88,6 +88,20 @@ const CARDS: &[Card] = &[
         ],
     },
     Card {
+        type_: "Attack",
+        fields: &[
+            Property("original_accuracy", ""),
+            Property("accuracy_under_attack", ""),
+            Property("success_rate", ""),
+            Property("queries", "a text"),
+            Property("perturbed", "of the words"),
+            Property("n", "texts"),
+            Property("neighbors", ""),
+            Property("encoder", ""),
+            Field::Table("constraints"),
+        ],
+    },
+    Card {
         type_: "SignDiff",
         fields: &[
             Property("mixture", ""),
@@ -297,6 +311,10 @@ fn members(value: &Dynamic) -> Option<String> {
 fn training(value: &Dynamic) -> Option<String> {
     let adapter = value.read_lock::<Adapter>()?;
     let training = adapter.training()?;
+    if let Some(step) = training.step {
+        let epoch = training.best_epoch;
+        return Some(format!("checkpoint after step {step}, in epoch {epoch}"));
+    }
     let best = training.epochs.get(training.best_epoch.checked_sub(1)?)?;
     let mut told = format!(
         "epoch {} of {} kept, loss {}",

@@ -1,4 +1,4 @@
-//! The guide: ten short pages, each a file.
+//! The guide: short pages, each a file.
 
 use std::fmt::Write;
 
@@ -29,11 +29,13 @@ pub static GUIDE: &[GuidePage] = pages![
     "mixing",
     "signs",
     "pruning",
+    "attacks",
     "grids",
     "figures",
     "tensors",
     "studies",
     "modules",
+    "limits",
 ];
 
 impl GuidePage {
@@ -81,7 +83,7 @@ mod tests {
         assert_eq!(guide("1").unwrap().name, "first-adapter");
         let error = guide("sings").unwrap_err().to_string();
         assert_eq!(error, "the guide has no page sings; did you mean signs?");
-        assert!(guide("0").is_err() && guide("11").is_err());
+        assert!(guide("0").is_err() && guide("99").is_err());
         assert!(GUIDE.iter().all(|page| page.text.starts_with("# ")));
     }
 }

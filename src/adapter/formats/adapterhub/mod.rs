@@ -15,7 +15,7 @@ use crate::adapter::source::Source;
 use crate::adapter::tensors::{Name, Tensors};
 use crate::adapter::value::{Adapter, Base, Parts, head_id};
 use crate::adapter::{Bottleneck, Ia3, Kind, Lora, kind};
-use crate::model::Architecture;
+use crate::model::{Architecture, Hub};
 use crate::study::Id;
 use crate::tensorfile::{self, Planned};
 use crate::{Error, Result, bail};
@@ -27,6 +27,11 @@ use super::{convert, read_json};
 /// The weights' files, the first that is there.
 const WEIGHTS: &[&str] = &["adapter.safetensors", "pytorch_adapter.bin"];
 const HEAD_WEIGHTS: &[&str] = &["model_head.safetensors", "pytorch_model_head.bin"];
+
+/// Whether `adapters` has a class for the model of this adapter, or that is not known.
+pub fn knows(adapter: &Adapter) -> bool {
+    Architecture::find(&adapter.base().model_type).is_none_or(|a| a.hub.is_some())
+}
 
 /// Loads an adapter's folder, whose configuration is `json`.
 pub fn load(folder: &Path, json: &Value) -> Result<Adapter> {
@@ -207,6 +212,12 @@ pub fn files<'a>(
             hint: "save it with format: \"peft\""
         );
     };
+    let Some(hub) = &architecture.hub else {
+        bail!(
+            "{} is for a {} model, which AdapterHub's library has no class for", adapter.name(), base.model_type;
+            hint: "save it with format: \"peft\""
+        );
+    };
     let config = adapter.kind().config();
     let (kind, plan) = match Lora::read(&config) {
         Some(lora) => {
@@ -226,17 +237,24 @@ pub fn files<'a>(
     };
     let norms = Bottleneck::read(&config).is_some_and(|b| b.is_ok_and(|b| b.ln_before));
     let plan = names::named(plan, name, architecture, norms);
-    let mut json = common(base, architecture, name);
+    let mut json = common(base, hub, name);
     json.insert("config".into(), kind);
     json.insert("tureen_id".into(), json!(adapter.id().as_str()));
     json.insert("tureen_base_id".into(), json!(base.id));
     let mut files = vec![(WEIGHTS[0], Content::Tensors(plan))];
     if let Some(head) = head {
+        let pooled = head.form.layers().is_ok_and(|own| own.pooler);
+        if pooled && !hub.pooler {
+            bail!(
+                "the head reads the base's pooler, which {} has none of", hub.class;
+                hint: "save it with format: \"peft\""
+            );
+        }
         let own = |n: &Name| n.as_str().replacen("heads.", &format!("heads.{name}."), 1);
         let tensors = head.tensors.iter();
         let plan = tensors.map(|(n, t)| Planned::ready(own(n), t.clone()));
         files.push((HEAD_WEIGHTS[0], Content::Tensors(plan.collect())));
-        let mut json = common(base, architecture, name);
+        let mut json = common(base, hub, name);
         let config = head.form.config(&head.labels, base.hidden_size);
         json.insert("config".into(), config);
         json.insert("tureen_dataset_id".into(), json!(head.dataset));
@@ -246,10 +264,10 @@ pub fn files<'a>(
     Ok((Value::Object(json), files))
 }
 
-fn common(base: &Base, architecture: &Architecture, name: &str) -> Map<String, Value> {
+fn common(base: &Base, hub: &Hub, name: &str) -> Map<String, Value> {
     let mut map = Map::new();
     map.insert("hidden_size".into(), json!(base.hidden_size));
-    map.insert("model_class".into(), json!(architecture.adapter_class));
+    map.insert("model_class".into(), json!(hub.class));
     map.insert("model_name".into(), json!(base.name));
     map.insert("model_type".into(), json!(base.model_type));
     map.insert("name".into(), json!(name));

@@ -21,6 +21,8 @@ struct Classifier {
     /// Module names here and AdapterHub's numbers.
     maps: &'static [(&'static str, usize)],
     activation: Option<&'static str>,
+    /// The norm after the activation, where the maps before the last and it have no biases.
+    norm: Option<(&'static str, usize)>,
     pooler: bool,
     bias: bool,
     /// What `modules_to_save` calls them.
@@ -33,14 +35,16 @@ const CLASSIFIERS: &[Classifier] = &[
         model_types: &["bert"],
         maps: &[("bert.pooler.dense", 1), ("classifier", 4)],
         activation: Some("tanh"),
+        norm: None,
         pooler: false,
         bias: true,
         saved: &["pooler", "classifier"],
     },
     Classifier {
-        model_types: &["roberta", "xlm-roberta"],
+        model_types: &["roberta", "xlm-roberta", "mpnet"],
         maps: &[("classifier.dense", 1), ("classifier.out_proj", 4)],
         activation: Some("tanh"),
+        norm: None,
         pooler: false,
         bias: true,
         saved: &["classifier"],
@@ -49,6 +53,7 @@ const CLASSIFIERS: &[Classifier] = &[
         model_types: &["electra"],
         maps: &[("classifier.dense", 1), ("classifier.out_proj", 4)],
         activation: Some("gelu"),
+        norm: None,
         pooler: false,
         bias: true,
         saved: &["classifier"],
@@ -57,22 +62,43 @@ const CLASSIFIERS: &[Classifier] = &[
         model_types: &["distilbert"],
         maps: &[("pre_classifier", 1), ("classifier", 4)],
         activation: Some("relu"),
+        norm: None,
         pooler: false,
         bias: true,
         saved: &["pre_classifier", "classifier"],
     },
     Classifier {
+        model_types: &["deberta-v2"],
+        maps: &[("pooler.dense", 1), ("classifier", 4)],
+        activation: Some("gelu"),
+        norm: None,
+        pooler: false,
+        bias: true,
+        saved: &["pooler", "classifier"],
+    },
+    Classifier {
+        model_types: &["modernbert"],
+        maps: &[("head.dense", 1), ("classifier", 5)],
+        activation: Some("gelu"),
+        norm: Some(("head.norm", 3)),
+        pooler: false,
+        bias: true,
+        saved: &["head", "classifier"],
+    },
+    Classifier {
         model_types: &["gpt2", ""],
         maps: &[("score", 1)],
         activation: None,
+        norm: None,
         pooler: false,
         bias: false,
         saved: &["score"],
     },
     Classifier {
-        model_types: &["bert"],
+        model_types: &["bert", "deberta-v2", "modernbert"],
         maps: &[("classifier", 1)],
         activation: None,
+        norm: None,
         pooler: true,
         bias: true,
         saved: &["classifier"],
@@ -86,7 +112,8 @@ impl Classifier {
             activation: self.activation.map(str::to_string),
             bias: self.bias,
             pooler: self.pooler,
-            norm: false,
+            norm: self.norm.is_some(),
+            inner_bias: self.norm.is_none(),
             dropout: None,
         })
     }
@@ -100,21 +127,26 @@ impl Classifier {
             && (own.layers == 1 || own.activation.as_deref() == self.activation)
             && own.pooler == self.pooler
             && own.bias == self.bias
+            && own.norm == self.norm.is_some()
+            && (own.layers == 1 || own.inner_bias == self.norm.is_none())
     }
-}
 
-impl Classifier {
+    /// Its modules that have tensors, with their numbers.
+    fn modules(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        self.maps.iter().copied().chain(self.norm)
+    }
+
     /// The classifier of such a model that has all its modules.
     fn of(model_type: &str, has: impl Fn(&str) -> bool) -> Option<&'static Self> {
         CLASSIFIERS.iter().find(|c| {
-            let all = c.maps.iter().all(|(module, _)| has(module));
+            let all = c.modules().all(|(module, _)| has(module));
             c.model_types.contains(&model_type) && all
         })
     }
 
     /// The name here of a tensor of its modules.
     fn own_name(&self, full: &str) -> Option<Name> {
-        self.maps.iter().find_map(|(module, number)| {
+        self.modules().find_map(|(module, number)| {
             let part = full.strip_prefix(module)?.strip_prefix('.')?;
             let plain = part == "weight" || part == "bias";
             plain.then(|| Name::new(format!("heads.{number}.{part}")))
@@ -144,6 +176,13 @@ impl Classifier {
         head.validate()?;
         Ok(head)
     }
+}
+
+/// What the classifier of transformers' task models of this type is made of; none where it is not
+/// known.
+pub fn form_of(model_type: &str) -> Option<Form> {
+    let known = |c: &&Classifier| c.model_types.contains(&model_type);
+    CLASSIFIERS.iter().find(known).map(Classifier::form)
 }
 
 /// The classifier that a task model carries, in AdapterHub's terms; none where it has none, or one
@@ -225,6 +264,10 @@ pub fn write(
     };
     let Some(known) = mine().find(|c| c.is(&head.form)) else {
         let wanted = mine().map(|c| match c.activation {
+            Some(activation) if c.norm.is_some() => format!(
+                "{} maps with {activation} and a norm between, without biases but the last",
+                c.maps.len()
+            ),
             Some(activation) => format!("{} maps with {activation} between", c.maps.len()),
             None if c.pooler => "the pooler and one map".into(),
             None => "one map without a bias".into(),
@@ -235,7 +278,7 @@ pub fn write(
         ))
         .hint("save it as AdapterHub's, or without a head"));
     };
-    for (module, number) in known.maps {
+    for (module, number) in known.modules() {
         for part in ["weight", "bias"] {
             let own = Name::new(format!("heads.{number}.{part}"));
             if let Some(tensor) = head.tensors.get(&own) {

@@ -26,7 +26,9 @@ use crate::{Result, bail, tensorfile};
 use super::convert;
 use super::place::{Content, Files, folder_name};
 
-pub use heads::{of_model as classifier_of, of_tensors as classifier_of_tensors};
+pub use heads::{
+    form_of as classifier_form, of_model as classifier_of, of_tensors as classifier_of_tensors,
+};
 
 /// The weights' files, the first that is there.
 const WEIGHTS: &[&str] = &["adapter_model.safetensors", "adapter_model.bin"];

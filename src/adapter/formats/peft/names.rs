@@ -81,16 +81,20 @@ pub fn home<'a>(names: impl Iterator<Item = &'a Name>, base: &str) -> Home {
     let stems: Vec<&str> = names.filter(|n| is_adapter(n)).map(Name::as_str).collect();
     let stems = || stems.iter().copied();
     // The path within a layer tells an architecture from a foreign one with such a prefix.
-    let known = |a: &Architecture, n: &str| {
+    let known = |a: &Architecture, prefix: &str, n: &str| {
         let own = n
-            .strip_prefix(a.prefix)
+            .strip_prefix(prefix)
             .and_then(|n| n.strip_prefix(a.layers));
         let path = own.and_then(|n| n.strip_prefix('.')?.split_once('.'));
-        path.is_some_and(|(_, path)| a.maps.iter().any(|m| path.starts_with(m.path)))
+        let within = |path: &str, map: &str| {
+            path.strip_prefix(map)
+                .is_some_and(|tail| tail.starts_with('.'))
+        };
+        path.is_some_and(|(_, path)| a.maps.iter().any(|m| within(path, m.path)))
     };
     let fitting = || {
         let all = crate::model::ARCHITECTURES.iter();
-        all.filter(|a| stems().any(|n| known(a, n)))
+        all.filter(|a| stems().any(|n| known(a, a.prefix, n)))
     };
     let named = fitting().filter(|a| base.contains(a.model_type));
     let best = named.max_by_key(|a| a.model_type.len());
@@ -104,7 +108,7 @@ pub fn home<'a>(names: impl Iterator<Item = &'a Name>, base: &str) -> Home {
     let prefix = FOREIGN
         .iter()
         .find(|prefix| stems().all(|n| n.starts_with(*prefix)));
-    let bare = |a: &&&Architecture| stems().all(|n| n.starts_with(&format!("{}.", a.layers)));
+    let bare = |a: &&&Architecture| stems().all(|n| known(a, "", n));
     let fitting: Vec<_> = crate::model::ARCHITECTURES.iter().filter(bare).collect();
     let model_type = match &fitting[..] {
         [only] => only.model_type,

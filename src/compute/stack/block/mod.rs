@@ -29,6 +29,8 @@ pub struct Pass<'a, T> {
     pub layer: usize,
     pub block: &'a Block<T>,
     pub heads: usize,
+    /// What is added to scores by distance.
+    pub bias: &'a [T],
     pub chunk: &'a Chunk,
     pub mask: &'a Mask,
     pub noise: Noise<'a>,
@@ -54,13 +56,14 @@ impl<T: Real> Pass<'_, T> {
         }
     }
 
-    fn attention(&self) -> Attention<'_> {
+    fn attention(&self) -> Attention<'_, T> {
         let dropout = self.noise.attention.filter(|d| !d.is_identity());
         Attention {
             heads: self.heads,
             width: self.width(),
             chunk: self.chunk,
             mask: self.mask,
+            bias: self.bias,
             first: self.first,
             dropout: dropout.map(|d| (d, 4 * self.layer as u64 + 1)),
         }

@@ -1,14 +1,22 @@
 //! Scaled dot-product self-attention of all heads as one operation.
 
+mod disentangled;
+mod distance;
+#[cfg(test)]
+mod tests;
+
 use super::dropout::Dropout;
 use super::kernel::{self, by_dtype, slice, values};
 use super::mask::Mask;
 use super::matrix::{Mat, MatMut, Threads, multiply};
 use super::real::Real;
-use super::softmax::{scale_by, softmax, softmax_gradient};
+use super::softmax::{Sight, scale_by, softmax, softmax_gradient};
 use crate::{Result, bail};
 use candle_core::{CpuStorage, CustomOp1, D, Layout, Shape, Tensor, WithDType};
 use rayon::prelude::*;
+
+pub use disentangled::Disentangled;
+pub use distance::add_distances;
 
 /// `softmax(q k^T / sqrt(head width), masked) v` for each head (Vaswani et al. 2017).
 ///
@@ -20,8 +28,11 @@ pub struct Attention {
     pub heads: usize,
     /// Which keys may be attended to.
     pub mask: Mask,
-    /// Whether a query sees only the keys up to its own position.
-    pub causal: bool,
+    /// Which keys a query sees by where they stand.
+    pub sight: Sight,
+    /// What is added to the scores of each head by the key's distance from the query, `[heads,
+    /// 2 far + 1]`, from `-far` to `far`; beyond, the last values count. Frozen.
+    pub bias: Option<Tensor>,
     /// Dropout of the attention weights, and its site.
     pub dropout: Option<(Dropout, u64)>,
 }
@@ -44,13 +55,28 @@ impl Attention {
                 (batch, seq)
             );
         }
+        if let Some(bias) = &self.bias
+            && (bias.dims2()?.0 != self.heads || bias.dim(1)? % 2 == 0)
+        {
+            bail!(
+                "attention: bias of shape {:?}, expected [{} heads, an odd number]",
+                bias.dims(),
+                self.heads
+            );
+        }
         if let Some((dropout, site)) = &self.dropout {
             dropout.check(batch, *site, self.heads)?;
         }
         if !kernel::takes(qkv) {
             return self.composite(qkv);
         }
-        Ok(qkv.contiguous()?.apply_op1(self.clone())?)
+        let bias = self.bias.as_ref().map(|b| b.detach().to_dtype(qkv.dtype()));
+        let bias = bias.transpose()?.map(|b| b.contiguous()).transpose()?;
+        let op = Self {
+            bias,
+            ..self.clone()
+        };
+        Ok(qkv.contiguous()?.apply_op1(op)?)
     }
 
     /// The sizes of a `qkv` that [`Self::apply`] has accepted.
@@ -70,7 +96,7 @@ impl Attention {
         (!dropout.is_identity()).then_some((dropout, *site))
     }
 
-    fn forward<T: Real>(&self, qkv: &[T], sizes: Sizes) -> Vec<T> {
+    fn forward<T: Real>(&self, qkv: &[T], bias: &[T], sizes: Sizes) -> Vec<T> {
         let mut out = kernel::zeros(sizes.tokens() * sizes.width);
         let mut tasks = Vec::with_capacity(sizes.batch * self.heads);
         for (row, out) in out.chunks_mut(sizes.seq.max(1) * sizes.width).enumerate() {
@@ -81,7 +107,7 @@ impl Attention {
             || Scratch::new(sizes.seq, self.dropout().is_some()),
             |scratch, (row, head, mut out)| {
                 let [q, k, v] = sizes.head_of(qkv, row, head);
-                self.weigh(q, k, row, head, sizes, scratch);
+                self.weigh(q, k, (row, head), bias, sizes, scratch);
                 if self.dropout().is_some() {
                     scale_by(&mut scratch.weights, &scratch.factors);
                 }
@@ -97,21 +123,27 @@ impl Attention {
         &self,
         q: Mat<'_, T>,
         k: Mat<'_, T>,
-        row: usize,
-        head: usize,
+        (row, head): (usize, usize),
+        bias: &[T],
         sizes: Sizes,
         scratch: &mut Scratch<T>,
     ) {
         let mut scores = MatMut::new(&mut scratch.weights, sizes.seq);
         multiply(q, k.t(), sizes.scale(), &mut scores, Threads::One);
-        softmax(&mut scratch.weights, self.mask.row(row), self.causal);
+        let table = bias.len() / self.heads;
+        if let Some(table) = bias.get(head * table..(head + 1) * table)
+            && !table.is_empty()
+        {
+            add_distances(&mut scratch.weights, sizes.seq, table);
+        }
+        softmax(&mut scratch.weights, self.mask.row(row), self.sight);
         if let Some((dropout, site)) = self.dropout() {
             let len = self.mask.length(row);
             dropout.weights(row, site, head, len, &mut scratch.factors);
         }
     }
 
-    fn backward<T: Real>(&self, qkv: &[T], grad: &[T], sizes: Sizes) -> Vec<T> {
+    fn backward<T: Real>(&self, qkv: &[T], bias: &[T], grad: &[T], sizes: Sizes) -> Vec<T> {
         let mut out = kernel::zeros(qkv.len());
         let mut tasks = Vec::with_capacity(sizes.batch * self.heads);
         let rows = out.chunks_mut(sizes.seq.max(1) * 3 * sizes.width);
@@ -130,7 +162,7 @@ impl Attention {
                 let span = sizes.seq * sizes.width;
                 let g = Mat::new(&grad[row * span..(row + 1) * span], sizes.width);
                 let g = g.columns(head * sizes.head, sizes.head);
-                self.weigh(q, k, row, head, sizes, scratch);
+                self.weigh(q, k, (row, head), bias, sizes, scratch);
 
                 let mut d_weights = MatMut::new(&mut scratch.grads, sizes.seq);
                 multiply(g, v.t(), T::one(), &mut d_weights, Threads::One);
@@ -166,11 +198,15 @@ impl Attention {
         let scale = 1.0 / (sizes.head as f64).sqrt();
         let keep = self.mask.to_tensor(dtype, device)?;
         let mut keep = keep.reshape((batch, 1, 1, seq))?;
-        if self.causal {
-            let before = Tensor::tril2(seq, dtype, device)?.reshape((1, 1, seq, seq))?;
-            keep = keep.broadcast_mul(&before)?;
+        if self.sight != Sight::All {
+            let seen = self.sight.to_tensor(seq, device)?.to_dtype(dtype)?;
+            keep = keep.broadcast_mul(&seen.reshape((1, 1, seq, seq))?)?;
         }
-        let scores = (part(0)?.matmul(&part(1)?.t()?)? * scale)?;
+        let mut scores = (part(0)?.matmul(&part(1)?.t()?)? * scale)?;
+        if let Some(bias) = &self.bias {
+            let spread = distance::spread(&bias.to_dtype(dtype)?, seq)?;
+            scores = scores.broadcast_add(&spread.unsqueeze(0)?)?;
+        }
         // e^-10000 is 0 in every type, and 10000 is finite in f16.
         let scores = scores.broadcast_add(&keep.affine(1e4, -1e4)?)?;
         let exp = scores
@@ -210,7 +246,12 @@ impl Sizes {
     /// The queries, keys and values of one batch row and head, each `[seq, head width]`.
     fn head_of<T: Copy>(self, qkv: &[T], row: usize, head: usize) -> [Mat<'_, T>; 3] {
         let span = self.seq * 3 * self.width;
-        let all = Mat::new(&qkv[row * span..(row + 1) * span], 3 * self.width);
+        self.split(&qkv[row * span..(row + 1) * span], head)
+    }
+
+    /// The same of rows that queries, keys and values were made of.
+    fn split<T: Copy>(self, rows: &[T], head: usize) -> [Mat<'_, T>; 3] {
+        let all = Mat::new(rows, 3 * self.width);
         [0, 1, 2].map(|i| all.columns(i * self.width + head * self.head, self.head))
     }
 }
@@ -246,8 +287,10 @@ impl CustomOp1 for Attention {
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         let (batch, seq, triple) = layout.shape().dims3()?;
         let sizes = self.sizes(triple);
+        let bias = self.bias.as_ref().map(values);
         by_dtype!(kernel::dtype(qkv), T => {
-            let out = self.forward::<T>(slice(qkv, layout)?, sizes);
+            let bias = bias.as_ref().map(|b| b.slice::<T>()).transpose()?;
+            let out = self.forward::<T>(slice(qkv, layout)?, bias.unwrap_or_default(), sizes);
             Ok((T::to_cpu_storage_owned(out), (batch, seq, sizes.width).into()))
         })
     }
@@ -256,139 +299,11 @@ impl CustomOp1 for Attention {
         let sizes = self.sizes(qkv.dim(D::Minus1)?);
         let grad = grad.contiguous()?;
         let (x, g) = (values(qkv), values(&grad));
+        let bias = self.bias.as_ref().map(values);
         by_dtype!(grad.dtype(), T => {
-            let dx = self.backward::<T>(x.slice()?, g.slice()?, sizes);
+            let bias = bias.as_ref().map(|b| b.slice::<T>()).transpose()?;
+            let dx = self.backward::<T>(x.slice()?, bias.unwrap_or_default(), g.slice()?, sizes);
             kernel::tensor(dx, qkv.shape()).map(Some)
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::check;
-    use super::super::random::Stream;
-    use super::*;
-    use candle_core::{DType, Device};
-
-    /// Keeps all but some middle keys, and no key at all of the last row.
-    fn holes(batch: usize, seq: usize) -> Mask {
-        let keep: Vec<bool> = (0..batch * seq)
-            .map(|i| i % seq != 1 && (batch == 1 || i / seq + 1 < batch))
-            .collect();
-        Mask::new(keep, batch, seq).unwrap()
-    }
-
-    fn dropout(batch: u64) -> Option<(Dropout, u64)> {
-        let rows: Vec<u64> = (10..10 + batch).collect();
-        let stream = Stream::new(1, "dropout", "attention");
-        Some((Dropout::new(stream, 0.3, rows).unwrap(), 6))
-    }
-
-    fn every(heads: usize, batch: usize, seq: usize) -> Vec<Attention> {
-        let plain = Attention {
-            heads,
-            mask: Mask::all(batch, seq),
-            causal: false,
-            dropout: None,
-        };
-        let masked = Attention {
-            mask: holes(batch, seq),
-            ..plain.clone()
-        };
-        let causal = Attention {
-            causal: true,
-            ..masked.clone()
-        };
-        let dropped = Attention {
-            dropout: dropout(batch as u64),
-            ..masked.clone()
-        };
-        vec![plain, masked, causal, dropped]
-    }
-
-    #[test]
-    fn gradients_match_differences() {
-        for (batch, seq, heads, head) in [(1, 1, 1, 1), (3, 4, 2, 3), (1, 17, 1, 2)] {
-            let qkv = check::random(&[batch, seq, 3 * heads * head], "qkv", DType::F64);
-            for attention in every(heads, batch, seq) {
-                check::gradients(std::slice::from_ref(&qkv), |p| attention.apply(&p[0]));
-            }
-        }
-    }
-
-    #[test]
-    fn forward_matches_the_composite() -> Result<()> {
-        for (batch, seq, heads, head) in [(2, 1, 3, 5), (3, 19, 2, 8)] {
-            for qkv in check::layouts(&[batch, seq, 3 * heads * head], DType::F32) {
-                for attention in every(heads, batch, seq) {
-                    let expected = attention.composite(&qkv)?;
-                    check::close(&attention.apply(&qkv)?, &expected, 1e-5);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn the_composite_has_gradients_and_takes_half_precision() -> Result<()> {
-        let qkv = check::random(&[2, 3, 6], "qkv", DType::F64);
-        for attention in every(2, 2, 3) {
-            check::gradients(std::slice::from_ref(&qkv), |p| attention.composite(&p[0]));
-            let half = attention.apply(&qkv.to_dtype(DType::F16)?)?;
-            check::close(&half, &attention.apply(&qkv)?, 1e-2);
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn threads_do_not_change_bits() {
-        let qkv = check::random(&[5, 33, 3 * 24], "qkv", DType::F32);
-        for attention in every(3, 5, 33) {
-            check::threads(std::slice::from_ref(&qkv), |p| attention.apply(&p[0]));
-        }
-    }
-
-    #[test]
-    fn padding_does_not_change_a_row() -> Result<()> {
-        let long = check::random(&[1, 9, 3 * 8], "qkv", DType::F32);
-        let with = |seq: usize| Attention {
-            heads: 2,
-            mask: Mask::from_lengths(&[6], seq),
-            causal: false,
-            dropout: dropout(1),
-        };
-        let short = with(6).apply(&long.narrow(1, 0, 6)?)?;
-        check::close(&with(9).apply(&long)?.narrow(1, 0, 6)?, &short, 1e-6);
-        Ok(())
-    }
-
-    #[test]
-    fn an_empty_batch_gives_an_empty_result() -> Result<()> {
-        for (batch, seq) in [(0, 4), (2, 0)] {
-            let qkv = Tensor::zeros((batch, seq, 6), DType::F32, &Device::Cpu)?;
-            let attention = &every(1, batch, seq.max(1))[0];
-            let attention = Attention {
-                mask: Mask::all(batch, seq),
-                ..attention.clone()
-            };
-            assert_eq!(attention.apply(&qkv)?.dims(), [batch, seq, 2]);
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn what_does_not_fit_is_an_error() {
-        let qkv = check::random(&[2, 3, 12], "qkv", DType::F32);
-        let [attention, ..] = &every(3, 2, 3)[..] else {
-            panic!("there are several");
-        };
-        assert!(attention.apply(&qkv).is_err());
-        let mask = Mask::all(2, 4);
-        let other = Attention {
-            heads: 2,
-            mask,
-            ..attention.clone()
-        };
-        assert!(other.apply(&qkv).is_err());
     }
 }
