@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use crate::study::{Id, Journal, Plan, Store};
 use crate::{Error, Result};
 
@@ -158,6 +161,20 @@ impl Context {
     pub fn keep(&self, id: &Id, body: &[u8]) -> bool {
         let put = |store: &Store| store.put(id, body).and_then(|()| store.drop_state(id));
         self.written(put)
+    }
+
+    /// [`Self::kept`] of a result that was kept by [`Self::keep_json`]; none where it cannot be read.
+    pub fn kept_json<T: DeserializeOwned>(&self, id: &Id) -> Option<T> {
+        serde_json::from_slice(&self.kept(id)?).ok()
+    }
+
+    /// [`Self::keep`] of a result as JSON.
+    pub fn keep_json<T: Serialize>(&self, id: &Id, result: &T) -> Result<()> {
+        if self.store.is_some() {
+            let bytes = serde_json::to_vec(result).map_err(|e| Error::new(e.to_string()))?;
+            self.keep(id, &bytes);
+        }
+        Ok(())
     }
 
     /// Keeps how far the result `id` has come, as in [`Self::keep`].

@@ -101,7 +101,7 @@ pub fn attack(
         encoder: encoder.as_ref(),
     };
     let id = recipe_of.id(model, adapter, data, options);
-    if let Some(attack) = stored(context, &id) {
+    if let Some(attack) = context.kept_json(&id) {
         return Ok(attack);
     }
     let sources = Sources {
@@ -143,7 +143,7 @@ pub fn attack(
         encoder: encoder.map(|encoder| encoder.name().to_string()),
         attempts,
     };
-    keep(context, &id, &attack)?;
+    context.keep_json(&id, &attack)?;
     Ok(attack)
 }
 
@@ -216,18 +216,6 @@ impl RecipeOf<'_> {
             }),
         )
     }
-}
-
-fn stored(context: &Context, id: &Id) -> Option<Attack> {
-    serde_json::from_slice(&context.kept(id)?).ok()
-}
-
-fn keep(context: &Context, id: &Id, attack: &Attack) -> Result<()> {
-    if context.store().is_some() {
-        let bytes = serde_json::to_vec(attack).map_err(|e| Error::new(e.to_string()))?;
-        context.keep(id, &bytes);
-    }
-    Ok(())
 }
 
 /// What searches share.

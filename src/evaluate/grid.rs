@@ -13,7 +13,7 @@ use crate::{Context, Error, Result, bail};
 use super::companions::{Companions, Pairs};
 use super::encoded::Encoded;
 use super::journal::tell;
-use super::run::{choose_split, evaluate_each, keep, max_length, score_id, stored};
+use super::run::{choose_split, evaluate_each, max_length, score_id};
 use super::score::Score;
 
 /// What to evaluate soups on.
@@ -240,7 +240,7 @@ impl Grid<'_> {
         plan: &[Vec<(Dataset, Option<Adapter>)>],
     ) -> Result<()> {
         let mut jobs: BTreeMap<String, Vec<Job>> = BTreeMap::new();
-        let (mut found, mut seen) = (0u64, HashSet::new());
+        let mut seen = HashSet::new();
         for (soup, datasets) in soups.iter().zip(plan) {
             for (data, owner) in datasets {
                 for adapter in [Some(soup), owner.as_ref()].into_iter().flatten() {
@@ -248,10 +248,9 @@ impl Grid<'_> {
                     if !seen.insert(job.id.clone()) {
                         continue;
                     }
-                    if let Some(score) = stored(self.context, &job.id) {
+                    if let Some(score) = self.context.kept_json(&job.id) {
                         self.scores.insert(job.id.clone(), score);
                         self.found.insert(job.id);
-                        found += 1;
                     } else {
                         adapter.fits(self.model)?;
                         jobs.entry(job.rows_key()?).or_default().push(job);
@@ -259,8 +258,7 @@ impl Grid<'_> {
                 }
             }
         }
-        let left = self.put_off(&mut jobs)?;
-        self.compute(&jobs, found)?;
+        let left = self.compute(jobs)?;
         if left > 0 {
             let all = seen.len();
             return Err(Error::pending(format!(
@@ -270,35 +268,24 @@ impl Grid<'_> {
         Ok(())
     }
 
-    /// Takes out what this run does not compute and notes what it would cost; how many those are.
-    fn put_off(&self, jobs: &mut BTreeMap<String, Vec<Job>>) -> Result<usize> {
-        let plan = self.context.plan();
-        let mut count = 0;
-        for jobs in jobs.values_mut() {
-            let computes = |job: &mut Job| plan.computes(Work::Evaluation, &job.id);
-            let left: Vec<Job> = jobs.extract_if(.., |job| !computes(job)).collect();
-            let Some(first) = left.first() else { continue };
-            let labels = &first.head()?.labels;
-            let rows = Encoded::of(self.model, &first.data, first.split, labels, first.length)?;
-            let cost = rows.cost(self.model, self.context)?;
-            count += left.len();
-            left.into_iter().for_each(|job| plan.leave(job.id, cost));
-        }
-        jobs.retain(|_, jobs| !jobs.is_empty());
-        Ok(count)
-    }
-
-    /// Computes evaluations, `found` others being kept already.
-    fn compute(&mut self, jobs: &BTreeMap<String, Vec<Job>>, found: u64) -> Result<()> {
-        let progress = self.context.progress();
-        let left: usize = jobs.values().map(Vec::len).sum();
-        let mut done = found;
-        progress.start("evaluate soups", done + left as u64, "evaluations");
+    /// Computes what falls to this run, and notes what the rest would cost; how many are left.
+    fn compute(&mut self, jobs: BTreeMap<String, Vec<Job>>) -> Result<usize> {
+        let (plan, progress) = (self.context.plan(), self.context.progress());
+        let computes = |job: &Job| plan.computes(Work::Evaluation, &job.id);
+        let own = jobs.values().flatten().filter(|job| computes(job)).count();
+        let (mut done, mut left) = (self.found.len() as u64, 0);
+        progress.start("evaluate soups", done + own as u64, "evaluations");
         progress.update(done, "");
-        for jobs in jobs.values() {
+        for jobs in jobs.into_values() {
             let Some(first) = jobs.first() else { continue };
             let labels = &first.head()?.labels;
             let rows = Encoded::of(self.model, &first.data, first.split, labels, first.length)?;
+            let (jobs, rest): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(computes);
+            if !rest.is_empty() {
+                let cost = rows.cost(self.model, self.context)?;
+                left += rest.len();
+                rest.into_iter().for_each(|job| plan.leave(job.id, cost));
+            }
             for jobs in jobs.chunks(TOGETHER) {
                 let sites = jobs
                     .iter()
@@ -314,14 +301,14 @@ impl Grid<'_> {
                     .collect::<Result<Vec<_>>>()?;
                 let scores = evaluate_each(self.model, &members, &rows, self.context, false)?;
                 for (job, score) in jobs.iter().zip(scores) {
-                    keep(self.context, &job.id, &score)?;
+                    self.context.keep_json(&job.id, &score)?;
                     self.scores.insert(job.id.clone(), score);
                 }
                 done += jobs.len() as u64;
                 progress.update(done, "");
             }
         }
-        Ok(())
+        Ok(left)
     }
 
     /// Writes down all evaluations of a plan in its order.

@@ -39,7 +39,7 @@ pub fn evaluate(
     let max_length = max_length(model, adapter, head, options.max_length);
     let id = score_id(model, adapter, head, data, split, max_length);
     let parts = (model, adapter, head, data);
-    if let Some(score) = stored(context, &id) {
+    if let Some(score) = context.kept_json(&id) {
         tell(context, &id, parts, max_length, &score, true);
         return Ok(score);
     }
@@ -59,7 +59,7 @@ pub fn evaluate(
     let sites = adapter.kind().sites(&tensors, model.config())?;
     let score =
         threads::in_pool(|| evaluate_rows(model, sites.as_ref(), head, &rows, context, true))?;
-    keep(context, &id, &score)?;
+    context.keep_json(&id, &score)?;
     tell(context, &id, parts, max_length, &score, false);
     Ok(score)
 }
@@ -119,20 +119,6 @@ pub fn score_id(
             "class": model.class(),
         }),
     )
-}
-
-/// A score from the store.
-pub fn stored(context: &Context, id: &Id) -> Option<Score> {
-    serde_json::from_slice(&context.kept(id)?).ok()
-}
-
-/// Keeps a score in the store.
-pub fn keep(context: &Context, id: &Id, score: &Score) -> Result<()> {
-    if context.store().is_some() {
-        let bytes = serde_json::to_vec(score).map_err(|e| Error::new(e.to_string()))?;
-        context.keep(id, &bytes);
-    }
-    Ok(())
 }
 
 /// Evaluates what acts at `sites` with `head` on encoded rows: sorted by length, ties by row, in

@@ -6,7 +6,7 @@ use super::super::mask::Mask;
 use super::super::matrix::{Mat, MatMut, Threads, multiply, multiply_add};
 use super::super::real::Real;
 use super::super::softmax::{Sight, scale_by, softmax, softmax_gradient};
-use super::Sizes;
+use super::{Sizes, dropping};
 use crate::{Result, bail};
 use candle_core::{CpuStorage, CustomOp2, D, Layout, Shape, Tensor, WithDType};
 use rayon::prelude::*;
@@ -70,19 +70,11 @@ impl Disentangled {
     }
 
     fn sizes(&self, triple: usize) -> Sizes {
-        let (batch, seq) = self.mask.dims();
-        let width = triple / 3;
-        Sizes {
-            batch,
-            seq,
-            width,
-            head: width / self.heads,
-        }
+        Sizes::of(self.mask.dims(), triple, self.heads)
     }
 
     fn dropout(&self) -> Option<(&Dropout, u64)> {
-        let (dropout, site) = self.dropout.as_ref()?;
-        (!dropout.is_identity()).then_some((dropout, *site))
+        dropping(&self.dropout)
     }
 
     /// The rows of positions of all keys, in order, as query `q` sees them.

@@ -81,19 +81,11 @@ impl Attention {
 
     /// The sizes of a `qkv` that [`Self::apply`] has accepted.
     fn sizes(&self, triple: usize) -> Sizes {
-        let (batch, seq) = self.mask.dims();
-        let width = triple / 3;
-        Sizes {
-            batch,
-            seq,
-            width,
-            head: width / self.heads,
-        }
+        Sizes::of(self.mask.dims(), triple, self.heads)
     }
 
     fn dropout(&self) -> Option<(&Dropout, u64)> {
-        let (dropout, site) = self.dropout.as_ref()?;
-        (!dropout.is_identity()).then_some((dropout, *site))
+        dropping(&self.dropout)
     }
 
     fn forward<T: Real>(&self, qkv: &[T], bias: &[T], sizes: Sizes) -> Vec<T> {
@@ -224,6 +216,12 @@ impl Attention {
     }
 }
 
+/// The dropout that changes anything, and its site.
+fn dropping(dropout: &Option<(Dropout, u64)>) -> Option<(&Dropout, u64)> {
+    let (dropout, site) = dropout.as_ref()?;
+    (!dropout.is_identity()).then_some((dropout, *site))
+}
+
 #[derive(Clone, Copy)]
 struct Sizes {
     batch: usize,
@@ -235,6 +233,17 @@ struct Sizes {
 }
 
 impl Sizes {
+    /// Of a batch of `dims` whose queries, keys and values are `triple` wide together.
+    fn of((batch, seq): (usize, usize), triple: usize, heads: usize) -> Self {
+        let width = triple / 3;
+        Self {
+            batch,
+            seq,
+            width,
+            head: width / heads,
+        }
+    }
+
     fn tokens(self) -> usize {
         self.batch * self.seq
     }
