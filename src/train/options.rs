@@ -71,7 +71,8 @@ pub struct TrainOptions {
     pub keep: Keep,
     /// How far the training has come is kept in the store at the end of an epoch once so much
     /// time has passed since it was last kept or the training began; by default 0.2 s, and at
-    /// least 20 times what keeping it took. The result does not depend on it.
+    /// least 20 times what keeping it took. Zero: at the end of every epoch, whatever it takes.
+    /// The result does not depend on it.
     pub state_after: Duration,
 }
 

@@ -359,7 +359,9 @@ impl Pace {
     fn spend(&mut self, keep: impl FnOnce() -> Result<()>) -> Result<()> {
         let start = Instant::now();
         keep()?;
-        self.least = self.least.max(start.elapsed() * KEEPING);
+        if !self.least.is_zero() {
+            self.least = self.least.max(start.elapsed() * KEEPING);
+        }
         self.last = Instant::now();
         Ok(())
     }
