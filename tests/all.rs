@@ -8,6 +8,7 @@ mod common;
 mod conformance;
 mod domains;
 mod errors;
+mod folders;
 mod gradients;
 mod hostile;
 mod merges;

@@ -139,7 +139,7 @@ sign_flips([bottlenecks[0], more], #{{ initial: true, by: "layer" }})
         ]
     );
     assert!(
-        folder.path().join("layers.csv").is_file() && folder.path().join("flips.svg").is_file()
+        folder.path().join("layers.svg.csv").is_file() && folder.path().join("flips.svg").is_file()
     );
 }
 

@@ -250,7 +250,7 @@ fn why_tells_what_was_computed_and_what_differs() {
     place.done(&["run", "study.rhai", "--set", "epochs=2", "--out", "runs/d"]);
     let told = place.done(&["why", "d", "accuracy", "--against", "a"]);
     for part in [
-        "made after 2 trainings and evaluations, 2 of them computed in this run",
+        "made after 2 trainings, evaluations and attacks, 2 of them computed in this run",
         "it is another in a",
         "setting epochs",
         "parameter epochs: 2 here, 1 there",

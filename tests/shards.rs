@@ -58,7 +58,7 @@ fn shards_leave_to_each_other_and_come_out_as_one_run() {
     let second = place.tureen(&["run", "grid.rhai", "--shard", "2/2", "--out", "runs/2"]);
     assert!(second.err.contains("nothing is left"), "{}", second.err);
     assert_eq!(second.out, alone.out);
-    for file in ["means.csv", "drop.svg", "drop.csv"] {
+    for file in ["means.csv", "drop.svg", "drop.svg.csv"] {
         let read = |run: &str| std::fs::read(place.at(run).join(file)).unwrap();
         assert_eq!(read("runs/2"), read("runs/alone"), "{file}");
     }

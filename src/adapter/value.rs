@@ -392,13 +392,16 @@ impl Adapter {
         self.with_parts(parts)
     }
 
-    /// The head for a dataset: the one trained on it, else the only one.
+    /// The head for a dataset: the one trained on it, else the only one of its name (trained on
+    /// other rows of it), else the only one.
     pub fn head_for(&self, dataset: &Dataset) -> Result<&Head> {
         let heads = self.heads();
         let trained = heads
             .iter()
             .find(|h| h.dataset.as_deref() == Some(dataset.id()));
-        match (trained, heads) {
+        let mut namesakes = heads.iter().filter(|h| h.name == dataset.name());
+        let namesake = namesakes.next().filter(|_| namesakes.next().is_none());
+        match (trained.or(namesake), heads) {
             (Some(head), _) => Ok(head),
             (None, [only]) => Ok(only),
             (None, []) => Err(Error::new(format!("adapter {} has no head", self.name()))
@@ -476,6 +479,7 @@ fn peek(cache: &Mutex<Weak<Tensors>>) -> Option<Arc<Tensors>> {
 /// The content hash of a head.
 pub fn head_id(head: &Head) -> String {
     let mut bytes = serde_json::to_vec(&head.labels).unwrap_or_default();
+    bytes.extend(head.form.acting().to_string().as_bytes());
     bytes.extend(content(&head.tensors));
     Id::of_content("head", &bytes).as_str().to_string()
 }

@@ -12,6 +12,7 @@ mod characters;
 mod constraints;
 mod deepwordbug;
 mod edits;
+mod journal;
 mod neighbors;
 mod outcome;
 mod recipe;

@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 
 use candle_core::DType;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::constraints::{self, Known};
+use super::journal::{VERSION, tell};
 use super::neighbors::{Found, Source};
 use super::outcome::{Attack, Attempt};
 use super::recipe::Recipe;
@@ -19,14 +20,17 @@ use super::wordnet::WordNet;
 use crate::adapter::{Adapter, Head, head_id};
 use crate::compute::threads;
 use crate::data::{Dataset, Label, Split, Task};
-use crate::evaluate::{choose_split, match_labels, max_length};
+use crate::evaluate::{Encoded, choose_split, match_labels, max_length};
 use crate::model::Model;
-use crate::study::Id;
+use crate::study::{Cost, Id, Work};
 use crate::{Context, Error, Result, bail};
 
 /// How many texts are under attack at once. A search does not depend on the others: this only
 /// fills the batches.
 const AT_ONCE: usize = 32;
+
+/// Bytes that a row's attack takes in the store, about.
+const ROW_BYTES: u64 = 1000;
 
 /// What to attack, and how.
 #[derive(Debug, Clone)]
@@ -100,9 +104,40 @@ pub fn attack(
         wordnet: wordnet.as_ref(),
         encoder: encoder.as_ref(),
     };
-    let id = recipe_of.id(model, adapter, data, options);
-    if let Some(attack) = context.kept_json(&id) {
+    let settings = recipe_of.settings(model, data, options);
+    let id = recipe_of.id(&settings, model, adapter, data);
+    if let Some(mut attack) = context.kept_json::<Attack>(&id) {
+        // What datasets, files and models are called is not part of the id.
+        attack.dataset = data.name().into();
+        attack.neighbors = found.as_ref().map(|_| options.neighbors.describe());
+        attack.encoder = encoder.map(|encoder| encoder.name().to_string());
+        tell(
+            context,
+            &id,
+            (model, adapter, data),
+            settings,
+            (&attack, true),
+        );
         return Ok(attack);
+    }
+    if !context.plan().computes(Work::Attack, &id) {
+        let read = Encoded::of(model, data, split, &head.labels, longest)?;
+        let rate = threads::in_pool(|| read.rate(model, context))?;
+        let tokens = rows.iter().map(Target::tokens).sum();
+        context.plan().leave(
+            id,
+            Cost {
+                work: Work::Attack,
+                tokens,
+                seconds: rate * tokens as f64,
+                bytes: ROW_BYTES * rows.len() as u64,
+            },
+        );
+        return Err(Error::pending(format!(
+            "{} on {} is not attacked yet",
+            adapter.name(),
+            data.name()
+        )));
     }
     let sources = Sources {
         recipe,
@@ -144,6 +179,13 @@ pub fn attack(
         attempts,
     };
     context.keep_json(&id, &attack)?;
+    tell(
+        context,
+        &id,
+        (model, adapter, data),
+        settings,
+        (&attack, false),
+    );
     Ok(attack)
 }
 
@@ -152,6 +194,14 @@ struct Target {
     row: usize,
     text: Attacked,
     gold: usize,
+}
+
+impl Target {
+    /// About how many tokens the model is asked for: as many texts as twice its words.
+    fn tokens(&self) -> u64 {
+        let words = self.text.len() as u64;
+        2 * words * words
+    }
 }
 
 fn rows(data: &Dataset, split: Split, options: &AttackOptions) -> Result<Vec<Target>> {
@@ -192,29 +242,34 @@ struct RecipeOf<'a> {
 }
 
 impl RecipeOf<'_> {
-    fn id(&self, model: &Model, adapter: &Adapter, data: &Dataset, options: &AttackOptions) -> Id {
+    /// What beside the model, the adapter and the data decides the result.
+    fn settings(&self, model: &Model, data: &Dataset, options: &AttackOptions) -> Value {
         let is_drawn = self.rows < data.split(self.split).len();
         let seed = (is_drawn || options.recipe.is_random()).then_some(options.seed);
-        Id::of_recipe(
-            "attack/1",
-            &json!({
-                "base": model.id(),
-                "adapter": adapter.id().as_str(),
-                "head": head_id(self.head),
-                "data": data.id(),
-                "split": self.split.name(),
-                "rows": self.rows,
-                "max_length": self.longest,
-                "precision": model.precision(),
-                "class": model.class(),
-                "recipe": options.recipe.name,
-                "seed": seed,
-                "keeps_first": self.keeps_first,
-                "neighbors": self.found.map(|found| found.id.as_str()),
-                "wordnet": self.wordnet.map(|wordnet| wordnet.id.as_str()),
-                "encoder": self.encoder.map(|e| [e.id(), e.precision(), e.class()]),
-            }),
-        )
+        json!({
+            "recipe": options.recipe.name,
+            "head": head_id(self.head),
+            "split": self.split.name(),
+            "rows": self.rows,
+            "max_length": self.longest,
+            "precision": model.precision(),
+            "class": model.class(),
+            "seed": seed,
+            "keeps_first": self.keeps_first,
+            "neighbors": self.found.map(|found| found.id.as_str()),
+            "wordnet": self.wordnet.map(|wordnet| wordnet.id.as_str()),
+            "encoder": self.encoder.map(|e| [e.key(), e.precision(), e.class()]),
+        })
+    }
+
+    fn id(&self, settings: &Value, model: &Model, adapter: &Adapter, data: &Dataset) -> Id {
+        let parts = json!({
+            "base": model.key(),
+            "adapter": adapter.id(),
+            "data": data.id(),
+            "settings": settings,
+        });
+        Id::of_recipe(VERSION, &parts)
     }
 }
 

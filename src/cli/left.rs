@@ -16,6 +16,7 @@ pub(super) fn told(left: &Left) -> String {
     let works: Vec<String> = [
         count(left.trainings, "training"),
         count(left.evaluations, "evaluation"),
+        count(left.attacks, "attack"),
     ]
     .into_iter()
     .flatten()
@@ -25,7 +26,7 @@ pub(super) fn told(left: &Left) -> String {
     }
     let mut text = format!(
         "left to compute: {}; {} tokens",
-        works.join(" and "),
+        works.join(", "),
         HumanCount(left.tokens)
     );
     if left.seconds > 0.0 {

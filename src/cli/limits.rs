@@ -16,7 +16,7 @@ const NONE: &str = "none";
 const DEEPEST: usize = 4096;
 
 /// What a script may take; each can be `none`, the depth alone cannot.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Limits")]
 pub(super) struct LimitFlags {
     /// The most operations of the script itself; what its functions compute is not counted

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::opened::Opened;
+use super::surroundings::Allowed;
 use super::{Failure, Surroundings, diff, run};
 use crate::study::pack::is_pack;
 use crate::study::{Comparison, Extent, Run};
@@ -35,13 +36,16 @@ pub(super) struct Reproduce {
     /// Show every recorded value, not only those that differ.
     #[arg(long)]
     all: bool,
+    #[command(flatten)]
+    allowed: Allowed,
 }
 
 impl Reproduce {
     pub(super) fn main(self) -> Result<(), Failure> {
         let first = Run::find(&self.run, &self.folder).map_err(Failure::Failed)?;
         let opened = self.study(&first).map_err(Failure::Failed)?;
-        let surroundings = Surroundings::again(&first.record.parameters, self.threads);
+        let surroundings =
+            Surroundings::again(&first.record.parameters, self.threads, self.allowed.clone());
         let again = run::study(&opened, None, surroundings, (None, Extent::All))?;
         let tolerance = match again.record.class == first.record.class {
             true => 0.0,

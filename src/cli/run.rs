@@ -102,6 +102,10 @@ pub(super) fn study(
     let folder = out.unwrap_or_else(|| record.folder());
     session.set_write_folder(&folder);
     let _claim = Claim::of(&folder).map_err(unsaved)?;
+    if Kept::is_at(&folder) {
+        let before = Kept::open(&folder).map_err(unsaved)?;
+        goes_on(&mut record, &before).map_err(unsaved)?;
+    }
     record.save(&folder).map_err(unsaved)?;
     write_atomic(&folder.join(SCRIPT), text.as_bytes()).map_err(unsaved)?;
     let log = folder.join("log.txt");
@@ -136,13 +140,28 @@ pub(super) fn study(
     let folder = run.folder.display();
     session.notice(match run.record.status {
         Status::Interrupted => {
-            format!("the run is in {folder}; with --out {folder} it goes on where it was")
+            format!("the run is in {folder}; the same command goes on from what is finished")
         }
         _ => format!("the run is in {folder}"),
     });
     waits(&session, &outcome);
     outcome.or_else(unless_pending)?;
     Ok(run)
+}
+
+/// Takes the place of an earlier run of the study in the same folder. What that one used is this
+/// one's to use, and stays in the store meanwhile.
+fn goes_on(record: &mut Record, before: &Kept) -> Result<(), Error> {
+    if before.record.script != record.script && before.record.name != record.name {
+        let folder = before.folder.display();
+        return Err(Error::new(format!(
+            "{folder} holds a run of {}, which would be lost",
+            before.record.script
+        ))
+        .hint("choose another folder: --out FOLDER"));
+    }
+    record.store = before.record.store.clone();
+    Ok(())
 }
 
 /// What a run computes.

@@ -20,7 +20,7 @@ pub(super) struct Runs {
     /// Only runs of studies whose name or script has this in it.
     #[arg(long, value_name = "NAME")]
     study: Option<String>,
-    /// Only runs that stand so: running, done, failed, interrupted.
+    /// Only runs that stand so: running, done, failed, interrupted, pending.
     #[arg(long, value_name = "STATUS")]
     status: Option<String>,
     /// Print the records as JSON, one a line.
@@ -40,7 +40,7 @@ impl Runs {
             && status.parse::<Status>().is_err()
         {
             let error = Error::new(format!("--status {status}: there is no such status"))
-                .hint("running, done, failed or interrupted");
+                .hint("running, done, failed, interrupted or pending");
             return Err(Failure::Command(error));
         }
         if self.schema {
@@ -64,7 +64,7 @@ impl Runs {
             for run in &runs {
                 match self.path {
                     true => crate::say!("{}", run.folder.display()),
-                    false => crate::say!("{}", json(&run.record)?),
+                    false => crate::say!("{}", json(run)?),
                 }
             }
             return Ok(());
@@ -84,7 +84,7 @@ impl Runs {
         };
         let table = Table::from_columns([
             ("run", column(&Run::name)),
-            ("status", column(&|run| run.record.status.to_string())),
+            ("status", column(&|run| run.status().to_string())),
             ("seconds", column(&|run| seconds(&run.record))),
             ("seed", column(&|run| run.record.seed.to_string())),
             ("parameters", column(&|run| parameters(&run.record))),
@@ -99,7 +99,7 @@ impl Runs {
         let study = self.study.as_ref();
         let study = study.is_none_or(|part| names.iter().any(|name| name.contains(part.as_str())));
         let status = self.status.as_ref();
-        study && status.is_none_or(|status| *status == run.record.status.to_string())
+        study && status.is_none_or(|status| *status == run.status().to_string())
     }
 
     fn show(&self, run: &Run) -> Result<()> {
@@ -109,12 +109,12 @@ impl Runs {
             return Ok(());
         }
         if self.json {
-            crate::say!("{}", json(record)?);
+            crate::say!("{}", json(run)?);
             return Ok(());
         }
         let mut lines = vec![
             ("run", run.folder.display().to_string()),
-            ("status", record.status.to_string()),
+            ("status", run.status().to_string()),
             ("study", record.name.clone()),
         ];
         lines.extend(
@@ -148,8 +148,12 @@ impl Runs {
     }
 }
 
-fn json(record: &Record) -> Result<String> {
-    serde_json::to_string(record).map_err(|error| Error::new(error.to_string()))
+fn json(run: &Run) -> Result<String> {
+    let record = Record {
+        status: run.status(),
+        ..run.record.clone()
+    };
+    serde_json::to_string(&record).map_err(|error| Error::new(error.to_string()))
 }
 
 /// The parameters of a run as they are given on the command line.

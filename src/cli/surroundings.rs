@@ -22,15 +22,22 @@ pub struct Surroundings {
     /// How many threads compute (default: one a core). Results do not depend on it.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// Where tensors live: cpu, or cuda:0 where the program was built with it.
-    #[arg(long, default_value = "cpu", value_name = "DEVICE")]
-    device: String,
     /// Neither take results from the store nor keep them there.
     #[arg(long)]
     no_store: bool,
     /// Tell what is wrong with a script as JSON, one object a line.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    pub(super) allowed: Allowed,
+}
+
+/// Where code runs, and what it may do and take.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Allowed {
+    /// Where tensors live: cpu, or cuda:0 where the program was built with it.
+    #[arg(long, default_value = "cpu", value_name = "DEVICE")]
+    device: String,
     /// A further file or folder that computed paths may read.
     #[arg(long, value_name = "PATH")]
     allow_read: Vec<PathBuf>,
@@ -49,9 +56,12 @@ impl Surroundings {
     pub(super) fn plain(threads: Option<usize>, out: impl IntoIterator<Item = PathBuf>) -> Self {
         Self {
             threads,
-            device: "cpu".into(),
-            allow_write: out.into_iter().collect(),
-            limits: LimitFlags::of_command(),
+            allowed: Allowed {
+                device: "cpu".into(),
+                allow_write: out.into_iter().collect(),
+                limits: LimitFlags::of_command(),
+                ..Allowed::default()
+            },
             ..Self::default()
         }
     }
@@ -63,19 +73,24 @@ impl Surroundings {
 
     /// Where tensors live.
     pub(super) fn device(&self) -> &str {
-        &self.device
+        &self.allowed.device
     }
 
     /// Those of a run that is to come out as one with these parameters did, from nothing kept.
-    pub(super) fn again(parameters: &BTreeMap<String, String>, threads: Option<usize>) -> Self {
+    pub(super) fn again(
+        parameters: &BTreeMap<String, String>,
+        threads: Option<usize>,
+        allowed: Allowed,
+    ) -> Self {
         let set = parameters
             .iter()
             .map(|(name, value)| format!("{name}={value}"));
         Self {
             set: set.collect(),
+            threads,
             no_store: true,
-            limits: LimitFlags::default(),
-            ..Self::plain(threads, [])
+            json: false,
+            allowed,
         }
     }
 
@@ -123,15 +138,15 @@ impl Surroundings {
             progress: Arc::new(Bars::default()),
             write_folder,
             params,
-            allow_read: self.allow_read,
-            allow_write: self.allow_write,
+            allow_read: self.allowed.allow_read,
+            allow_write: self.allowed.allow_write,
             module_path: module_path(),
-            device: device(&self.device)?,
+            device: device(&self.allowed.device)?,
             store,
             screen: screen::screen,
-            limits: self.limits.set()?,
+            limits: self.allowed.limits.set()?,
             give_up: Some(give_up),
-            allow_hub: self.allow_hub,
+            allow_hub: self.allowed.allow_hub,
             ..Setup::default()
         };
         more(&mut setup);
@@ -140,7 +155,7 @@ impl Surroundings {
 
     /// The stack that scripts may need, in bytes.
     pub(super) fn stack(&self) -> usize {
-        self.limits.stack()
+        self.allowed.limits.stack()
     }
 
     /// The interactive session.

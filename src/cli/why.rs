@@ -1,13 +1,14 @@
 //! `tureen why RUN NAME`: where a value comes from, and why it was computed or not.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::{Failure, screen};
 use crate::Result;
 use crate::report::table::{Table, Value};
+use crate::study::pack::{Pack, is_pack};
 use crate::study::size::bytes as shown;
 use crate::study::{Comparison, Difference, Id, Made, Part, Recipes, Run, Store, Verdict};
 
@@ -43,6 +44,18 @@ impl Known {
         Ok(Self { run, recipes })
     }
 
+    /// The run that is called so, or the one in an archive.
+    fn named(name: &str, folder: &Path) -> Result<Self> {
+        if !is_pack(Path::new(name)) || !Path::new(name).is_file() {
+            return Self::of(Run::find(name, folder)?);
+        }
+        let mut pack = Pack::open(Path::new(name))?;
+        Ok(Self {
+            run: pack.run()?,
+            recipes: pack.recipes()?,
+        })
+    }
+
     /// How the run came by a result; none for what is no result.
     fn how(&self, made: &Made) -> Option<&'static str> {
         let id = Id::read(&made.id).filter(|_| made.is_result())?;
@@ -59,13 +72,13 @@ impl Why {
     }
 
     fn tell(&self) -> Result<()> {
-        let known = Known::of(Run::find(&self.run, &self.folder)?)?;
+        let known = Known::named(&self.run, &self.folder)?;
         let found = known.recipes.find(&self.name)?;
         let [made] = found.as_slice() else {
             return several(&known, &self.name, &found);
         };
         let earlier = match &self.against {
-            Some(name) => vec![Known::of(Run::find(name, &self.folder)?)?],
+            Some(name) => vec![Known::named(name, &self.folder)?],
             None => self.earlier(&known, made)?,
         };
         match made.is_result() {
@@ -147,7 +160,7 @@ impl Why {
         if kept {
             let computed = before.iter().filter(|m| known.how(m) == Some("computed"));
             crate::say!(
-                "{} {}: a {} that {} made after {} trainings and evaluations, {} of them computed in this run",
+                "{} {}: a {} that {} made after {} trainings, evaluations and attacks, {} of them computed in this run",
                 made.name,
                 made.short(),
                 made.made,

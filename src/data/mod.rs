@@ -27,3 +27,4 @@ pub use columns::Columns;
 pub use dataset::Dataset;
 pub use load::{LoadOptions, needed};
 pub use row::{Label, Row, Rows, Split, Task};
+pub(crate) use table::gunzip;

@@ -227,7 +227,8 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
         .map(|(i, line)| (i + 1, line))
 }
 
-fn gunzip(path: &Path, bytes: &[u8]) -> Result<Vec<u8>> {
+/// What a gzip file holds, all its members; an error where that is far more than its size allows.
+pub(crate) fn gunzip(path: &Path, bytes: &[u8]) -> Result<Vec<u8>> {
     let mut plain = Vec::new();
     let room = room(bytes.len());
     flate2::read::MultiGzDecoder::new(bytes)

@@ -13,7 +13,7 @@ use crate::{Context, Error, Result, bail};
 use super::companions::{Companions, Pairs};
 use super::encoded::Encoded;
 use super::journal::tell;
-use super::run::{choose_split, evaluate_each, max_length, score_id};
+use super::run::{choose_split, evaluate_each, kept, max_length, score_id};
 use super::score::Score;
 
 /// What to evaluate soups on.
@@ -248,7 +248,7 @@ impl Grid<'_> {
                     if !seen.insert(job.id.clone()) {
                         continue;
                     }
-                    if let Some(score) = self.context.kept_json(&job.id) {
+                    if let Some(score) = kept(&job.id, data, self.context) {
                         self.scores.insert(job.id.clone(), score);
                         self.found.insert(job.id);
                     } else {

@@ -28,13 +28,13 @@ pub fn tell(
     if journal.knows(id.as_str(), &name) {
         return;
     }
-    journal.made(&Made::plain("model", model.name(), model.id()), []);
+    journal.made(&Made::plain("model", model.name(), model.key()), []);
     journal.made(&Made::plain("dataset", data.name(), data.id()), []);
     adapter::tell(adapter, journal);
-    let made = Made::plain("evaluate/2", &name, id.as_str())
+    let made = Made::plain("evaluate/3", &name, id.as_str())
         .from([
             ("adapter", adapter.id().as_str()),
-            ("base", model.id()),
+            ("base", model.key()),
             ("data", data.id()),
         ])
         .with(json!({

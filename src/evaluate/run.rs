@@ -39,7 +39,7 @@ pub fn evaluate(
     let max_length = max_length(model, adapter, head, options.max_length);
     let id = score_id(model, adapter, head, data, split, max_length);
     let parts = (model, adapter, head, data);
-    if let Some(score) = context.kept_json(&id) {
+    if let Some(score) = kept(&id, data, context) {
         tell(context, &id, parts, max_length, &score, true);
         return Ok(score);
     }
@@ -62,6 +62,13 @@ pub fn evaluate(
     context.keep_json(&id, &score)?;
     tell(context, &id, parts, max_length, &score, false);
     Ok(score)
+}
+
+/// The score that the store has; a dataset's name is not part of the id.
+pub(super) fn kept(id: &Id, data: &Dataset, context: &Context) -> Option<Score> {
+    let mut score: Score = context.kept_json(id)?;
+    score.dataset = data.name().to_string();
+    Some(score)
 }
 
 /// The split an evaluation reads: the one asked for, else test, else validation with a notice
@@ -107,9 +114,9 @@ pub fn score_id(
     max_length: usize,
 ) -> Id {
     Id::of_recipe(
-        "evaluate/2",
+        "evaluate/3",
         &serde_json::json!({
-            "base": model.id(),
+            "base": model.key(),
             "adapter": adapter.id().as_str(),
             "head": crate::adapter::head_id(head),
             "data": data.id(),

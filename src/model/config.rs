@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::{Error, Result, bail};
@@ -12,7 +12,7 @@ use super::architecture::Architecture;
 
 /// What a transformer's `config.json` says, in the field names of BERT's in Hugging Face's
 /// transformers; [`Architecture::fields`] has the other names.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Config {
     /// The architecture: `bert`...
     pub model_type: String,
@@ -66,7 +66,27 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("scale_attn_by_inverse_layer_idx", &["false", "null"]),
 ];
 
+/// Fields that tell where a model comes from and how other programs run it.
+const BESIDE: &[&str] = &[
+    "_name_or_path",
+    "architectures",
+    "dtype",
+    "gradient_checkpointing",
+    "torch_dtype",
+    "transformers_version",
+    "use_cache",
+];
+
 impl Config {
+    /// All of it that may decide a number.
+    pub fn acting(&self) -> Result<Value> {
+        let mut all = serde_json::to_value(self).map_err(|e| Error::new(e.to_string()))?;
+        if let Value::Object(fields) = &mut all {
+            fields.retain(|field, _| !BESIDE.contains(&field.as_str()));
+        }
+        Ok(all)
+    }
+
     /// Reads the text of a `config.json`; `origin` names it in errors.
     pub fn parse(text: &str, origin: &Path) -> Result<Self> {
         let value: Value = serde_json::from_str(text)

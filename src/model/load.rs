@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 
+use crate::study::Id;
 use crate::tensorfile::read_folder;
 use crate::{Error, Result};
 
@@ -72,6 +73,20 @@ struct Files {
     origin: PathBuf,
 }
 
+impl Files {
+    /// The hash of these files, of whose weights this is the hash.
+    fn key(&self, weights: &str) -> Result<String> {
+        let tokenizer = self.tokenizer.as_ref().ok().map(Tokenizer::hash);
+        let parts = serde_json::json!({
+            "weights": weights,
+            "config": self.config.acting()?,
+            "tokenizer": tokenizer.transpose()?,
+            "pooling": format!("{:?}", self.pooling),
+        });
+        Ok(Id::of_recipe("model/1", &parts).as_str().to_string())
+    }
+}
+
 impl Model {
     /// The model that the binary carries: paraphrase-MiniLM-L3-v2 (Reimers and Gurevych 2019;
     /// Apache-2.0), BERT with 3 layers of 384, stored in 8-bit blocks, used as `dtype`.
@@ -129,14 +144,17 @@ impl Model {
     }
 }
 
-fn assemble(name: &str, files: Files, dtype: DType, device: &Device) -> Result<Model> {
+fn assemble(name: &str, mut files: Files, dtype: DType, device: &Device) -> Result<Model> {
     let architecture = files.config.architecture()?;
     let prefix = architecture.prefix;
-    let weights = Weights::new(files.tensors, prefix, &files.origin, dtype, device);
+    let tensors = std::mem::take(&mut files.tensors);
+    let weights = Weights::new(tensors, prefix, &files.origin, dtype, device);
     let encoder = (architecture.load)(&files.config, &weights)?;
+    let id = weights.hash()?;
     Ok(Model(Arc::new(Inner {
         name: name.to_string(),
-        id: weights.hash()?,
+        key: files.key(&id)?,
+        id,
         classifier: weights.classifier()?,
         unused: weights.unused(),
         config: files.config,
@@ -145,4 +163,37 @@ fn assemble(name: &str, files: Files, dtype: DType, device: &Device) -> Result<M
         encoder,
         device: device.clone(),
     })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_of_all_that_decides_a_number_and_of_nothing_else() {
+        let origin = PathBuf::from("mini");
+        let key = |config: &str, tokenizer: &str| {
+            let files = Files {
+                config: Config::parse(config, &origin).unwrap(),
+                tokenizer: Tokenizer::from_bytes(tokenizer.as_bytes()),
+                tensors: BTreeMap::new(),
+                pooling: Pooling::default(),
+                origin: origin.clone(),
+            };
+            files.key("weights").unwrap()
+        };
+        let mini = bundled::mini();
+        let tokenizer = std::str::from_utf8(mini.tokenizer).unwrap();
+        let own = key(mini.config, tokenizer);
+        let other = |from: &str, to: &str| {
+            assert!(mini.config.contains(from), "{from}");
+            key(&mini.config.replacen(from, to, 1), tokenizer)
+        };
+        assert_ne!(own, other("\"gelu\"", "\"relu\""));
+        assert_eq!(own, other("{", "{\"transformers_version\": \"0\","));
+        assert_ne!(
+            own,
+            key(mini.config, &tokenizer.replacen("[UNK]", "[OUT]", 3))
+        );
+    }
 }

@@ -119,6 +119,7 @@ pub struct Model(Arc<Inner>);
 struct Inner {
     name: String,
     id: String,
+    key: String,
     config: Config,
     unused: Vec<String>,
     /// The tensors of its own classifier, where its files have one.
@@ -139,6 +140,12 @@ impl Model {
     /// The hash of its weights.
     pub fn id(&self) -> &str {
         &self.0.id
+    }
+
+    /// The hash of all that decides what is computed with it: its weights, its configuration, its
+    /// tokenizer and how it embeds sentences.
+    pub fn key(&self) -> &str {
+        &self.0.key
     }
 
     /// Its configuration.
@@ -194,6 +201,7 @@ impl Model {
         Self(Arc::new(Inner {
             name: self.0.name.clone(),
             id: self.0.id.clone(),
+            key: self.0.key.clone(),
             config: self.0.config.clone(),
             unused: self.0.unused.clone(),
             classifier: self.0.classifier.clone(),

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use serde_json::Value;
 use tokenizers::{PostProcessor, TruncationParams, utils::truncation};
 
+use crate::study::Id;
 use crate::{Error, Result, bail};
 
 pub use padded::{Padded, pad};
@@ -108,6 +109,15 @@ impl Tokenizer {
         tokenizer.pad_id = named.or(numbered).unwrap_or(tokenizer.pad_id);
         tokenizer.max_length = sane_length(&settings["model_max_length"]);
         Ok(tokenizer)
+    }
+
+    /// The hash of all that decides its tokens.
+    pub fn hash(&self) -> Result<String> {
+        let json = self.inner.to_string(false);
+        let json = json.map_err(|e| Error::new(e.to_string()))?;
+        let all = format!("{} {:?} {json}", self.pad_id, self.max_length);
+        let id = Id::of_content("tokenizer", all.as_bytes());
+        Ok(id.as_str().to_string())
     }
 
     /// The longest input the tokenizer allows, where its folder says a sensible one.

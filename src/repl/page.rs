@@ -25,7 +25,7 @@ With the program come the model {} and the datasets
 
 {}
 
-`:doc guide` is a guide of eleven short pages, from the first adapter to a module of your own.
+`:doc guide` is a guide of twelve short pages, from the first adapter to a module of your own.
 Keys: Tab completes names, options with their defaults, files. Ctrl-R searches the history.
 Alt-Enter starts a new line. Ctrl-C stops what runs; the session stays.",
         BUNDLED.join(", "),

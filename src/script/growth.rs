@@ -3,8 +3,8 @@
 //! The engine has limits of its own, but looks through the whole of a value, nested values and
 //! all, after each call of a method: a loop that fills a list would take the square of its length.
 //! Here the value's length alone is looked at, before it grows. What grows unseen (an entry set by
-//! its index, a text put together in back-ticks) grows by what is there already, and the limit of
-//! memory ends it.
+//! its index, a text put together in back-ticks or of a text and a list, `splice`, a blob) grows by
+//! what is there already, and the limit of memory ends it.
 
 use rhai::plugin::*;
 use rhai::{Array, Blob, Dynamic, Engine, ImmutableString, NativeCallContext};

@@ -13,7 +13,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::links::stray;
 use super::{Mode, Session};
-use crate::study::OWN_FILES;
+use crate::study::{Extent, OWN_FILES};
 use crate::{About, Error, Result, bail};
 
 impl Session {
@@ -113,6 +113,16 @@ impl Session {
                 Some(link) => {
                     bail!("{path}: the link {} leads out of what a script may write", link.display();
                     hint: "remove it, or write elsewhere")
+                }
+                // A dry run writes nothing but aside.
+                None if self.context().plan().extent() == Extent::Nothing => {
+                    let plain = target
+                        .components()
+                        .filter(|c| matches!(c, Component::Normal(_)));
+                    Ok(match within(&target, &folder) {
+                        true => target,
+                        false => plain.fold(folder.join("elsewhere"), |at, part| at.join(part)),
+                    })
                 }
                 None => Ok(target),
             };

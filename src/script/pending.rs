@@ -58,7 +58,14 @@ pub(super) fn all_known<'a>(values: impl IntoIterator<Item = &'a Dynamic>) -> Re
 /// The name of the type in messages.
 const NAME: &str = "Pending";
 /// Types that only results have.
-const OF_RESULTS: [&str; 5] = ["Table", "Groups", "Score", "Figure", "Correlation"];
+const OF_RESULTS: [&str; 6] = [
+    "Attack",
+    "Correlation",
+    "Figure",
+    "Groups",
+    "Score",
+    "Table",
+];
 
 /// Gives pending values the methods and properties of results, for a run in which there may be
 /// some.
@@ -92,7 +99,10 @@ pub(super) fn register(engine: &mut Engine) {
 /// The error of a script in a run that leaves something: where the script must know a pending
 /// value, that is no mistake.
 pub(super) fn waits(extent: Extent, error: Error) -> Error {
-    match extent != Extent::All && error.message().contains(NAME) {
+    // Paths and the like in a message are longer words.
+    let joins = |c: char| c.is_alphanumeric() || "_-./\\".contains(c);
+    let mut words = error.message().split(|c| !joins(c));
+    match extent != Extent::All && words.any(|word| word == NAME) {
         true => Error::pending("this needs what is not computed yet"),
         false => error,
     }

@@ -43,7 +43,7 @@ pub fn dense(adapter: &Adapter, model: &Model) -> Result<Adapter> {
         tensors.insert(Name::new(format!("{stem}.lora_B")), b);
     }
     let description = json!({
-        "method": "dense", "model": model.id(), "members": [adapter.id().as_str()],
+        "method": "dense", "model": model.key(), "members": [adapter.id().as_str()],
     });
     let mut parts = adapter.parts().clone();
     parts.id = Id::of_recipe("soup/1", &description);

@@ -57,15 +57,18 @@ pub fn predict(y: Named, columns: &[Named], groups: &[usize]) -> Result<Predicti
 fn errors(y: Named, columns: &[Named], to: &[usize], on: &[usize]) -> Result<(f64, f64)> {
     let mean = |values: &[f64]| to.iter().map(|&row| values[row]).sum::<f64>() / to.len() as f64;
     let means: Vec<f64> = columns.iter().map(|c| mean(c.values)).collect();
-    // Columns of one size, so that none counts as empty for its unit.
+    // Columns of one size, so that none counts as empty for its unit; one that does not vary tells
+    // nothing.
     let scales: Vec<f64> = columns
         .iter()
         .zip(&means)
         .map(|(column, mean)| {
             let squares = to.iter().map(|&row| (column.values[row] - mean).powi(2));
-            match squares.sum::<f64>().sqrt() {
-                0.0 => 1.0,
-                size => size,
+            let first = to.first().map_or(0.0, |&row| column.values[row]);
+            // The mean of equal values may be off by rounding.
+            match to.iter().all(|&row| column.values[row] == first) {
+                true => f64::INFINITY,
+                false => squares.sum::<f64>().sqrt(),
             }
         })
         .collect();
@@ -142,6 +145,20 @@ mod tests {
         // No column: the mean alone.
         let mean = predict(y, &[], &groups).unwrap();
         assert_eq!((mean.r2, mean.r2_left_out), (0.0, 0.0));
+    }
+
+    #[test]
+    fn a_column_that_does_not_vary_tells_nothing() {
+        // The mean of thirty times 0.1 is not 0.1.
+        let groups: Vec<usize> = (0..45).map(|i| i / 15).collect();
+        let x: Vec<f64> = groups.iter().map(|g| [0.1, 0.1, 0.3][*g]).collect();
+        let tens: Vec<f64> = x.iter().map(|x| 10.0 * x).collect();
+        let y: Vec<f64> = (0..45).map(noise).collect();
+        let y = Named::new("y", &y);
+        let small = predict(y, &[Named::new("x", &x)], &groups).unwrap();
+        let large = predict(y, &[Named::new("x", &tens)], &groups).unwrap();
+        assert!((small.r2_left_out - large.r2_left_out).abs() < 1e-9);
+        assert!(small.r2_left_out > -1.0, "{small:?}");
     }
 
     #[test]

@@ -4,6 +4,12 @@ use std::path::Path;
 
 use crate::Result;
 
+/// How often, and after how long each, a folder is tried again that is held.
+#[cfg(unix)]
+const LOOKS: usize = 5;
+#[cfg(unix)]
+const LOOK: std::time::Duration = std::time::Duration::from_millis(10);
+
 /// Holds a run's folder until it is dropped or the process ends, however that ends.
 #[derive(Debug)]
 pub struct Claim(#[allow(dead_code)] Option<std::fs::File>);
@@ -21,6 +27,20 @@ impl Claim {
             Ok(Self(None))
         }
     }
+
+    /// Whether a process holds the folder; true also where that cannot be told.
+    pub fn is_held(folder: &Path) -> bool {
+        #[cfg(unix)]
+        {
+            let file = std::fs::File::open(folder);
+            file.is_err() || file.is_ok_and(|file| file.try_lock_shared().is_err())
+        }
+        #[cfg(not(unix))]
+        {
+            let _ = folder;
+            true
+        }
+    }
 }
 
 #[cfg(unix)]
@@ -33,7 +53,16 @@ fn locked(folder: &Path) -> Result<Option<std::fs::File>> {
 
     fs::create_dir_all(folder).map_err(|error| Error::at_path(folder, error))?;
     let file = File::open(folder).map_err(|error| Error::at_path(folder, error))?;
-    match file.try_lock() {
+    // Whoever looks whether the folder is held holds it for a moment.
+    let held = || file.try_lock();
+    let locked = (0..LOOKS).find_map(|_| match held() {
+        Err(TryLockError::WouldBlock) => {
+            std::thread::sleep(LOOK);
+            None
+        }
+        other => Some(other),
+    });
+    match locked.unwrap_or_else(held) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             return Err(Error::at_path(folder, "another run is writing here")
@@ -69,10 +98,12 @@ mod tests {
         // No run's folder: what lies there is not ours.
         aside(&run);
         let first = Claim::of(&run).unwrap();
+        assert!(Claim::is_held(&run));
         assert!(run.join(".writing-aaaaaa").exists());
         let error = Claim::of(&run).unwrap_err().to_string();
         assert!(error.contains("another run is writing here"), "{error}");
         drop(first);
+        assert!(!Claim::is_held(&run));
 
         std::fs::write(run.join("run.json"), b"{}").unwrap();
         aside(&run.join("adapter"));

@@ -14,7 +14,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::Id;
+use super::files::fresh;
+use super::{Id, disk};
 use crate::{Error, Result};
 
 /// What a run's folder calls the numbers on the way.
@@ -89,10 +90,7 @@ struct State {
 impl Journal {
     /// Writes to the run's folder from now on.
     pub fn open(&self, folder: &Path) -> Result<()> {
-        let created = |name: &str| {
-            let path = folder.join(name);
-            File::create(&path).map_err(|error| Error::at_path(&path, error))
-        };
+        let created = |name: &str| fresh(&folder.join(name));
         let mut state = self.state();
         state.metrics = Some(created(METRICS)?);
         state.recipes = Some(created(RECIPES)?);
@@ -121,10 +119,15 @@ impl Journal {
         if !told.insert((made.id.clone(), made.name.clone())) {
             return;
         }
+        let write = |file: &mut File, line: String| {
+            let line = line + "\n";
+            disk::take(line.len() as u64).map_err(std::io::Error::other)?;
+            file.write_all(line.as_bytes())
+        };
         let line = serde_json::to_string(made).map_err(std::io::Error::other);
-        let mut written = line.and_then(|line| writeln!(recipes, "{line}"));
+        let mut written = line.and_then(|line| write(recipes, line));
         for line in metrics {
-            written = written.and_then(|()| writeln!(out, "{line}"));
+            written = written.and_then(|()| write(out, line.to_string()));
         }
         if let Err(error) = written
             && failed.is_none()

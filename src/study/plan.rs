@@ -66,6 +66,8 @@ pub enum Work {
     Training,
     /// A score.
     Evaluation,
+    /// An attack on the rows of a dataset.
+    Attack,
 }
 
 /// What a result takes.
@@ -88,6 +90,8 @@ pub struct Left {
     pub trainings: usize,
     /// Evaluations.
     pub evaluations: usize,
+    /// Attacks to be made.
+    pub attacks: usize,
     /// Tokens of all.
     pub tokens: u64,
     /// Seconds of all, as far as known.
@@ -123,7 +127,7 @@ impl Plan {
     pub fn computes(&self, work: Work, id: &Id) -> bool {
         match (self.extent, work) {
             (Extent::All, _) | (Extent::Shard(_), Work::Training) => true,
-            (Extent::Shard(shard), Work::Evaluation) => shard.has(id),
+            (Extent::Shard(shard), Work::Evaluation | Work::Attack) => shard.has(id),
             (Extent::Nothing, _) => false,
         }
     }
@@ -140,6 +144,7 @@ impl Plan {
             match cost.work {
                 Work::Training => all.trainings += 1,
                 Work::Evaluation => all.evaluations += 1,
+                Work::Attack => all.attacks += 1,
             }
             all.tokens += cost.tokens;
             all.seconds += cost.seconds;

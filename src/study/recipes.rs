@@ -23,9 +23,14 @@ impl Recipes {
         let text = std::fs::read_to_string(&path).map_err(|error| {
             Error::at_path(&path, error).hint("runs keep their recipes there; run the study again")
         })?;
+        Self::parse(&text).map_err(|error| Error::at_path(&path, error))
+    }
+
+    /// Those in the text of such a file.
+    pub fn parse(text: &str) -> Result<Self> {
         let line = |(at, line): (usize, &str)| {
-            serde_json::from_str(line)
-                .map_err(|error| Error::at_path(&path, format!("line {}: {error}", at + 1)))
+            let made = serde_json::from_str(line);
+            made.map_err(|error| Error::new(format!("line {}: {error}", at + 1)))
         };
         let all = text.lines().enumerate().map(line);
         Ok(Self::of(all.collect::<Result<_>>()?))
@@ -94,16 +99,18 @@ impl Recipes {
     /// ```
     pub fn tree(&self, made: &Made, note: &dyn Fn(&Made) -> Option<String>) -> Vec<String> {
         let mut lines = vec![line(made, note)];
-        self.branches(made, "", note, &mut lines);
+        let mut shown = BTreeSet::from([made.id.as_str()]);
+        self.branches(made, "", note, (&mut lines, &mut shown));
         lines
     }
 
-    fn branches(
-        &self,
-        made: &Made,
+    /// What a value is made of, each part with its own parts where it comes first.
+    fn branches<'a>(
+        &'a self,
+        made: &'a Made,
         indent: &str,
         note: &dyn Fn(&Made) -> Option<String>,
-        lines: &mut Vec<String>,
+        (lines, shown): (&mut Vec<String>, &mut BTreeSet<&'a str>),
     ) {
         let parts = made.parts();
         for (at, (part, id)) in parts.iter().enumerate() {
@@ -115,16 +122,26 @@ impl Recipes {
                 lines.push(format!("{indent}{branch}{part} {}", short(id)));
                 continue;
             };
-            lines.push(format!("{indent}{branch}{part} {}", line(inner, note)));
-            self.branches(inner, &format!("{indent}{below}"), note, lines);
+            let is_new = shown.insert(&inner.id);
+            let again = match is_new || inner.parts().is_empty() {
+                true => "",
+                false => ", as above",
+            };
+            lines.push(format!(
+                "{indent}{branch}{part} {}{again}",
+                line(inner, note)
+            ));
+            if is_new {
+                self.branches(inner, &format!("{indent}{below}"), note, (lines, shown));
+            }
         }
     }
 }
 
 impl Made {
-    /// Whether it is a training or an evaluation: what the store keeps.
+    /// Whether it is a training, an evaluation or an attack: what the store keeps.
     pub fn is_result(&self) -> bool {
-        matches!(self.operation(), "train" | "evaluate")
+        matches!(self.operation(), "train" | "evaluate" | "attack")
     }
 
     /// Its operation without the version.
@@ -232,6 +249,17 @@ mod tests {
         ├─ base mini ba5e0000: model
         └─ data films f11a: dataset
         ");
+    }
+
+    #[test]
+    fn a_circle_ends_and_what_was_shown_is_not_shown_again() {
+        let made = |id: &str, of: &str| {
+            Made::plain("soup/1", id, id).from([("member", of), ("other", of)])
+        };
+        let circle = Recipes::of(vec![made("aaaa", "bbbb"), made("bbbb", "aaaa")]);
+        let tree = circle.tree(circle.get("aaaa").unwrap(), &|_| None);
+        let ends: Vec<bool> = tree.iter().map(|l| l.ends_with(", as above")).collect();
+        assert_eq!(ends, [false, false, true, true, true], "{tree:#?}");
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Record;
 use super::files::listed;
 use super::pack::{Pack, is_pack};
+use super::{Claim, Record, Status};
 use crate::{Error, Result, nearest};
 
 /// A run by its folder.
@@ -72,6 +72,15 @@ impl Run {
         Ok(found)
     }
 
+    /// How it stands: a run that no process is at any more, though its record says so, was
+    /// interrupted.
+    pub fn status(&self) -> Status {
+        match self.record.status {
+            Status::Running if !Claim::is_held(&self.folder) => Status::Interrupted,
+            status => status,
+        }
+    }
+
     /// The last part of its folder.
     pub fn name(&self) -> String {
         let name = self.folder.file_name();
@@ -103,6 +112,14 @@ mod tests {
         assert_eq!(find("second-2").unwrap(), "second-2");
         let whole = folder.path().join("second-1").display().to_string();
         assert_eq!(find(&whole).unwrap(), "second-1");
+        // What is said to run is held by what runs.
+        let run = Run::find("fi", folder.path()).unwrap();
+        assert_eq!(run.record.status, Status::Running);
+        if cfg!(unix) {
+            assert_eq!(run.status(), Status::Interrupted);
+        }
+        let _claim = Claim::of(&run.folder).unwrap();
+        assert_eq!(run.status(), Status::Running);
         assert!(find("second").unwrap_err().to_string().contains("several"));
         let error = find("frist-1").unwrap_err().to_string();
         assert!(error.ends_with("did you mean first-1?"), "{error}");

@@ -47,7 +47,7 @@ pub fn untrained(
 ) -> Result<Adapter> {
     let labels = labels_of(data);
     let recipe = json!({
-        "base": model.id(),
+        "base": model.key(),
         "data": data.id(),
         "config": kind.config(),
         "init_seed": init_seed,

@@ -47,7 +47,7 @@ impl<'a> Job<'a> {
             .min(model.config().positions());
         let described = options.describe(model, max_length);
         let recipe = json!({
-            "base": model.id(),
+            "base": model.key(),
             "data": data.id(),
             "options": described,
             "class": model.class(),
@@ -58,7 +58,7 @@ impl<'a> Job<'a> {
             options,
             max_length,
             described,
-            id: Id::of_recipe("train/1", &recipe),
+            id: Id::of_recipe("train/2", &recipe),
         }
     }
 
@@ -138,8 +138,25 @@ impl<'a> Job<'a> {
         Id::of_recipe("checkpoints/1", &json!({"training": self.id, "keep": keep}))
     }
 
+    /// What the store has of this id. The dataset's name, which an adapter and its head go by, is
+    /// not part of the id.
     fn read(&self, id: &Id, context: &Context) -> Option<Adapter> {
-        own::decode(&context.kept(id)?, id.clone(), Some(self.data.clone())).ok()
+        let found = own::decode(&context.kept(id)?, id.clone(), Some(self.data.clone())).ok()?;
+        let name = self.data.name();
+        let mut parts = found.parts().clone();
+        let kept = parts.training.as_ref()?.dataset.clone();
+        if kept == name {
+            return Some(found);
+        }
+        let end = parts.name.strip_prefix(&kept).unwrap_or_default();
+        parts.name = format!("{name}{end}");
+        for head in &mut parts.heads {
+            Arc::make_mut(head).name = name.to_string();
+        }
+        if let Some(training) = &mut parts.training {
+            training.dataset = name.to_string();
+        }
+        Some(found.with_parts(parts))
     }
 
     /// How an adapter of it was trained.

@@ -26,10 +26,10 @@ pub fn tell(
     let Some(training) = adapter.training().filter(|_| !journal.knows(id, name)) else {
         return;
     };
-    journal.made(&Made::plain("model", model.name(), model.id()), []);
+    journal.made(&Made::plain("model", model.name(), model.key()), []);
     journal.made(&Made::plain("dataset", data.name(), data.id()), []);
-    let mut made = Made::plain("train/1", name, id)
-        .from([("base", model.id()), ("data", data.id())])
+    let mut made = Made::plain("train/2", name, id)
+        .from([("base", model.key()), ("data", data.id())])
         .with(training.options.clone())
         .with(json!({"class": model.class()}));
     made.with.shift_remove("from");

@@ -74,7 +74,7 @@ pub fn warmed(
     parts.id = Id::of_recipe(
         "warmed/1",
         &serde_json::json!({
-            "adapter": adapter.id().as_str(), "base": model.id(), "data": data.id(),
+            "adapter": adapter.id().as_str(), "base": model.key(), "data": data.id(),
             "steps": steps, "seed": seed, "class": crate::compute::class(),
         }),
     );

@@ -60,8 +60,49 @@ pub fn needed(names: &[String]) -> Vec<String> {
 }
 
 /// Loads an adapter's folder in either library's layout or in the sparse one. Needs no base model.
+///
+/// A folder whose sub-folders hold one adapter with a head each, as [`save`] writes one with several
+/// heads, is that adapter.
 pub fn load(folder: &Path) -> Result<Adapter> {
+    if !folder.join(CONFIG).is_file()
+        && let Some(whole) = of_heads(folder)?
+    {
+        return Ok(whole);
+    }
     Origin::restore(folder, load_files(folder)?)
+}
+
+/// The adapter of which each sub-folder has a head; none where these are not of one adapter.
+fn of_heads(folder: &Path) -> Result<Option<Adapter>> {
+    let inside = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let saved = |path: &PathBuf| path.join(origin::FILE).is_file();
+    let mut folders: Vec<PathBuf> = inside.map(|entry| entry.path()).filter(saved).collect();
+    folders.sort();
+    let mut parts = Vec::new();
+    for own in &folders {
+        let Some(origin) = Origin::read(own)? else {
+            return Ok(None);
+        };
+        let adapter = load(own)?;
+        // Another id: the files are not as they were written.
+        if *adapter.id() != origin.id {
+            return Ok(None);
+        }
+        parts.push(adapter);
+    }
+    let Some(first) = parts.first().filter(|_| parts.len() > 1) else {
+        return Ok(None);
+    };
+    if parts.iter().any(|part| part.id() != first.id()) {
+        return Ok(None);
+    }
+    let mut whole = first.parts().clone();
+    let heads = parts.iter().flat_map(|part| part.heads().iter().cloned());
+    whole.heads = heads.collect();
+    if let Some(name) = folder.file_name() {
+        whole.name = name.to_string_lossy().into_owned();
+    }
+    Ok(Some(first.with_parts(whole)))
 }
 
 /// What the libraries' files say, and no more.

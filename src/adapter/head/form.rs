@@ -123,6 +123,25 @@ impl Form {
         })
     }
 
+    /// What of it decides the head's answers: all but the dropout.
+    pub fn acting(&self) -> Value {
+        let settings = |own: &Layers| {
+            json!([
+                own.layers,
+                own.activation,
+                own.bias,
+                own.pooler,
+                own.norm,
+                own.inner_bias
+            ])
+        };
+        match self {
+            Self::Classifier(own) => json!(["classification", settings(own)]),
+            Self::NextToken(own) => json!(["causal_lm", settings(own)]),
+            Self::Other(fields) => json!(["other", fields]),
+        }
+    }
+
     /// AdapterHub's `config` object for such a head on states of this width.
     pub fn config(&self, labels: &Labels, hidden: usize) -> Value {
         match self {

@@ -3,11 +3,14 @@
 mod table;
 mod vectors;
 
+use std::io::read_to_string;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use flate2::read::GzDecoder;
 
 use super::wordnet::WordNet;
+use crate::data::gunzip;
 use crate::study::Id;
 use crate::{Error, Result};
 
@@ -16,6 +19,9 @@ use vectors::Vectors;
 
 /// The table of the binary, made by `scripts/bundle.rs`; its source stands in `NOTICE`.
 const CARRIED: &[u8] = include_bytes!("../../../stdlib/data/neighbors.txt.gz");
+
+/// What a gzip file begins with.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// Where words that may take another's place are asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,7 +46,7 @@ pub(super) struct Found {
 
 #[derive(Debug)]
 enum Content {
-    Table(String),
+    Carried,
     Vectors(String, PathBuf),
     WordNet(WordNet),
 }
@@ -48,7 +54,7 @@ enum Content {
 /// Words that may take another's place, nearest first.
 #[derive(Debug)]
 pub(super) enum Neighbors {
-    Table(Table),
+    Carried(&'static Table),
     Vectors(Vectors),
     WordNet(WordNet),
 }
@@ -68,7 +74,7 @@ impl Source {
             Self::Carried => {
                 return Ok(Found {
                     id: Id::of_content("neighbors", CARRIED),
-                    content: Content::Table(text_of(CARRIED.into())?),
+                    content: Content::Carried,
                 });
             }
             Self::WordNet(folder) => {
@@ -81,12 +87,18 @@ impl Source {
             Self::Vectors(path) => path,
         };
         let bytes = std::fs::read(path).map_err(|e| Error::at_path(path, e))?;
+        let id = Id::of_content("neighbors", &bytes);
+        let plain = match bytes.starts_with(&GZIP) {
+            true => gunzip(path, &bytes)?,
+            false => bytes,
+        };
+        let text = String::from_utf8(plain).map_err(|_| {
+            Error::at_path(path, "not a text in UTF-8")
+                .hint("expected word vectors: a word a line, then its numbers")
+        })?;
         Ok(Found {
-            id: Id::of_content("neighbors", &bytes),
-            content: Content::Vectors(
-                text_of(bytes).map_err(|e| e.within(path.display()))?,
-                path.clone(),
-            ),
+            id,
+            content: Content::Vectors(text, path.clone()),
         })
     }
 
@@ -114,7 +126,7 @@ impl Found {
     /// Makes sense of it. Errors name the line.
     pub(super) fn parse(self) -> Result<Neighbors> {
         Ok(match self.content {
-            Content::Table(text) => Neighbors::Table(Table::parse(&text)),
+            Content::Carried => Neighbors::Carried(carried()?),
             Content::WordNet(wordnet) => Neighbors::WordNet(wordnet),
             Content::Vectors(text, path) => {
                 let parsed = Vectors::parse(&text).map_err(|e| e.within(path.display()))?;
@@ -129,7 +141,7 @@ impl Neighbors {
     /// word that is not known.
     pub(super) fn of(&self, word: &str, most: usize) -> Vec<String> {
         let mut found = match self {
-            Self::Table(table) => table.of(word),
+            Self::Carried(table) => table.of(word),
             Self::Vectors(vectors) => vectors.of(word, most),
             Self::WordNet(wordnet) => wordnet.synonyms(word),
         };
@@ -140,7 +152,7 @@ impl Neighbors {
     /// The cosine of two words' vectors; none where there are none, or none of these words.
     pub(super) fn cosine(&self, a: &str, b: &str) -> Option<f64> {
         match self {
-            Self::Table(_) | Self::WordNet(_) => None,
+            Self::Carried(_) | Self::WordNet(_) => None,
             Self::Vectors(vectors) => vectors.cosine(a, b),
         }
     }
@@ -154,17 +166,14 @@ impl Neighbors {
     }
 }
 
-/// The text in a file, unpacked where it is packed.
-fn text_of(bytes: Vec<u8>) -> Result<String> {
-    const GZIP: [u8; 2] = [0x1f, 0x8b];
-    if bytes.starts_with(&GZIP) {
-        return std::io::read_to_string(GzDecoder::new(&bytes[..]))
-            .map_err(|e| Error::new(e.to_string()));
+/// The table of the binary, read once.
+fn carried() -> Result<&'static Table> {
+    static TABLE: OnceLock<Table> = OnceLock::new();
+    if let Some(table) = TABLE.get() {
+        return Ok(table);
     }
-    String::from_utf8(bytes).map_err(|_| {
-        Error::new("not a text in UTF-8")
-            .hint("expected word vectors: a word a line, then its numbers")
-    })
+    let text = read_to_string(GzDecoder::new(CARRIED)).map_err(|e| Error::new(e.to_string()))?;
+    Ok(TABLE.get_or_init(|| Table::parse(&text)))
 }
 
 #[cfg(test)]
@@ -174,10 +183,7 @@ mod tests {
     #[test]
     fn the_carried_table_is_whole() {
         let found = Source::Carried.read().unwrap();
-        let Content::Table(text) = &found.content else {
-            panic!("not a table")
-        };
-        assert_eq!(text.lines().count(), 25_591);
+        assert_eq!(carried().unwrap().len(), 25_591);
         let neighbors = found.parse().unwrap();
         let near = neighbors.of("film", 50);
         assert_eq!(near.len(), 8);

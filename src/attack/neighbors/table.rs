@@ -16,6 +16,11 @@ impl Table {
         Self(text.lines().filter_map(row).collect())
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn of(&self, word: &str) -> Vec<String> {
         self.0.get(word).cloned().unwrap_or_default()
     }

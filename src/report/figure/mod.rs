@@ -12,7 +12,7 @@ mod points;
 mod terminal;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use kuva::prelude::{Figure as Panels, Layout, PngBackend, SvgBackend, TerminalBackend};
@@ -119,7 +119,14 @@ impl Figure {
         }
     }
 
-    /// Saves the figure as .svg, .pdf or .png, and the rows it was drawn from beside it as .csv.
+    /// The file with the rows that a figure saved at `path` was drawn from: `fig.svg.csv`.
+    pub fn rows_of(path: &Path) -> PathBuf {
+        let mut name = path.as_os_str().to_os_string();
+        name.push(".csv");
+        name.into()
+    }
+
+    /// Saves the figure as .svg, .pdf or .png, and the rows it was drawn from beside it.
     pub fn save(&self, path: &Path) -> Result<()> {
         let bytes = match path.extension().and_then(|e| e.to_str()) {
             Some("svg") => self.to_svg().into_bytes(),
@@ -131,7 +138,7 @@ impl Figure {
             ),
         };
         write_atomic(
-            &path.with_extension("csv"),
+            &Self::rows_of(path),
             self.0.data.encode(Format::Csv)?.as_bytes(),
         )?;
         write_atomic(path, &bytes)

@@ -158,7 +158,7 @@ fn a_saved_figure_has_its_data_beside_it() {
         .bar("domain", "drop", &BarOptions::default())
         .unwrap();
     means.save(&folder.path().join("fig.svg")).unwrap();
-    let data = Table::read(&folder.path().join("fig.csv")).unwrap();
+    let data = Table::read(&folder.path().join("fig.svg.csv")).unwrap();
     assert_eq!(data.columns(), ["domain", "drop_mean"]);
     let both = Figure::subplots(&[means.clone(), means], 2).unwrap();
     assert!(both.to_svg().matches("domain").count() >= 2);

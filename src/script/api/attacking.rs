@@ -3,15 +3,15 @@
 use rhai::plugin::*;
 use rhai::{Dynamic, Engine, Map, NativeCallContext};
 
+use super::models::mini;
 use crate::Result;
 use crate::adapter::Adapter;
 use crate::attack::{Attack, AttackOptions, Outcome, Source, attack as run, recipe};
 use crate::data::Dataset;
 use crate::model::Model;
 use crate::report::table::{Table, Value};
-use crate::script::Fallible;
-use crate::script::Session;
-use crate::script::{NativeSpec, OptionSpec, Options};
+use crate::script::pending::{Later, later};
+use crate::script::{Fallible, NativeSpec, OptionSpec, Options, Session};
 
 /// The options of the natives here.
 pub(super) static OPTIONS: &[NativeSpec] = &[ATTACK];
@@ -114,8 +114,8 @@ mod natives {
         model: Model,
         adapter: Adapter,
         data: Dataset,
-    ) -> Fallible<Attacked> {
-        Ok(attacked(&context, &model, &adapter, &data, &Map::new())?)
+    ) -> Fallible<Later<Attacked>> {
+        later(attacked(&context, &model, &adapter, &data, &Map::new()))
     }
 
     /// The same with options.
@@ -130,8 +130,8 @@ mod natives {
         adapter: Adapter,
         data: Dataset,
         options: Map,
-    ) -> Fallible<Attacked> {
-        Ok(attacked(&context, &model, &adapter, &data, &options)?)
+    ) -> Fallible<Later<Attacked>> {
+        later(attacked(&context, &model, &adapter, &data, &options))
     }
 
     /// The share of texts that are right under attack: attacks that failed, of all texts.
@@ -254,8 +254,13 @@ fn attacked(
     let wordnet = wordnet
         .map(|path| session.input("file", &path))
         .transpose()?;
+    let recipe = recipe(&options.text("recipe")?)?;
+    let encoder = match (recipe.similarity, options.value::<Model>("encoder")?) {
+        (Some(_), None) => Some(mini(&session)?),
+        (_, given) => given,
+    };
     let settings = AttackOptions {
-        recipe: recipe(&options.text("recipe")?)?,
+        recipe,
         n: options.maybe_int("n")?.map(|n| n as usize),
         split: options
             .maybe_text("split")?
@@ -268,7 +273,7 @@ fn attacked(
         },
         neighbors,
         wordnet,
-        encoder: options.value::<Model>("encoder")?,
+        encoder,
         keeps_first: options.maybe_text("pairs")?.map(|which| which == "second"),
     };
     Ok(Attacked {

@@ -295,13 +295,13 @@ mod natives {
         Ok(())
     }
 
-    /// Saves the figure, and its rows beside it as .csv.
+    /// Saves the figure, and its rows beside it: those of `line.svg` in `line.svg.csv`.
     ///
     /// - `path`: a .svg, .pdf or .png file under the folder of the run; .pdf has its font with it
     ///
     /// ```rhai
     /// table([#{ x: 1, y: 2 }, #{ x: 2, y: 3 }]).line("x", "y").save("line.svg");
-    /// read_table("line.csv").len    // 2
+    /// read_table("line.svg.csv").len    // 2
     /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn save(context: NativeCallContext, figure: &mut Figure, path: &str) -> Fallible<()> {

@@ -337,12 +337,24 @@ fn load(context: &NativeCallContext, name: &str, options: &Map) -> Fallible<Mode
             Model::from_folder(name, &folder, dtype, device)?
         }
     };
-    session.note_input("model", name, model.id())?;
+    session.note_input("model", name, model.key())?;
     let model = match precision.as_str() {
         "bf16" => model.in_bf16()?,
         _ => model,
     };
     loaded.0.borrow_mut().insert(key, model.clone());
+    Ok(model)
+}
+
+/// The model of the binary, made once a session.
+pub(super) fn mini(session: &Session) -> Result<Model> {
+    const KEY: &str = "mini f32";
+    let loaded = session.extension::<Loaded>();
+    if let Some(model) = loaded.0.borrow().get(KEY) {
+        return Ok(model.clone());
+    }
+    let model = Model::mini(DType::F32, &session.setup().device)?;
+    loaded.0.borrow_mut().insert(KEY.into(), model.clone());
     Ok(model)
 }
 

@@ -392,7 +392,7 @@ fn measured(options: &Options, members: &[Adapter], session: &Session) -> Result
     let rows = options.maybe_int("rows")?.unwrap_or(256) as usize;
     let ids: Vec<&str> = data.iter().map(Dataset::id).collect();
     let details = serde_json::json!({
-        "model": model.id(), "data": ids, "rows": rows, "seed": seed,
+        "model": model.key(), "data": ids, "rows": rows, "seed": seed,
     });
     let heads = Heads::of(&options.text("heads")?);
     let (context, pairs) = (session.context(), members.iter().zip(&data));

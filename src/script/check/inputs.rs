@@ -8,6 +8,7 @@ use rhai::{AST, ASTNode, Expr, FnCallExpr, Position, Stmt};
 use super::walk::Walk;
 use super::{Checker, Finding};
 use crate::hub::{Kind, Repo};
+use crate::report::figure::Figure;
 use crate::script::api::{missing_dataset, missing_model, read_as};
 use crate::script::{Diagnostic, Session};
 use crate::{Error, Result};
@@ -37,7 +38,7 @@ impl Writes {
                 match literal {
                     Some(path) => {
                         // A figure has its rows beside it.
-                        let rows = Path::new(&path).with_extension("csv");
+                        let rows = Figure::rows_of(Path::new(&path));
                         writes.paths.push(rows.display().to_string());
                         writes.paths.push(path);
                     }

@@ -249,7 +249,7 @@ pub fn contents(session: &Session) -> String {
     lines.push("More".into());
     lines.push(line(
         "guide",
-        "Ten short pages, from the first adapter to a module of your own.",
+        "Twelve short pages, from the first adapter to a module of your own.",
     ));
     lines.push(line(
         "options",

@@ -187,9 +187,9 @@ impl Packing<'_> {
             }
             let path = self.folder().join(name);
             if name.starts_with("hub:") || !path.exists() {
-                // A file's path cannot be a repository's name.
-                if kind == "file" {
-                    bail!("the file {name}, which {} read, is no more", self.run.name(); hint: "bring it back, or run the study again");
+                // What else has no repository's name was a file or a folder.
+                if kind == "file" || kind == "dataset" && !name.starts_with("hub:") {
+                    bail!("the {kind} {name}, which {} read, is no more", self.run.name(); hint: "bring it back, or run the study again");
                 }
                 all.push(Found::Elsewhere {
                     what: input.clone(),
@@ -197,7 +197,7 @@ impl Packing<'_> {
                 });
                 continue;
             }
-            // A model goes by the id of its weights, which is held against the lock when it runs.
+            // A model goes by the hash of what it is made of, which is held against the lock when it runs.
             if kind != "model" && files_id(&path)?.as_str() != id {
                 return Err(self.changed(kind, name));
             }

@@ -9,7 +9,8 @@ use zip::{CompressionMethod, ZipArchive};
 
 use super::{LeftOut, MANIFEST, MODULES, Manifest, RUN, STUDY, is_inside};
 use crate::study::files::each_piece;
-use crate::study::{Lock, Record, Run};
+use crate::study::journal::RECIPES;
+use crate::study::{Lock, Recipes, Record, Run};
 use crate::{Error, Result, bail};
 
 /// The largest manifest, lock, script or record that is read into memory.
@@ -86,10 +87,21 @@ impl Pack {
         let text = self.text(&name)?;
         let record: Record = serde_json::from_str(&text)
             .map_err(|e| self.about(&name, format!("is no record of a run: {e}")))?;
+        let own = &self.manifest.run;
+        if Path::new(own).file_name() != Some(std::ffi::OsStr::new(own)) {
+            return Err(self.about(own, "is no name of a run's folder"));
+        }
         Ok(Run {
             folder: self.path.join(RUN).join(&self.manifest.run),
             record,
         })
+    }
+
+    /// How the values of the run in it came about.
+    pub fn recipes(&mut self) -> Result<Recipes> {
+        let name = format!("{RUN}/{RECIPES}");
+        let text = self.text(&name)?;
+        Recipes::parse(&text).map_err(|e| self.about(&name, e))
     }
 
     /// The lock of the study.
