@@ -128,7 +128,7 @@ def tureen(script, out, **values):
 
 
 def rows(path):
-    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+    return [json.loads(line) for line in Path(path).read_text().split("\n") if line]
 
 
 # ---- the same weights in PyTorch

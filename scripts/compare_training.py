@@ -45,7 +45,8 @@ let seeds = param("seeds", [1]);
 let rows = [];
 for name in param("domains", ["films"]) {
     let data = dataset(name);
-    for split in ["train", "validation", "test"] { data.table(split).save(`${name}-${split}.jsonl`); }
+    let parts = #{ train: data.train, validation: data.validation, test: data.test };
+    for split in parts.keys() { table(parts[split]).save(`${name}-${split}.jsonl`); }
     for seed in seeds {
         let a = train(base, data, #{ adapter: param("kind", "pfeiffer"), epochs: param("epochs", 3), seed: seed });
         rows.push(#{ domain: name, seed: seed, accuracy: evaluate(base, a, data).accuracy });
@@ -56,7 +57,7 @@ table(rows).save("accuracies.jsonl");
 
 
 def rows(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return [json.loads(line) for line in path.read_text().split("\n") if line]
 
 
 def ours():
@@ -184,7 +185,7 @@ def main():
         means = [statistics.mean(side) for side in sides]
         apart = [statistics.stdev(side) if len(side) > 1 else 0.0 for side in sides]
         gaps.append(100 * (means[0] - means[1]))
-        n = len((WORK / f"{domain}-test.jsonl").read_text().splitlines())
+        n = len(rows(WORK / f"{domain}-test.jsonl"))
         print(
             f"  {domain}: Tureen {means[0]:.4f} ({apart[0]:.4f}), torch + adapters {means[1]:.4f} "
             f"({apart[1]:.4f}): {gaps[-1]:+.2f} points; an answer is {100 / n:.2f}"

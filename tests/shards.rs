@@ -8,6 +8,7 @@ let base = model("mini");
 let domains = datasets(["films", "products", "news"]).map(|d| d.sample(32, #{ seed: 1 }));
 let rows = grid(#{ kind: ["pfeiffer", "lora"] }, |c| {
     let adapters = train(base, domains, #{ adapter: c.kind, epochs: 1 });
+    adapters[0].save(`saved/${c.kind}`);
     evaluate_all(base, soups(subsets(adapters, 2..=3)))
 });
 let means = rows.group("size").agg(#{ drop: "mean" });
@@ -73,7 +74,7 @@ fn a_script_that_must_know_what_is_left_waits_and_says_where() {
     place.write("grid.rhai", &more);
     let told = place.tureen(&["run", "grid.rhai", "--dry-run"]);
     assert!(told.ok, "{}", told.err);
-    assert!(told.err.contains("waits at grid.rhai:13:"), "{}", told.err);
+    assert!(told.err.contains("waits at grid.rhai:14:"), "{}", told.err);
     let refused = place.refused(&["run", "grid.rhai", "--dry-run", "--no-store"]);
     assert!(refused.contains("--no-store"), "{refused}");
     assert!(

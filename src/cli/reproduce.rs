@@ -8,12 +8,13 @@ use super::opened::Opened;
 use super::surroundings::Allowed;
 use super::{Failure, Surroundings, diff, run};
 use crate::study::pack::is_pack;
-use crate::study::{Comparison, Extent, Run};
+use crate::study::{Comparison, Extent, Run, SCRIPT};
 use crate::{Error, Result, bail};
 
 /// Run a study again as it was run, from nothing kept, and compare what it records.
 ///
-/// On the same class of processor every number must be the same to the last bit; elsewhere a
+/// What is compared is what the study gives to `record`, not the files it saves. On the same class
+/// of processor every number must be the same to the last bit; elsewhere a
 /// difference within the tolerance is accepted.
 #[derive(Debug, Args)]
 pub(super) struct Reproduce {
@@ -67,7 +68,7 @@ impl Reproduce {
             false => error.within(script.display()),
         })?;
         if opened.hash() != first.record.script_hash {
-            bail!("{} has changed since {}", script.display(), first.name(); hint: "the text that was run is {}", first.folder.join(run::SCRIPT).display());
+            bail!("{} has changed since {}", script.display(), first.name(); hint: "the text that was run is {}", first.folder.join(SCRIPT).display());
         }
         Ok(opened)
     }

@@ -9,13 +9,14 @@ use super::left::{told, unless_pending, waits};
 use super::opened::Opened;
 use super::{Failure, Surroundings};
 use crate::Error;
+use crate::compute::{CUDA, driver};
 use crate::report::write_page;
 use crate::script::api::study::Study;
 use crate::script::{Diagnostic, Interpreter, Session, Severity, check};
 use crate::study::files::write_atomic;
 use crate::study::pack::is_pack;
 use crate::study::{
-    Claim, Extent, Journal, Left, Lock, Record, Run as Kept, Shard, Status, Store, disk,
+    Claim, Extent, Journal, Left, Lock, Record, Run as Kept, SCRIPT, Shard, Status, Store, disk,
 };
 
 /// Run a study: a script, or an archive that `tureen pack` made.
@@ -80,9 +81,6 @@ pub(super) fn unopened(script: &Path, error: Error) -> Failure {
         false => Diagnostic::of(display(script), error).into(),
     }
 }
-
-/// What a run's folder calls the text that was run.
-pub(super) const SCRIPT: &str = "script.rhai";
 
 /// Runs a study into `out`, by default a new folder in `runs`; held to `lock`, where it has none of
 /// its own.
@@ -222,6 +220,10 @@ fn begin(
     known_parameters(text, &session).map_err(Failure::Command)?;
     let mut record = Record::begin(&opened.named, text, session.setup().params.clone());
     record.arguments = std::env::args().skip(1).collect();
+    if device != "cpu" {
+        record.class = CUDA.to_string();
+        record.driver = driver();
+    }
     record.device = device;
     if let Some(lock) = &lock {
         let checked = lock.check_script(&record.script_hash);

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::limits::LimitFlags;
 use super::{Bars, Failure, interrupt, screen};
-use crate::compute::threads;
+use crate::compute::{device, threads};
 use crate::script::{Mode, Session, Setup};
 use crate::study::Store;
 use crate::{Error, Result, bail};
@@ -192,20 +192,6 @@ fn parameter(text: &str) -> Result<(String, String)> {
     }
 }
 
-fn device(name: &str) -> Result<candle_core::Device> {
-    if name == "cpu" {
-        return Ok(candle_core::Device::Cpu);
-    }
-    let Some(index) = name
-        .strip_prefix("cuda:")
-        .and_then(|index| index.parse().ok())
-    else {
-        bail!("--device {name}: expected cpu or cuda:0");
-    };
-    candle_core::Device::new_cuda(index)
-        .map_err(|error| Error::from(error).within(format!("--device {name}")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,14 +203,5 @@ mod tests {
             ("a".to_string(), "b=c".to_string())
         );
         assert!(parameter("a").is_err() && parameter("=b").is_err());
-    }
-
-    #[test]
-    fn an_unknown_device_is_an_error() {
-        assert!(device("cpu").unwrap().is_cpu());
-        assert_eq!(
-            device("gpu").unwrap_err().message(),
-            "--device gpu: expected cpu or cuda:0"
-        );
     }
 }

@@ -36,6 +36,14 @@ pub fn takes(x: &Tensor) -> bool {
     x.device().is_cpu() && matches!(x.dtype(), DType::F32 | DType::F64)
 }
 
+/// `x`, in f32 where its own type is narrower, whose sums and exponentials would lose too much.
+pub fn widened(x: &Tensor) -> Result<Tensor> {
+    match x.dtype() {
+        DType::BF16 | DType::F16 => x.to_dtype(DType::F32),
+        _ => Ok(x.clone()),
+    }
+}
+
 /// The element type of an operand.
 pub fn dtype(storage: &CpuStorage) -> DType {
     BackendStorage::dtype(storage)

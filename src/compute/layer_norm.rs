@@ -221,10 +221,13 @@ impl CustomOp2 for Norm {
 }
 
 fn composite(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
+    let (own, x) = (x.dtype(), kernel::widened(x)?);
     let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
     let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
     let normalised = centred.broadcast_div(&(variance + eps)?.sqrt()?)?;
-    Ok(normalised.broadcast_mul(weight)?.broadcast_add(bias)?)
+    let scaled = normalised.broadcast_mul(&kernel::widened(weight)?)?;
+    let shifted = scaled.broadcast_add(&kernel::widened(bias)?)?;
+    Ok(shifted.to_dtype(own)?)
 }
 
 #[cfg(test)]

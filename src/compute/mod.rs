@@ -14,6 +14,7 @@ mod bf16;
 #[cfg(test)]
 mod check;
 mod class;
+mod device;
 mod dropout;
 mod frozen_linear;
 mod kernel;
@@ -28,6 +29,8 @@ mod real;
 mod rotary;
 mod softmax;
 mod stack;
+#[cfg(test)]
+mod suite;
 pub mod threads;
 #[cfg(target_arch = "x86_64")]
 mod tile;
@@ -36,8 +39,10 @@ pub use activation::Activation;
 pub use attention::{Attention, Disentangled};
 pub use bf16::Precision;
 pub use class::{class, class_in};
+pub use device::{CUDA, device, device_name, driver};
 pub use dropout::{Dropout, dropout};
 pub use frozen_linear::FrozenLinear;
+pub use kernel::widened;
 pub use layer_norm::{add_layer_norm, layer_norm};
 pub use linear::linear;
 pub use lora::lora;

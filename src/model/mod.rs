@@ -174,6 +174,9 @@ impl Model {
     /// The family of kernels that makes its numbers: results are equal to the bit within one, so
     /// ids of what is computed with it name it.
     pub fn class(&self) -> &'static str {
+        if !self.device().is_cpu() {
+            return crate::compute::CUDA;
+        }
         crate::compute::class_in(self.0.encoder.precision())
     }
 

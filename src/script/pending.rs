@@ -41,6 +41,14 @@ pub(super) fn later<T: Variant + Clone>(made: Result<T>) -> Fallible<Dynamic> {
     }
 }
 
+/// What is to be written of a result that may be pending: nothing then.
+pub(super) fn written(made: Result<()>) -> Fallible<()> {
+    match made {
+        Err(error) if error.kind() == Kind::Pending => Ok(()),
+        made => Ok(made?),
+    }
+}
+
 /// Whether a value is pending.
 pub(super) fn is_pending(value: &Dynamic) -> bool {
     value.is::<Pending>()

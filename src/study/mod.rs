@@ -26,6 +26,6 @@ pub use journal::{Journal, Made};
 pub use lock::Lock;
 pub use plan::{Cost, Extent, Left, Plan, Shard, Work};
 pub use recipes::Recipes;
-pub use run::{OWN_FILES, Record, SCHEMA, Status, script_hash};
+pub use run::{OWN_FILES, Record, SCHEMA, SCRIPT, Status, script_hash};
 pub use runs::Run;
 pub use store::{Content, Entry, Store};

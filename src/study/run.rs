@@ -18,8 +18,11 @@ pub const OWN_FILES: [&str; 6] = [
     "recipes.jsonl",
     "report.html",
     "run.json",
-    "script.rhai",
+    SCRIPT,
 ];
+
+/// What a run's folder calls the script as it was run.
+pub const SCRIPT: &str = "script.rhai";
 
 /// The JSON schema of `run.json`.
 pub const SCHEMA: &str = include_str!("run.schema.json");
@@ -105,6 +108,9 @@ pub struct Record {
     /// Where tensors lived: `cpu`, `cuda:0`.
     #[serde(default = "cpu")]
     pub device: String,
+    /// The version of the driver of the GPU that computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
     /// The class of kernels that computed.
     pub class: String,
     /// Threads that computed.
@@ -137,6 +143,7 @@ impl Record {
             version: env!("CARGO_PKG_VERSION").to_string(),
             arguments: Vec::new(),
             device: cpu(),
+            driver: None,
             class: crate::compute::class().to_string(),
             threads: rayon::current_num_threads(),
             started: now(),

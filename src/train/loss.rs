@@ -3,6 +3,7 @@
 use candle_core::{DType, Tensor};
 
 use crate::adapter::Labels;
+use crate::compute::widened;
 use crate::{Result, bail};
 
 /// The targets of a batch.
@@ -20,10 +21,14 @@ pub enum Targets {
 /// The mean loss over the batch of logits [batch, outputs]: cross-entropy for classes, squared
 /// error for numbers.
 pub fn loss(logits: &Tensor, targets: &Targets) -> Result<Tensor> {
+    let logits = &widened(logits)?;
     match targets {
         Targets::Classes(classes) => Ok(candle_nn::loss::cross_entropy(logits, classes)?),
         Targets::Next(ids) => next_token(logits, ids),
-        Targets::Numbers(numbers) => Ok(candle_nn::loss::mse(&logits.squeeze(1)?, numbers)?),
+        Targets::Numbers(numbers) => {
+            let numbers = numbers.to_dtype(logits.dtype())?;
+            Ok(candle_nn::loss::mse(&logits.squeeze(1)?, &numbers)?)
+        }
     }
 }
 

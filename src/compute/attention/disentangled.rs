@@ -282,18 +282,9 @@ impl Disentangled {
         let scores = (scores * scale::<f64>(sizes.head))?;
         let keep = self.mask.to_tensor(dtype, device)?;
         let keep = keep.reshape((batch, 1, 1, seq))?;
-        // e^-10000 is 0 in every type, and 10000 is finite in f16.
-        let scores = scores.broadcast_add(&keep.affine(1e4, -1e4)?)?;
-        let exp = scores
-            .broadcast_sub(&scores.max_keepdim(D::Minus1)?.detach())?
-            .exp()?;
-        let weights = exp.broadcast_div(&exp.sum_keepdim(D::Minus1)?)?;
-        let mut weights = weights.broadcast_mul(&keep)?;
-        if let Some((dropout, site)) = self.dropout() {
-            let factors = dropout.all_weights(site, heads, &self.mask);
-            let factors = Tensor::from_vec(factors, weights.shape(), device)?;
-            weights = (weights * factors.to_dtype(dtype)?)?;
-        }
+        let dropout = self.dropout();
+        let factors = dropout.map(|(d, site)| d.all_weights(site, heads, &self.mask));
+        let weights = super::weights(&scores, &keep, factors)?;
         let out = weights.matmul(&part(qkv, seq, 2)?)?.transpose(1, 2)?;
         Ok(out.reshape((batch, seq, sizes.width))?)
     }

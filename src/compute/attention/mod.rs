@@ -199,21 +199,31 @@ impl Attention {
             let spread = distance::spread(&bias.to_dtype(dtype)?, seq)?;
             scores = scores.broadcast_add(&spread.unsqueeze(0)?)?;
         }
-        // e^-10000 is 0 in every type, and 10000 is finite in f16.
-        let scores = scores.broadcast_add(&keep.affine(1e4, -1e4)?)?;
-        let exp = scores
-            .broadcast_sub(&scores.max_keepdim(D::Minus1)?.detach())?
-            .exp()?;
-        let weights = exp.broadcast_div(&exp.sum_keepdim(D::Minus1)?)?;
-        let mut weights = weights.broadcast_mul(&keep)?;
-        if let Some((dropout, site)) = self.dropout() {
-            let factors = dropout.all_weights(site, self.heads, &self.mask);
-            let factors = Tensor::from_vec(factors, weights.shape(), device)?;
-            weights = (weights * factors.to_dtype(dtype)?)?;
-        }
+        let dropout = self.dropout();
+        let factors = dropout.map(|(d, site)| d.all_weights(site, self.heads, &self.mask));
+        let weights = weights(&scores, &keep, factors)?;
         let out = weights.matmul(&part(2)?)?.transpose(1, 2)?;
         Ok(out.reshape((batch, seq, sizes.width))?)
     }
+}
+
+/// The softmax of scores over the keys that `keep` says are seen (1; 0 where not), times the factors
+/// of dropout, by candle's operations: exponentials and sums in f32 at least.
+fn weights(scores: &Tensor, keep: &Tensor, factors: Option<Vec<f32>>) -> Result<Tensor> {
+    let (own, scores) = (scores.dtype(), kernel::widened(scores)?);
+    let keep = keep.to_dtype(scores.dtype())?;
+    // e^-10000 is 0 in every type.
+    let scores = scores.broadcast_add(&keep.affine(1e4, -1e4)?)?;
+    let exp = scores
+        .broadcast_sub(&scores.max_keepdim(D::Minus1)?.detach())?
+        .exp()?;
+    let weights = exp.broadcast_div(&exp.sum_keepdim(D::Minus1)?)?;
+    let mut weights = weights.broadcast_mul(&keep)?;
+    if let Some(factors) = factors {
+        let factors = Tensor::from_vec(factors, weights.shape(), weights.device())?;
+        weights = (weights * factors.to_dtype(scores.dtype())?)?;
+    }
+    Ok(weights.to_dtype(own)?)
 }
 
 /// The dropout that changes anything, and its site.

@@ -14,7 +14,7 @@ use super::escaped;
 use crate::Result;
 use crate::study::files::write_atomic;
 use crate::study::pack::is_pack;
-use crate::study::{Record, Run, Status};
+use crate::study::{Record, Run, SCRIPT, Status};
 
 /// What a run's folder calls its page.
 const FILE: &str = "report.html";
@@ -55,6 +55,7 @@ fn body(run: &Run) -> Result<String> {
     body += &adapters::of_folder(&run.folder)?;
     body += &given(record);
     body += &printed(&run.folder);
+    body += &script(&run.folder);
     let (name, script) = (escaped(&run.name()), escaped(&record.script));
     let locked = match is_pack(Path::new(&record.script)) {
         // An archive holds its lock.
@@ -136,6 +137,19 @@ fn printed(folder: &Path) -> String {
     )
 }
 
+/// The script as it was run, folded.
+fn script(folder: &Path) -> String {
+    let text = end_of(&folder.join(SCRIPT)).unwrap_or_default();
+    if text.is_empty() {
+        return String::new();
+    }
+    format!(
+        "<h2>Script</h2>\n<details><summary>{} lines</summary>\n<pre>{}</pre>\n</details>\n",
+        text.lines().count(),
+        escaped(&text)
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -176,6 +190,7 @@ mod tests {
         write("found.csv", "size,drop\n2,0.5\n");
         write("evil.svg", "<svg><script>alert(1)</script></svg>");
         write("log.txt", "a < b\n");
+        write(SCRIPT, "let a = x < y;\n");
         write(
             "adapters/x/tureen.json",
             r#"{"name": "x<", "id": "0123456789abcdef", "recipe": {"method": "ties", "density": 0.3},
@@ -201,6 +216,7 @@ mod tests {
             "ties: density = 0.3000",
             "trained on films",
             "a &lt; b",
+            "let a = x &lt; y;",
         ] {
             assert!(page.contains(part), "{part} is missing:\n{page}");
         }

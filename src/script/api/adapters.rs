@@ -11,6 +11,7 @@ use crate::adapter::{Adapter, Head, Labels, Name, Selection, Tensors, formats};
 use crate::hub::Kind;
 use crate::script::Fallible;
 use crate::script::Session;
+use crate::script::pending::written;
 use crate::script::{NativeSpec, OptionSpec, Options};
 use crate::study::Id;
 use crate::{About, Error, Result, bail};
@@ -100,8 +101,7 @@ mod natives {
     #[rhai_fn(pure, return_raw)]
     pub fn save(context: NativeCallContext, adapter: &mut Adapter, path: &str) -> Fallible<()> {
         let folder = Session::of(&context)?.write_path(path)?;
-        formats::save(adapter, &folder, None)?;
-        Ok(())
+        written(formats::save(adapter, &folder, None).map(|_| ()))
     }
 
     /// The same with options.
@@ -130,13 +130,11 @@ mod natives {
                     .error("format", "the sparse layout is no library's")
                     .into());
             }
-            "sparse" => formats::sparse::save(adapter, &folder)?,
-            _ => {
-                formats::save(adapter, &folder, format)?;
-            }
+            "sparse" => written(formats::sparse::save(adapter, &folder))?,
+            _ => written(formats::save(adapter, &folder, format).map(|_| ()))?,
         }
         if options.bool("members")? && adapter.recipe().is_some() {
-            formats::save_inputs(adapter, &folder)?;
+            written(formats::save_inputs(adapter, &folder))?;
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 use super::tensors::{integers, map_of, to_tensor};
 use crate::adapter::formats::peft::classifier_of;
 use crate::adapter::{Adapter, Head, Labels};
+use crate::compute::{device, device_name};
 use crate::hub::{Kind, Repo};
 use crate::model::{BUNDLED, Encoding, Frozen, Inputs, Model, Noise, tokenize::Text};
 use crate::script::Fallible;
@@ -24,12 +25,16 @@ pub(super) static OPTIONS: &[NativeSpec] = &[MODEL, TOKENIZE];
 
 static MODEL: NativeSpec = NativeSpec {
     name: "model",
-    options: &[OptionSpec::choice(
-        "precision",
-        &["f32", "bf16", "f64"],
-        "what its weights multiply in; bf16 is faster and less exact, f64 is for checks of gradients",
-    )
-    .or("f32")],
+    options: &[
+        OptionSpec::text("device", "where it computes: cpu, or cuda:0 for a GPU")
+            .otherwise("the run's own, --device"),
+        OptionSpec::choice(
+            "precision",
+            &["f32", "bf16", "f64"],
+            "what its weights multiply in; bf16 is faster and less exact, f64 is for checks of gradients",
+        )
+        .or("f32"),
+    ],
 };
 
 static TOKENIZE: NativeSpec = NativeSpec {
@@ -314,19 +319,24 @@ fn load(context: &NativeCallContext, name: &str, options: &Map) -> Fallible<Mode
     let session = Session::of(context)?;
     let options = Options::read(&MODEL, options)?;
     let precision = options.text("precision")?;
-    let key = format!("{name} {precision}");
+    let device = match options.maybe_text("device")? {
+        Some(name) => device(&name)?,
+        None => session.setup().device.clone(),
+    };
+    let key = format!("{name} {precision} {}", device_name(&device));
     let loaded = session.extension::<Loaded>();
     if let Some(model) = loaded.0.borrow().get(&key) {
         return Ok(model.clone());
     }
-    let device = &session.setup().device;
-    let dtype = if precision == "f64" {
-        DType::F64
-    } else {
-        DType::F32
+    // On the CPU weights stay f32, and what is multiplied is rounded.
+    let rounded = precision == "bf16" && device.is_cpu();
+    let dtype = match precision.as_str() {
+        "f64" => DType::F64,
+        "bf16" if !rounded => DType::BF16,
+        _ => DType::F32,
     };
     let model = match name {
-        "mini" => Model::mini(dtype, device)?,
+        "mini" => Model::mini(dtype, &device)?,
         _ => {
             if let Some(error) = missing_model(&session, name) {
                 return Err(error.into());
@@ -334,13 +344,13 @@ fn load(context: &NativeCallContext, name: &str, options: &Map) -> Fallible<Mode
             let missing = || unknown(name);
             let choose = &crate::model::needed;
             let folder = session.path_or_repository(Kind::Model, name, choose, missing)?;
-            Model::from_folder(name, &folder, dtype, device)?
+            Model::from_folder(name, &folder, dtype, &device)?
         }
     };
     session.note_input("model", name, model.key())?;
-    let model = match precision.as_str() {
-        "bf16" => model.in_bf16()?,
-        _ => model,
+    let model = match rounded {
+        true => model.in_bf16()?,
+        false => model,
     };
     loaded.0.borrow_mut().insert(key, model.clone());
     Ok(model)

@@ -124,8 +124,10 @@ impl Reference {
                 })
                 .collect(),
         });
+        // A topic of properties alone stands with the type that has them.
+        let some = |chapter: &Chapter| !chapter.types.is_empty() || !chapter.functions.is_empty();
         Self {
-            chapters: chapters.collect(),
+            chapters: chapters.filter(some).collect(),
         }
     }
 

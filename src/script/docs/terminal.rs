@@ -1,6 +1,7 @@
 //! Markdown for the terminal: wrapped to its width, with colours where it has them.
 
-use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag, TagEnd};
+use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
+use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 
 use super::options;
 use super::reference::Page;
@@ -82,7 +83,7 @@ pub fn render(markdown: &str, look: &Look) -> String {
         look: *look,
         ..Rendered::default()
     };
-    for event in Parser::new(markdown) {
+    for event in Parser::new_ext(markdown, Options::ENABLE_TABLES) {
         page.take(event);
     }
     page.text.trim_end().to_string()
@@ -96,6 +97,9 @@ struct Rendered {
     style: &'static str,
     code: bool,
     items: usize,
+    /// The rows of a table that is not over, its head the first, and the cell that is not.
+    table: Option<Vec<Vec<String>>>,
+    cell: String,
 }
 
 impl Rendered {
@@ -131,6 +135,25 @@ impl Rendered {
                     self.text.push('\n');
                 }
             }
+            Event::Start(Tag::Table(_)) => self.table = Some(Vec::new()),
+            Event::Start(Tag::TableHead | Tag::TableRow) => {
+                if let Some(rows) = &mut self.table {
+                    rows.push(Vec::new());
+                }
+            }
+            Event::End(TagEnd::TableCell) => {
+                let cell = std::mem::take(&mut self.cell);
+                if let Some(row) = self.table.as_mut().and_then(|rows| rows.last_mut()) {
+                    row.push(cell);
+                }
+            }
+            Event::End(TagEnd::Table) => {
+                let rows = self.table.take().unwrap_or_default();
+                let drawn = drawn(rows, self.look.width);
+                self.text.push_str(&drawn);
+                self.text.push_str("\n\n");
+            }
+            Event::Text(text) | Event::Code(text) if self.table.is_some() => self.cell += &text,
             Event::Text(text) => self.line.push(&text, self.style, &self.look),
             Event::Code(text) if self.look.color => self.line.push(&text, CODE, &self.look),
             Event::Code(text) => self.line.push(&format!("`{text}`"), "", &self.look),
@@ -150,6 +173,25 @@ impl Rendered {
             self.text.push_str(end);
         }
     }
+}
+
+/// A table of at most `width` columns, its first row the head.
+fn drawn(rows: Vec<Vec<String>>, width: usize) -> String {
+    let mut table = Table::new();
+    table.load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')));
+    table.set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_width(u16::try_from(width).unwrap_or(u16::MAX));
+    let mut rows = rows.into_iter();
+    table.set_header(rows.next().unwrap_or_default());
+    table.add_rows(rows);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 1));
+    }
+    let lines: Vec<String> = table
+        .lines()
+        .map(|line| line.trim_end().to_string())
+        .collect();
+    lines.join("\n")
 }
 
 /// Words with their widths, as they are put together from pieces of different styles.
@@ -222,6 +264,22 @@ mod tests {
         assert_eq!(
             text,
             "Title\n\nWords that go on,\n`code()` and more.\n\n- one item that is\n  long\n- two\n\n    let x = [1, 2, 3, 4, 5, 6];"
+        );
+    }
+
+    #[test]
+    fn tables_have_columns() {
+        let look = Look {
+            width: 20,
+            color: false,
+        };
+        let text = render(
+            "| flag | what |\n| --- | --- |\n| `-a` | words that go on |\n\nMore.",
+            &look,
+        );
+        assert_eq!(
+            text,
+            "flag  what\n────────────────────\n-a    words that go\n      on\n\nMore."
         );
     }
 
