@@ -104,19 +104,26 @@ pub fn steps(
         .sites(&on_model(&adapter, model)?, model.config())?;
     let members: Vec<&Encoding> = learner.rows.encodings.iter().collect();
     threads::in_pool(|| {
+        // A GPU works on after its orders are taken.
+        let finish = || Ok(model.device().synchronize()?);
         let train_ms = median(repeat, context, || {
             let (_, gradients) = learner.gradients(&rows, 1)?;
             optimizer.step(&gradients, 1e-4)?;
-            Ok(())
+            finish()
         })?;
         let eval_ms = median(repeat, context, || {
             let inputs = model.pad(&members)?;
             let hidden = model.forward_summary(&inputs, sites.as_ref(), &Noise::default())?;
             head.forward(model, &hidden, &Noise::default())?;
-            Ok(())
+            finish()
         })?;
         let products = Products::of(model, batch * seq)?;
-        let floor = |train: bool| median(repeat, context, || products.run(train));
+        let floor = |train: bool| {
+            median(repeat, context, || {
+                products.run(train)?;
+                finish()
+            })
+        };
         Ok(StepTimes {
             train_ms,
             eval_ms,
