@@ -110,6 +110,60 @@ fn a_study_gives_the_same_bytes_on_any_number_of_threads() {
 }
 
 #[test]
+fn a_memory_budget_is_kept_to_or_told_and_changes_no_bytes() {
+    let script = r#"
+        study(#{ seed: 7 });
+        let data = dataset("films").sample(40);
+        train(model("mini"), data, #{ epochs: 1 }).save("adapter");
+    "#;
+    let run = |memory: Option<&str>| {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("s.rhai"), script).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tureen"));
+        command.args([
+            "run",
+            "s.rhai",
+            "--out",
+            "out",
+            "--no-store",
+            "--threads",
+            "2",
+        ]);
+        if let Some(memory) = memory {
+            command.args(["--memory", memory]);
+        }
+        let output = command.current_dir(folder.path()).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        let mut all = BTreeMap::new();
+        let adapter = folder.path().join("out/adapter");
+        if adapter.is_dir() {
+            files(&adapter, &adapter, &mut all);
+        }
+        (output.status.success(), told, all)
+    };
+    let free = run(None);
+    assert!(free.0 && free.2.len() > 1, "{}", free.1);
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    let little = run(Some("50MB"));
+    assert!(!little.0 && little.2.is_empty());
+    assert!(
+        little.1.contains("more than --memory 50 MB"),
+        "{}",
+        little.1
+    );
+    // What it says that it takes at least is enough, and tight.
+    let words: Vec<&str> = little.1.split_whitespace().collect();
+    let at = words.iter().position(|word| *word == "about").unwrap();
+    let least: f64 = words[at + 1].parse().unwrap();
+    assert_eq!(words[at + 2], "MB");
+    let tight = run(Some(&format!("{}MB", (least * 1.05).ceil())));
+    assert!(tight.0 && tight.1.contains("at once"), "{}", tight.1);
+    assert!(tight.2 == free.2);
+}
+
+#[test]
 fn a_soup_of_one_adapter_and_itself_is_that_adapter() {
     let model = model();
     let data = small("films");

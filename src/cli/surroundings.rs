@@ -8,9 +8,9 @@ use clap::Args;
 
 use super::limits::LimitFlags;
 use super::{Bars, Failure, interrupt, screen};
-use crate::compute::{device, threads};
+use crate::compute::{device, memory, threads};
 use crate::script::{Mode, Session, Setup};
-use crate::study::Store;
+use crate::study::{Store, size};
 use crate::{Error, Result, bail};
 
 /// The arguments that `run`, `-e` and the interactive session share.
@@ -38,6 +38,10 @@ pub struct Allowed {
     /// Where tensors live: cpu, or cuda:0 where the program was built with it.
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     device: String,
+    /// A memory budget for the whole program, which training keeps to: less is computed at once, and
+    /// blocks again for gradients where that helps. Results on the CPU do not depend on it.
+    #[arg(long, value_name = "SIZE", value_parser = size::read_bytes)]
+    memory: Option<u64>,
     /// A further file or folder that computed paths may read.
     #[arg(long, value_name = "PATH")]
     allow_read: Vec<PathBuf>,
@@ -119,6 +123,7 @@ impl Surroundings {
         // SAFETY: the thread that this one was started by waits for it, and there is no other yet;
         // Ctrl-C's and the watch's are started below.
         unsafe { threads::init(self.threads)? };
+        memory::keep_to(self.allowed.memory)?;
         let params = self
             .set
             .iter()

@@ -54,6 +54,15 @@ impl Mask {
         Self::new(keep, batch, seq)
     }
 
+    /// The same rows so many times, one after the other.
+    pub fn repeat(&self, times: usize) -> Self {
+        Self {
+            keep: self.keep.repeat(times).into(),
+            batch: self.batch * times,
+            seq: self.seq,
+        }
+    }
+
     /// The number of rows and of positions.
     pub fn dims(&self) -> (usize, usize) {
         (self.batch, self.seq)

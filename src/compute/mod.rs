@@ -23,6 +23,7 @@ mod linear;
 mod lora;
 mod mask;
 mod matrix;
+pub mod memory;
 mod packed;
 pub mod random;
 mod real;
@@ -50,6 +51,6 @@ pub use mask::Mask;
 pub use rotary::rotate;
 pub use softmax::Sight;
 pub use stack::{
-    BlockWeights, EmbeddingWeights, Join, LinearSite, Order, Parts, Stack, SublayerSite, Texts,
-    Tokens,
+    BlockWeights, EmbeddingWeights, Grouped, Join, Keeping, LinearSite, Order, Parts, Stack,
+    SublayerSite, Texts, Tokens,
 };

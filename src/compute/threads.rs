@@ -1,6 +1,7 @@
 //! The number of threads: one place that settles it for every pool.
 
-use crate::{Result, bail};
+use crate::bail;
+use rayon::prelude::*;
 use std::num::NonZero;
 use std::thread::available_parallelism;
 
@@ -26,7 +27,7 @@ const CANDLE: &str = "CANDLE_NUM_THREADS";
 /// # Safety
 ///
 /// No other thread may be running: this writes to the process's environment.
-pub unsafe fn init(threads: Option<usize>) -> Result<usize> {
+pub unsafe fn init(threads: Option<usize>) -> crate::Result<usize> {
     let threads = count(threads, std::env::var(RAYON).ok().as_deref())?;
     // SAFETY: the caller has started no other thread.
     unsafe {
@@ -46,12 +47,39 @@ pub(crate) fn in_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|_| work())
 }
 
+/// What `one` gives for each of `items`, in their order: at most `at_once` under way at a time.
+pub(crate) fn in_turns<T: Send, R: Send, E: Send>(
+    items: Vec<T>,
+    at_once: usize,
+    one: impl Fn(T) -> Result<R, E> + Sync + Send,
+) -> Result<Vec<R>, E> {
+    if items.len() == 1 {
+        return items.into_iter().map(one).collect();
+    }
+    if at_once >= items.len() {
+        return items.into_par_iter().map(one).collect();
+    }
+    let mut all = Vec::with_capacity(items.len());
+    let mut items = items.into_iter();
+    loop {
+        let turn: Vec<T> = items.by_ref().take(at_once.max(1)).collect();
+        if turn.is_empty() {
+            return Ok(all);
+        }
+        all.extend(
+            turn.into_par_iter()
+                .map(&one)
+                .collect::<Result<Vec<R>, E>>()?,
+        );
+    }
+}
+
 /// The number of threads that work now.
 pub fn count_now() -> usize {
     rayon::current_num_threads()
 }
 
-fn count(asked: Option<usize>, variable: Option<&str>) -> Result<usize> {
+fn count(asked: Option<usize>, variable: Option<&str>) -> crate::Result<usize> {
     if asked == Some(0) {
         bail!("threads: expected at least 1, found 0");
     }
@@ -67,6 +95,27 @@ fn count(asked: Option<usize>, variable: Option<&str>) -> Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn turns_keep_the_order_and_the_number() {
+        use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+        let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        for at_once in [1, 2, 3, 100] {
+            most.store(0, SeqCst);
+            let found = in_turns((0..20).collect(), at_once, |i| {
+                most.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
+                std::thread::sleep(std::time::Duration::from_millis(1));
+                now.fetch_sub(1, SeqCst);
+                Ok::<_, ()>(2 * i)
+            });
+            assert_eq!(found, Ok((0..20).map(|i| 2 * i).collect()));
+            assert!(most.load(SeqCst) <= at_once);
+            let several = at_once > 1 && rayon::current_num_threads() > 1;
+            assert!(!several || most.load(SeqCst) > 1);
+        }
+        let failed = in_turns(vec![1, 2, 3], 2, |i| if i == 2 { Err(i) } else { Ok(i) });
+        assert_eq!(failed, Err(2));
+    }
 
     #[test]
     fn the_count_is_what_was_asked_for_or_set_or_there() {

@@ -60,6 +60,15 @@ impl Inputs {
         })
     }
 
+    /// The same batch so many times, one after the other.
+    pub fn repeat(&self, times: usize) -> Result<Self> {
+        Ok(Self {
+            ids: self.ids.repeat((times, 1))?,
+            mask: self.mask.repeat(times),
+            type_ids: self.type_ids.repeat((times, 1))?,
+        })
+    }
+
     /// From tensors a user gives: integers [batch, seq]; the mask defaults to ones, the types to
     /// zeros. `limits` are the numbers of tokens, types and positions that the model knows.
     pub fn from_tensors(

@@ -21,6 +21,7 @@ mod post_norm;
 mod relative;
 mod roberta;
 mod sites;
+mod together;
 pub mod tokenize;
 mod weights;
 
@@ -77,6 +78,11 @@ pub trait Encoder: Send + Sync {
         each.collect()
     }
 
+    /// Whether all that its maps see belongs to one text of the batch each.
+    fn has_rows_apart(&self) -> bool {
+        true
+    }
+
     /// The table that token ids are looked up in, [vocabulary, width].
     fn words(&self) -> &Tensor;
 
@@ -103,6 +109,23 @@ pub trait Encoder: Send + Sync {
     /// How exactly the frozen maps multiply.
     fn precision(&self) -> Precision {
         Precision::F32
+    }
+
+    /// The same encoder, whose passes keep only what enters each block and compute the rest again
+    /// for gradients, to the same bits; none where it always keeps all.
+    fn frugal(&self) -> Result<Option<Box<dyn Encoder>>> {
+        Ok(None)
+    }
+
+    /// Takes now what memory training with an adapter at `sites` takes for weights.
+    fn settle(&self, _sites: &dyn Sites) -> Result<()> {
+        Ok(())
+    }
+
+    /// The bytes that training takes at most, weights aside, for any of these pieces, each the
+    /// lengths of its texts, with an adapter acting at `sites`; none where that is not known.
+    fn demand(&self, _pieces: &[Vec<usize>], _sites: &dyn Sites) -> Result<Option<u64>> {
+        Ok(None)
     }
 
     /// How to cut a batch of texts of these lengths into pieces that threads can train on side by
@@ -230,6 +253,49 @@ impl Model {
         self.0.encoder.cut(lengths)
     }
 
+    /// The same model, whose passes keep only what enters each block and compute the rest again for
+    /// gradients: less memory, half as much work again, the same bits; none where it always keeps
+    /// all.
+    pub fn frugal(&self) -> Result<Option<Self>> {
+        let encoder = self.0.encoder.frugal()?;
+        Ok(encoder.map(|encoder| self.with_encoder(encoder)))
+    }
+
+    /// Takes now what memory training with an adapter at `sites` takes for weights.
+    pub fn settle(&self, sites: &dyn Sites) -> Result<()> {
+        self.0.encoder.settle(sites)
+    }
+
+    /// About the bytes of its weights: the table of tokens and the blocks' maps, with the third
+    /// that a gated feed-forward layer has.
+    pub fn weight_bytes(&self) -> u64 {
+        let config = self.config();
+        let (d, wide) = (config.hidden_size, config.intermediate_size);
+        let maps = config.num_hidden_layers * (4 * d * d + 3 * d * wide);
+        ((self.words().elem_count() + maps) * self.dtype().size_in_bytes()) as u64
+    }
+
+    /// About the bytes that training takes, weights aside, for any of these pieces, each the lengths
+    /// of its texts, with an adapter acting at `sites`: a bound for an encoder like BERT on the CPU,
+    /// elsewhere an estimate by the size of the graph.
+    pub fn demand(&self, pieces: &[Vec<usize>], sites: &dyn Sites) -> Result<u64> {
+        if let Some(bytes) = self.0.encoder.demand(pieces, sites)? {
+            return Ok(bytes);
+        }
+        let config = self.config();
+        let bytes = pieces.iter().map(|lengths| {
+            let longest = lengths.iter().copied().max().unwrap_or(0);
+            // Some twenty states of a block's width, five of the feed-forward layer's and four of
+            // attention's weights are alive at the end of a forward pass.
+            let token = 20 * config.hidden_size
+                + 5 * config.intermediate_size
+                + 4 * config.num_attention_heads * longest;
+            let values = lengths.len() * longest * config.num_hidden_layers * token;
+            (values * self.dtype().size_in_bytes()) as u64
+        });
+        Ok(bytes.max().unwrap_or(0))
+    }
+
     /// Token ids of texts, not padded.
     pub fn tokenize(&self, texts: &[Text<'_>], max_length: usize) -> Result<Vec<Encoding>> {
         match &self.0.tokenizer {
@@ -307,14 +373,29 @@ impl Model {
             .forward(inputs, sites, noise, Tokens::Summary)
     }
 
-    /// The same with each of several adapters, to the bit what
-    /// [`Self::forward_summary`] gives, at less cost than one after the other.
+    /// The same with each of several adapters, at less cost than one after the other: on the CPU to
+    /// the bit what [`Self::forward_summary`] gives, on a GPU in one pass and so but for rounding.
     pub fn forward_summary_each(
         &self,
         inputs: &Inputs,
         sites: &[&dyn Sites],
     ) -> Result<Vec<Tensor>> {
+        if !self.device().is_cpu()
+            && let Some(all) = self.forward_together(inputs, sites)?
+        {
+            return Ok(all);
+        }
         self.0.encoder.forward_each(inputs, sites, Tokens::Summary)
+    }
+
+    /// [`Self::forward_summary_each`] in one pass, on any device; none where the adapters are not of
+    /// one form or the encoder's maps see what a batch shares.
+    pub fn forward_together(
+        &self,
+        inputs: &Inputs,
+        sites: &[&dyn Sites],
+    ) -> Result<Option<Vec<Tensor>>> {
+        together::forward(self.0.encoder.as_ref(), inputs, sites, Tokens::Summary)
     }
 
     /// Sentence embeddings [texts, width], as the model's sentence-transformers folder says;

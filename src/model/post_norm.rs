@@ -3,7 +3,8 @@
 use candle_core::{DType, Tensor};
 
 use crate::compute::{
-    Activation, Attention, BlockWeights, Disentangled, FrozenLinear, Precision, Sight, Stack, Texts,
+    Activation, Attention, BlockWeights, Disentangled, FrozenLinear, Keeping, Precision, Sight,
+    Stack, Texts,
 };
 use crate::{Result, bail};
 
@@ -35,6 +36,7 @@ pub struct PostNorm {
     /// The same weights laid out for whole passes, where there is a kernel for that.
     stack: OnceLock<Option<Stack>>,
     precision: Precision,
+    keeping: Keeping,
 }
 
 #[derive(Clone)]
@@ -76,6 +78,7 @@ impl PostNorm {
             heads: config.num_attention_heads,
             stack: OnceLock::new(),
             precision: Precision::F32,
+            keeping: Keeping::default(),
         })
     }
 
@@ -104,7 +107,9 @@ impl Encoder for PostNorm {
         tokens: Tokens,
     ) -> Result<Tensor> {
         if let (Some(stack), Some(parts)) = (self.stack()?, sites.parts()) {
-            return stack.forward(texts(inputs, noise)?, parts, tokens);
+            let mut texts = texts(inputs, noise)?;
+            texts.keeping = self.keeping;
+            return stack.forward(texts, parts, tokens);
         }
         let mut x = self.embedding.apply(inputs, noise)?;
         for (l, layer) in self.layers.iter().enumerate() {
@@ -137,6 +142,10 @@ impl Encoder for PostNorm {
             .iter()
             .map(|sites| self.forward(inputs, *sites, &noise, tokens));
         each.collect()
+    }
+
+    fn has_rows_apart(&self) -> bool {
+        !matches!(self.relative, Relative::Positions(_))
     }
 
     fn words(&self) -> &Tensor {
@@ -192,11 +201,37 @@ impl Encoder for PostNorm {
             heads: self.heads,
             stack: OnceLock::new(),
             precision: Precision::F32,
+            keeping: Keeping::default(),
         }))
     }
 
     fn precision(&self) -> Precision {
         self.precision
+    }
+
+    fn frugal(&self) -> Result<Option<Box<dyn Encoder>>> {
+        Ok(self.stack()?.is_some().then(|| {
+            let keeping = Keeping::Inputs;
+            Box::new(Self {
+                keeping,
+                ..self.clone()
+            }) as Box<dyn Encoder>
+        }))
+    }
+
+    fn settle(&self, sites: &dyn Sites) -> Result<()> {
+        match (self.stack()?, sites.parts()) {
+            (Some(stack), Some(parts)) => stack.settle(&parts),
+            _ => Ok(()),
+        }
+    }
+
+    fn demand(&self, pieces: &[Vec<usize>], sites: &dyn Sites) -> Result<Option<u64>> {
+        let keeping = Some(self.keeping);
+        Ok(match (self.stack()?, sites.parts()) {
+            (Some(stack), Some(parts)) => Some(stack.demand(pieces, &parts, keeping)),
+            _ => None,
+        })
     }
 
     fn cut(&self, lengths: &[usize]) -> Vec<Range<usize>> {
@@ -336,6 +371,7 @@ fn texts(inputs: &Inputs, noise: &Noise) -> Result<Texts> {
         mask: inputs.mask.clone(),
         hidden: noise.hidden.clone(),
         attention: noise.attention.clone(),
+        keeping: Keeping::default(),
     })
 }
 

@@ -135,7 +135,9 @@ impl Known<'_> {
                 let error = Error::new(format!("`for` cannot go over {got}"));
                 match number {
                     Some(number) => error.hint(format!("for i in 0..{number}")),
-                    None => error.hint("it takes a list, a range or a map's keys()"),
+                    None => {
+                        error.hint("it takes a list, a range, a table's rows or a map's keys()")
+                    }
                 }
             }
             _ => Error::new(format!("expected {expected}, got {got}")),

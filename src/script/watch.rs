@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::limits::{Limits, reached};
 use crate::Error;
+use crate::compute::memory::kilobytes;
 use crate::study::size;
 
 /// How often time and memory are looked at.
@@ -188,13 +189,6 @@ pub fn machine_memory() -> Option<u64> {
     Some(allowed.fold(all, u64::min))
 }
 
-/// The bytes of the line that begins with `name` and counts kilobytes.
-fn kilobytes(text: &str, name: &str) -> Option<u64> {
-    let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
-    let number: u64 = rest.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(number * 1024)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,12 +243,5 @@ mod tests {
             assert!(reason.contains(flag), "{reason}");
             assert!(watch.step().is_some());
         }
-    }
-
-    #[test]
-    fn lines_of_the_system_are_read() {
-        let text = "VmRSS:\t  12 kB\nRssAnon:\t     100 kB\n";
-        assert_eq!(kilobytes(text, "RssAnon:"), Some(102_400));
-        assert_eq!(kilobytes(text, "RssShmem:"), None);
     }
 }

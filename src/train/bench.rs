@@ -25,6 +25,8 @@ pub struct StepTimes {
     pub train_ms: f64,
     /// A forward pass to the logits.
     pub eval_ms: f64,
+    /// Forward passes of several adapters on the same texts, together.
+    pub each_ms: f64,
     /// candle's products of the frozen maps with all tokens alone: forward through every layer,
     /// and back through all but the first.
     pub train_floor_ms: f64,
@@ -44,11 +46,13 @@ pub struct EpochTime {
 }
 
 /// Times `repeat` training steps and forward passes of a fresh adapter with a head of two
-/// classes, on `batch` random texts of `seq` tokens.
+/// classes, on `batch` random texts of `seq` tokens, and forward passes of so many adapters
+/// together.
 pub fn steps(
     model: &Model,
     kind: Arc<dyn Kind>,
     (batch, seq): (usize, usize),
+    adapters: usize,
     repeat: usize,
     context: &Context,
 ) -> Result<StepTimes> {
@@ -59,37 +63,14 @@ pub fn steps(
     if seq > positions {
         bail!("steps: texts of {seq} tokens, but the model has {positions} positions");
     }
-    let labels = Labels::Counted(2);
-    let mut stream = Stream::new(0, "bench", "ids");
-    let vocabulary = model.config().vocab_size as u64;
-    let encodings: Vec<Encoding> = (0..batch)
-        .map(|_| Encoding {
-            ids: (0..seq).map(|_| stream.below(vocabulary) as u32).collect(),
-            type_ids: vec![0; seq],
-        })
-        .collect();
     let options = TrainOptions {
         lr: 1e-4,
         ..TrainOptions::new(kind, 0)
     };
     let adapter = initial(options.kind.as_ref(), model, 0)?;
+    let labels = Labels::Counted(2);
     let head = fresh_head(model, &labels)?;
-    let learner = Learner {
-        model,
-        options: &options,
-        rows: Encoded {
-            dataset: "random".into(),
-            dataset_id: String::new(),
-            split: Split::Train,
-            labels: labels.clone(),
-            outputs: vec![0, 1],
-            gold: (0..batch).map(|_| stream.below(2) as f64).collect(),
-            encodings,
-        },
-        adapter: track(&adapter, model)?,
-        form: head_form(model)?,
-        head: track(&head, model)?,
-    };
+    let mut learner = random(model, &options, (batch, seq))?;
     let rows: Vec<usize> = (0..batch).collect();
     let mut optimizer = learner.optimizer()?;
     let head = Head {
@@ -102,6 +83,9 @@ pub fn steps(
     let sites = options
         .kind
         .sites(&on_model(&adapter, model)?, model.config())?;
+    if let Some(told) = learner.settle([rows.clone()])? {
+        context.notice(told);
+    }
     let members: Vec<&Encoding> = learner.rows.encodings.iter().collect();
     threads::in_pool(|| {
         // A GPU works on after its orders are taken.
@@ -117,6 +101,26 @@ pub fn steps(
             head.forward(model, &hidden, &Noise::default())?;
             finish()
         })?;
+        let each_ms = match adapters {
+            1 => eval_ms,
+            _ => {
+                let fresh = (0..adapters).map(|seed| {
+                    let fresh = initial(options.kind.as_ref(), model, seed as u64)?;
+                    options
+                        .kind
+                        .sites(&on_model(&fresh, model)?, model.config())
+                });
+                let fresh = fresh.collect::<Result<Vec<_>>>()?;
+                let several: Vec<_> = fresh.iter().map(AsRef::as_ref).collect();
+                median(repeat, context, || {
+                    let inputs = model.pad(&members)?;
+                    for hidden in model.forward_summary_each(&inputs, &several)? {
+                        head.forward(model, &hidden, &Noise::default())?;
+                    }
+                    finish()
+                })?
+            }
+        };
         let products = Products::of(model, batch * seq)?;
         let floor = |train: bool| {
             median(repeat, context, || {
@@ -127,9 +131,47 @@ pub fn steps(
         Ok(StepTimes {
             train_ms,
             eval_ms,
+            each_ms,
             train_floor_ms: floor(true)?,
             eval_floor_ms: floor(false)?,
         })
+    })
+}
+
+/// A fresh adapter with a head of two classes, on `batch` random texts of `seq` tokens.
+pub(super) fn random<'a>(
+    model: &Model,
+    options: &'a TrainOptions,
+    (batch, seq): (usize, usize),
+) -> Result<Learner<'a>> {
+    let labels = Labels::Counted(2);
+    let mut stream = Stream::new(0, "bench", "ids");
+    let vocabulary = model.config().vocab_size as u64;
+    let encodings: Vec<Encoding> = (0..batch)
+        .map(|_| Encoding {
+            ids: (0..seq).map(|_| stream.below(vocabulary) as u32).collect(),
+            type_ids: vec![0; seq],
+        })
+        .collect();
+    let adapter = initial(options.kind.as_ref(), model, 0)?;
+    let head = fresh_head(model, &labels)?;
+    Ok(Learner {
+        model: model.clone(),
+        options,
+        rows: Encoded {
+            dataset: "random".into(),
+            dataset_id: String::new(),
+            split: Split::Train,
+            labels,
+            outputs: vec![0, 1],
+            gold: (0..batch).map(|_| stream.below(2) as f64).collect(),
+            encodings,
+        },
+        adapter: track(&adapter, model)?,
+        form: head_form(model)?,
+        head: track(&head, model)?,
+        at_once: usize::MAX,
+        token_budget: options.token_budget,
     })
 }
 
@@ -153,13 +195,15 @@ pub fn epoch(
     if rows.encodings.is_empty() {
         bail!("{}: the train split has no rows", data.name());
     }
-    let learner = Learner {
-        model,
+    let mut learner = Learner {
+        model: model.clone(),
         options: &options,
         rows,
         adapter: track(&initial(options.kind.as_ref(), model, 0)?, model)?,
         form: head_form(model)?,
         head: track(&fresh_head(model, &labels)?, model)?,
+        at_once: usize::MAX,
+        token_budget: options.token_budget,
     };
     let lengths = learner.lengths();
     let batches = training_batches(&lengths, batch, 0, 1);
@@ -169,6 +213,9 @@ pub fn epoch(
         batches.len() as u64,
         "steps",
     );
+    if let Some(told) = learner.settle(batches.iter().cloned())? {
+        context.notice(told);
+    }
     let mut optimizer = learner.optimizer()?;
     threads::in_pool(|| {
         for (step, batch) in batches.iter().enumerate() {

@@ -7,6 +7,7 @@ use candle_core::{DType, Tensor};
 use crate::adapter::{
     Adapter, Gram, Head, Name, Selection, Tensors, Watch, head_forward, head_states, on_model,
 };
+use crate::compute::memory;
 use crate::data::batch::training_batches;
 use crate::data::{Dataset, Split};
 use crate::evaluate::Encoded;
@@ -267,18 +268,23 @@ pub fn inputs_over(
 
 /// An adapter's rows of a dataset's train split.
 struct Seen<'a> {
-    model: &'a Model,
+    model: Model,
     adapter: &'a Adapter,
     head: &'a Head,
     rows: Encoded,
 }
 
 impl<'a> Seen<'a> {
-    fn new(model: &'a Model, adapter: &'a Adapter, data: &Dataset) -> Result<Self> {
+    fn new(model: &Model, adapter: &'a Adapter, data: &Dataset) -> Result<Self> {
         let head = adapter.head_for(data)?;
         let rows = Encoded::of(model, data, Split::Train, &head.labels, model.max_length())?;
+        // A whole batch is computed at once: under a budget, blocks are computed again.
+        let frugal = match memory::budget() {
+            Some(_) => model.frugal()?,
+            None => None,
+        };
         Ok(Self {
-            model,
+            model: frugal.unwrap_or_else(|| model.clone()),
             adapter,
             head,
             rows,
@@ -312,7 +318,7 @@ impl<'a> Seen<'a> {
                 _ => rows.outputs[rows.gold[i] as usize] as f64,
             })
             .collect();
-        let (model, head) = (self.model, self.head);
+        let (model, head) = (&self.model, self.head);
         let targets = targets(&gold, &head.labels, model.dtype(), model.device())?;
         let inputs = model.pad(&members)?;
         let mut found = gradients_of(model, adapter, head, &inputs, &targets)?.grads;

@@ -20,13 +20,17 @@ use super::vars::tracked;
 
 /// An adapter and a head under training on encoded rows.
 pub(super) struct Learner<'a> {
-    pub model: &'a Model,
+    pub model: Model,
     pub options: &'a TrainOptions,
     pub rows: Encoded,
     pub adapter: BTreeMap<Name, Var>,
     /// What the head is made of.
     pub form: Form,
     pub head: BTreeMap<Name, Var>,
+    /// Pieces of a batch that may be under way at once.
+    pub at_once: usize,
+    /// The most tokens computed at once.
+    pub token_budget: usize,
 }
 
 /// The gradients of all variables.
@@ -57,36 +61,40 @@ impl Learner<'_> {
     /// Mean loss and gradients over a batch of rows, in micro-batches within the token budget,
     /// each in pieces side by side.
     pub fn gradients(&self, batch: &[usize], epoch: usize) -> Result<(f64, Gradients)> {
-        let lengths = self.lengths();
+        let pieces = self.pieces(batch, &self.lengths());
+        let names = self.adapter.keys().chain(self.head.keys());
+        let mut sums: Vec<(&Name, Vec<f64>)> = names.map(|name| (name, Vec::new())).collect();
+        let mut total = 0.0;
+        for turn in pieces.chunks(self.at_once.max(1)) {
+            let one = |piece: &Vec<usize>| self.piece(piece, batch.len(), epoch);
+            let found = match turn {
+                [piece] => vec![one(piece)?],
+                _ => turn.par_iter().map(one).collect::<Result<Vec<_>>>()?,
+            };
+            // Summed in the order of the pieces, whichever was done first.
+            total = found.iter().fold(total, |sum, (loss, _)| sum + loss);
+            sums.par_iter_mut().for_each(|(name, sum)| {
+                for part in found.iter().filter_map(|(_, all)| all.get(*name)) {
+                    match sum.is_empty() {
+                        true => sum.clone_from(part),
+                        false => sum.iter_mut().zip(part).for_each(|(s, g)| *s += g),
+                    }
+                }
+            });
+        }
+        let sums = sums.into_iter().map(|(name, sum)| (name.clone(), sum));
+        Ok((total, sums.collect()))
+    }
+
+    /// What a batch of rows is computed in: pieces, by the rows' lengths alone.
+    pub fn pieces(&self, batch: &[usize], lengths: &[usize]) -> Vec<Vec<usize>> {
         let mut pieces = Vec::new();
-        for rows in micro_batches(batch, &lengths, self.options.token_budget) {
+        for rows in micro_batches(batch, lengths, self.token_budget) {
             let lengths: Vec<usize> = rows.iter().map(|&row| lengths[row]).collect();
             let cuts = self.model.cut(&lengths);
             pieces.extend(cuts.into_iter().map(|cut| rows[cut].to_vec()));
         }
-        let found = match &pieces[..] {
-            [piece] => vec![self.piece(piece, batch.len(), epoch)?],
-            _ => pieces
-                .par_iter()
-                .map(|piece| self.piece(piece, batch.len(), epoch))
-                .collect::<Result<Vec<_>>>()?,
-        };
-        // Summed in the order of the pieces, whichever was done first.
-        let total = found.iter().map(|(loss, _)| loss).sum();
-        let names: Vec<&Name> = self.adapter.keys().chain(self.head.keys()).collect();
-        let sums = names.into_par_iter().map(|name| {
-            let mut parts = found
-                .iter()
-                .filter_map(|(_, gradients)| gradients.get(name));
-            let mut sum = parts.next().cloned().unwrap_or_default();
-            for part in parts {
-                for (s, g) in sum.iter_mut().zip(part) {
-                    *s += g;
-                }
-            }
-            (name.clone(), sum)
-        });
-        Ok((total, sums.collect()))
+        pieces
     }
 
     /// What some rows of a batch of `size` add to its mean loss and gradients.
@@ -103,7 +111,7 @@ impl Learner<'_> {
             .model
             .forward_summary(&inputs, sites.as_ref(), &noise)?;
         let head = tracked(&self.head);
-        let logits = head_forward(&self.form, &head, self.model, &hidden, &noise)?;
+        let logits = head_forward(&self.form, &head, &self.model, &hidden, &noise)?;
         let gold: Vec<f64> = rows.iter().map(|&i| self.rows.gold[i]).collect();
         let device = self.model.device();
         let targets = targets(&gold, &self.rows.labels, self.model.dtype(), device)?;

@@ -1,6 +1,7 @@
 //! Training adapters.
 
 mod bench;
+mod budget;
 mod fresh;
 mod gradients;
 mod gradual;

@@ -107,21 +107,28 @@ impl<'a> Run<'a> {
         Ok(Self {
             job,
             learner: Learner {
-                model,
+                model: model.clone(),
                 options,
                 rows,
                 adapter: track(&tensors, model)?,
                 form,
                 head: track(&head, model)?,
+                at_once: usize::MAX,
+                token_budget: options.token_budget,
             },
             validation,
         })
     }
 
     /// The best epoch, and the checkpoints that are asked for.
-    fn run(self, context: &Context) -> Result<(Snapshot, Vec<Adapter>)> {
+    fn run(mut self, context: &Context) -> Result<(Snapshot, Vec<Adapter>)> {
         let (job, o) = (self.job, self.job.options);
         let lengths = self.learner.lengths();
+        let epochs = 1..=o.epochs;
+        let batches = epochs.flat_map(|epoch| training_batches(&lengths, o.batch, o.seed, epoch));
+        if let Some(told) = self.learner.settle(batches)? {
+            context.notice(format!("{}: {told}", job.name()));
+        }
         let steps_an_epoch = lengths.len().div_ceil(o.batch);
         let steps = steps_an_epoch * o.epochs;
         let warmup = (o.warmup * steps as f64).ceil() as usize;

@@ -36,12 +36,14 @@ pub fn warmed(
     };
     let max_length = model.max_length();
     let mut learner = Learner {
-        model,
+        model: model.clone(),
         options: &options,
         rows: Encoded::of(model, data, Split::Train, &head.labels, max_length)?,
         adapter: track(&*adapter.tensors()?, model)?,
         form: head.form.clone(),
         head: track(&head.tensors, model)?,
+        at_once: usize::MAX,
+        token_budget: options.token_budget,
     };
     // The head's outputs stand in its own order of labels.
     if learner.rows.labels != crate::adapter::Labels::Number {
@@ -60,8 +62,12 @@ pub fn warmed(
         let batches = training_batches(&lengths, options.batch, seed, epoch);
         batches.into_iter().map(move |batch| (epoch, batch))
     });
+    let batches = batches.take(steps);
     threads::in_pool(|| {
-        for (epoch, batch) in batches.take(steps) {
+        if let Some(told) = learner.settle(batches.clone().map(|(_, batch)| batch))? {
+            context.notice(format!("{}: {told}", adapter.name()));
+        }
+        for (epoch, batch) in batches {
             context.check()?;
             let (_, gradients) = learner.gradients(&batch, epoch)?;
             optimizer.step(&gradients, options.lr)?;

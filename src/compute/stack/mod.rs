@@ -9,9 +9,11 @@
 mod attention;
 mod block;
 mod chunk;
+mod demand;
 mod each;
 mod embed;
 mod end;
+mod grouped;
 mod low_rank;
 mod op;
 mod parts;
@@ -22,6 +24,7 @@ mod tape;
 mod tests;
 mod weights;
 
+pub use grouped::Grouped;
 pub use parts::{Join, Parts};
 pub use site::{LinearSite, SublayerSite};
 pub use weights::{BlockWeights, EmbeddingWeights, Order};
@@ -30,7 +33,9 @@ use super::bf16::Precision;
 use super::dropout::Dropout;
 use super::kernel::{self, values};
 use super::mask::Mask;
+use super::memory;
 use super::real::Real;
+use super::threads;
 use crate::{Result, bail};
 use candle_core::{DType, Tensor};
 use chunk::Chunk;
@@ -53,6 +58,17 @@ pub enum Tokens {
     Summary,
 }
 
+/// What a pass keeps of each block for its gradients, which are the same to the bit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Keeping {
+    /// All that they read.
+    #[default]
+    Everything,
+    /// What enters the block; the rest is computed again (Chen et al. 2016, "Training Deep Nets
+    /// with Sublinear Memory Cost").
+    Inputs,
+}
+
 /// A batch of texts, padded to one length.
 #[derive(Clone)]
 pub struct Texts {
@@ -66,6 +82,8 @@ pub struct Texts {
     pub hidden: Option<Dropout>,
     /// Dropout of attention weights.
     pub attention: Option<Dropout>,
+    /// What is kept where there are gradients.
+    pub keeping: Keeping,
 }
 
 /// A frozen encoder of post-norm blocks on the CPU, in f32 or f64. Clones share the weights.
@@ -132,6 +150,25 @@ impl Stack {
         match self {
             Self::F32(layers) => layers.forward_each(texts, parts, tokens),
             Self::F64(layers) => layers.forward_each(texts, parts, tokens),
+        }
+    }
+
+    /// The bytes that a pass over any of these pieces, each the lengths of its texts, takes at most
+    /// beside the weights, with its gradients or, where nothing is kept, without.
+    pub fn demand(&self, pieces: &[Vec<usize>], parts: &Parts, keeping: Option<Keeping>) -> u64 {
+        let demand = |lengths: &Vec<usize>| match self {
+            Self::F32(layers) => layers.demand(lengths, parts, keeping),
+            Self::F64(layers) => layers.demand(lengths, parts, keeping),
+        };
+        pieces.iter().map(demand).max().unwrap_or(0)
+    }
+
+    /// Lays out all weights that passes with gradients of these parts read, so that what is taken
+    /// from now on is what [`Self::demand`] tells.
+    pub fn settle(&self, parts: &Parts) -> Result<()> {
+        match self {
+            Self::F32(layers) => layers.settle(parts),
+            Self::F64(layers) => layers.settle(parts),
         }
     }
 
@@ -211,11 +248,9 @@ impl<T: Real> Layers<T> {
             return Ok(Vec::new());
         };
         let run = |chunk: &Chunk| each::run_chunk(self, &ops, &flat, chunk);
-        let found: Vec<Vec<Vec<T>>> = any
-            .chunks
-            .par_iter()
-            .map(run)
-            .collect::<candle_core::Result<_>>()?;
+        let chunks: Vec<&Chunk> = any.chunks.iter().collect();
+        let at_once = ops.iter().map(Op::at_once).min().unwrap_or(1);
+        let found = threads::in_turns(chunks, at_once, run)?;
         (0..ops.len())
             .map(|i| {
                 let out: Vec<T> = found.iter().flat_map(|chunk| &chunk[i]).copied().collect();
@@ -254,12 +289,30 @@ impl<T: Real> Layers<T> {
         })
     }
 
+    /// The backward layouts of the maps from the first that a gradient passes.
+    fn settle(&self, parts: &Parts) -> Result<()> {
+        let first = parts.first().map_or(self.blocks.len(), |(layer, _)| layer);
+        self.blocks[first.min(self.blocks.len())..]
+            .par_iter()
+            .try_for_each(|b| {
+                for map in [&b.qkv, &b.attention_output, &b.intermediate, &b.output] {
+                    map.backward()?;
+                }
+                Ok::<_, candle_core::Error>(())
+            })?;
+        Ok(())
+    }
+
     fn tape(&self) -> Tape<T> {
         lock(&self.spare).pop().unwrap_or_default()
     }
 
-    /// Keeps the buffers of a pass for another; as many as can be in use at a time.
+    /// Keeps the buffers of a pass for another; as many as can be in use at a time, and none where
+    /// there is a budget: each grows to the largest chunk that it has seen.
     fn give_back(&self, tape: Tape<T>) {
+        if memory::budget().is_some() {
+            return;
+        }
         let mut spare = lock(&self.spare);
         if spare.len() <= rayon::current_num_threads() {
             spare.push(tape);

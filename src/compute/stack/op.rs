@@ -2,14 +2,16 @@
 
 use super::super::kernel::{self, slice, values};
 use super::super::real::Real;
+use super::super::{memory, threads};
 use super::block::{Noise, Pass};
 use super::chunk::Chunk;
 use super::parts::Parts;
 use super::rows;
 use super::tape::{Tape, sized};
-use super::{Layers, Texts, Tokens, lock};
+use super::{Keeping, Layers, Texts, Tokens, lock};
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
 use rayon::prelude::*;
+use std::mem::swap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
@@ -91,18 +93,25 @@ impl<T: Real> Op<T> {
         }
         let work: Vec<_> = self.chunks.iter().zip(self.split(&mut out)).collect();
         let one = |(chunk, out)| self.run_chunk(chunk, values, out);
-        let tapes = match work.len() {
-            1 => work
-                .into_iter()
-                .map(one)
-                .collect::<candle_core::Result<Vec<_>>>()?,
-            _ => work
-                .into_par_iter()
-                .map(one)
-                .collect::<candle_core::Result<Vec<_>>>()?,
+        // A pass that is recorded holds all of its chunks in the end.
+        let at_once = match self.record {
+            true => usize::MAX,
+            false => self.at_once(),
         };
+        let tapes = threads::in_turns(work, at_once, one)?;
         *lock(&self.tapes) = tapes.into_iter().flatten().collect();
         Ok(out)
+    }
+
+    /// How many chunks of a pass without a record may be under way at once.
+    pub fn at_once(&self) -> usize {
+        memory::at_once(|| {
+            let demand = |chunk: &Chunk| {
+                let lengths: Vec<usize> = chunk.spans().map(|(_, span)| span.len()).collect();
+                self.layers.demand(&lengths, &self.parts, None)
+            };
+            self.chunks.iter().map(demand).max().unwrap_or(0)
+        })
     }
 
     /// A chunk's last states; its tape where recorded.
@@ -116,13 +125,14 @@ impl<T: Real> Op<T> {
         let mut states = std::mem::take(&mut tape.states);
         self.embed(chunk, &mut states, &mut tape)?;
         let from = self.parts.first().map_or(usize::MAX, |(layer, _)| layer);
+        let inputs = self.record && self.texts.keeping == Keeping::Inputs;
         for layer in 0..self.layers.blocks.len() {
             // What no gradient passes is not kept.
-            let at = if self.record && layer > from {
-                layer - from
-            } else {
-                0
+            let kept = match self.record {
+                true => layer.saturating_sub(from),
+                false => 0,
             };
+            let at = if inputs { 0 } else { kept };
             if tape.blocks.len() <= at {
                 tape.blocks.resize_with(at + 1, Default::default);
             }
@@ -130,7 +140,14 @@ impl<T: Real> Op<T> {
             states = self
                 .pass(layer, chunk, values)
                 .forward(states, block, scratch)?;
+            if inputs && layer >= from {
+                if tape.entered.len() <= kept {
+                    tape.entered.resize_with(kept + 1, Default::default);
+                }
+                swap(&mut tape.entered[kept], &mut block.input);
+            }
         }
+        tape.filled = inputs.then_some(self.layers.blocks.len() - 1);
         self.place(chunk, &states, out);
         tape.states = states;
         if self.record {
@@ -210,8 +227,22 @@ impl<T: Real> Op<T> {
         };
         for layer in (from..self.layers.blocks.len()).rev() {
             let pass = self.pass(layer, chunk, values);
-            let (block, scratch) = (&tape.blocks[layer - from], &mut tape.scratch);
-            match pass.backward(states, block, &mut sums, scratch)? {
+            let block = match self.texts.keeping {
+                Keeping::Everything => &tape.blocks[layer - from],
+                Keeping::Inputs => {
+                    let block = &mut tape.blocks[0];
+                    swap(&mut tape.entered[layer - from], &mut block.input);
+                    if tape.filled.replace(layer) != Some(layer) {
+                        pass.again(block, &mut tape.scratch)?;
+                    }
+                    &*block
+                }
+            };
+            let next = pass.backward(states, block, &mut sums, &mut tape.scratch)?;
+            if self.texts.keeping == Keeping::Inputs {
+                swap(&mut tape.entered[layer - from], &mut tape.blocks[0].input);
+            }
+            match next {
                 Some(next) => states = next,
                 None => return Ok(sums),
             }

@@ -19,7 +19,7 @@ pub struct Parts {
 }
 
 /// A matrix inside the values of all tensors.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Place {
     pub rows: usize,
     pub columns: usize,
@@ -39,7 +39,7 @@ impl Place {
 }
 
 /// `y + scale * (x A^T) B^T` at a linear map.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct LowRank {
     pub a: Place,
     pub b: Place,
@@ -64,7 +64,7 @@ pub struct Join {
 }
 
 /// A bottleneck at the end of a sublayer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Bottleneck {
     pub down: Place,
     pub down_bias: Place,

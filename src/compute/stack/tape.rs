@@ -10,6 +10,10 @@ pub struct Tape<T> {
     pub blocks: Vec<BlockTape<T>>,
     /// The states that enter the next block, or leave the last.
     pub states: Buffer<T>,
+    /// What entered each block, where a pass keeps nothing else.
+    pub entered: Vec<Buffer<T>>,
+    /// The block that the buffers of the first are filled for, then.
+    pub filled: Option<usize>,
     pub scratch: Scratch<T>,
 }
 
@@ -18,6 +22,8 @@ impl<T> Default for Tape<T> {
         Self {
             blocks: Vec::new(),
             states: Buffer::default(),
+            entered: Vec::new(),
+            filled: None,
             scratch: Scratch::default(),
         }
     }
@@ -87,6 +93,8 @@ pub struct Scratch<T> {
     pub middle: Buffer<T>,
     /// The gradient of a block's input.
     pub states: Buffer<T>,
+    /// The output of a block that is computed again.
+    pub again: Buffer<T>,
 }
 
 macro_rules! empty {
@@ -136,6 +144,7 @@ empty!(Scratch {
     passing,
     middle,
     states,
+    again,
 });
 
 /// Values whose memory is kept when there are fewer of them for a while.

@@ -83,6 +83,7 @@ fn texts(noise: bool) -> Texts {
         mask: Mask::new(keep.concat(), 3, 5).unwrap(),
         hidden: dropout("hidden"),
         attention: dropout("attention"),
+        keeping: Keeping::Everything,
     }
 }
 
@@ -212,6 +213,63 @@ fn several_parts_get_gradients_together() {
 }
 
 #[test]
+fn what_is_computed_again_gives_the_same_gradients() -> Result<()> {
+    let stack = stack(DType::F32);
+    let mut t = bottleneck(DType::F32);
+    t.push(random(&[2, WIDTH], "a", DType::F32));
+    t.push(random(&[WIDTH, 2], "b", DType::F32));
+    let vars: Vec<Var> = t
+        .iter()
+        .map(Var::from_tensor)
+        .collect::<candle_core::Result<_>>()?;
+    let t: Vec<Tensor> = vars.iter().map(|v| v.as_tensor().clone()).collect();
+    let everywhere = |t: &[Tensor]| {
+        let mut parts = joined((0, SublayerSite::FeedForward), joins()[7], t)?;
+        parts.low_rank(1, LinearSite::Value, &t[4], &t[5], 0.5)?;
+        parts.low_rank(0, LinearSite::AttentionOutput, &t[4], &t[5], 0.5)?;
+        let maps = ((&t[0], &t[1]), (&t[2], &t[3]));
+        parts.bottleneck(1, SublayerSite::Attention, maps.0, maps.1, joins()[2])?;
+        Ok::<_, crate::Error>(parts)
+    };
+    let last = |t: &[Tensor]| joined((1, SublayerSite::FeedForward), joins()[3], t);
+    for (noise, tokens) in [(true, Tokens::Summary), (false, Tokens::All)] {
+        for parts in [everywhere(&t)?, last(&t)?] {
+            let run = |keeping: Keeping| -> Result<_> {
+                let mut texts = texts(noise);
+                texts.keeping = keeping;
+                let states = stack.forward(texts, parts.clone(), tokens)?;
+                let loss = states.sqr()?.sum_all()?;
+                // A second time over the same pass, too.
+                let all = [loss.backward()?, loss.backward()?].map(|grads| {
+                    let of = |var: &Var| grads.get(var).map(check::numbers);
+                    vars.iter().map(of).collect::<Vec<_>>()
+                });
+                assert_eq!(all[0], all[1]);
+                Ok((check::numbers(&states), all))
+            };
+            let all = run(Keeping::Everything)?;
+            assert!(all.1[0].iter().any(Option::is_some));
+            assert_eq!(all, run(Keeping::Inputs)?);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn less_is_asked_for_where_less_is_kept() -> Result<()> {
+    let stack = stack(DType::F32);
+    let parts = joined(
+        (0, SublayerSite::FeedForward),
+        joins()[3],
+        &bottleneck(DType::F32),
+    )?;
+    let of = |keeping| stack.demand(&[vec![5, 3, 4], vec![2]], &parts, keeping);
+    assert!(of(Some(Keeping::Inputs)) < of(Some(Keeping::Everything)));
+    assert!(stack.demand(&[vec![5]], &parts, None) < of(None));
+    Ok(())
+}
+
+#[test]
 fn the_first_token_is_that_of_all() -> Result<()> {
     let stack = stack(DType::F32);
     let of = |tokens: Tokens, noise: bool| {
@@ -245,6 +303,7 @@ fn a_text_does_not_depend_on_its_batch_nor_on_threads() -> Result<()> {
         mask: Mask::all(rows, seq),
         hidden: None,
         attention: None,
+        keeping: Keeping::Everything,
     };
     let alone = check::numbers(&stack.forward(batch(1, 7), Parts::default(), Tokens::Kept)?);
     let many = check::numbers(&stack.forward(batch(50, 7), Parts::default(), Tokens::Kept)?);

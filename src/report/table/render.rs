@@ -23,13 +23,15 @@ const WIDEST_CELL: usize = 60;
 const NARROWEST: usize = 10;
 /// Where there is no terminal, so that what a script prints is the same everywhere.
 const DEFAULT_WIDTH: usize = 100;
+/// A text up to so many characters is not broken over lines: a name, a kind, a measure.
+const SHORT: usize = 14;
 /// Stands for the rows left out; no cell holds a control character once it is made printable.
 const GAP: &str = "\u{1}";
 
 impl Table {
-    /// The table as text, at most `width` characters wide where given: cells wrap, down to one
-    /// character a column. Numbers to the right with at most four decimals, long tables as head and
-    /// tail with the number of rows between.
+    /// The table as text, about `width` characters wide where given: long texts wrap, and names of
+    /// columns, numbers and short texts stay whole. Numbers to the right with at most four decimals,
+    /// long tables as head and tail with the number of rows between.
     pub fn render(&self, width: Option<usize>) -> String {
         if self.columns.is_empty() {
             return "(an empty table)".into();
@@ -58,14 +60,14 @@ impl Table {
         let drawn = drawing.column_iter_mut();
         for ((column, texts), drawn) in self.columns.iter().zip(&columns).zip(drawn) {
             drawn.set_padding((0, 1));
-            // Names of columns and numbers are never broken over lines.
+            // Names of columns, numbers and short texts are never broken over lines.
+            let longest = texts.iter().map(|text| text.width()).max().unwrap_or(0);
             let mut least = printable(&column.name).width();
             if column.is_numeric() {
                 drawn.set_cell_alignment(CellAlignment::Right);
-                least = texts
-                    .iter()
-                    .map(|text| text.width())
-                    .fold(least, usize::max);
+                least = least.max(longest);
+            } else {
+                least = least.max(longest.min(SHORT));
             }
             let least = u16::try_from(least + 1).unwrap_or(u16::MAX);
             drawn.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least)));
@@ -365,5 +367,17 @@ films         10  -0.5000";
         let text = table().first(0).to_string();
         assert!(text.starts_with("members"), "{text}");
         assert!(text.ends_with("(no rows)"), "{text}");
+    }
+
+    #[test]
+    fn short_texts_stay_whole_beside_long_ones() {
+        let long = "what is long wraps ".repeat(6);
+        let columns = [
+            ("measure", vec!["conflict_mass1".into()]),
+            ("why", vec![long.as_str().into()]),
+        ];
+        let text = Table::from_columns(columns).unwrap().render(Some(30));
+        assert!(text.contains("conflict_mass1"), "{text}");
+        assert!(text.lines().count() > 4, "{text}");
     }
 }

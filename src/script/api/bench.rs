@@ -35,6 +35,13 @@ static STEPS: NativeSpec = NativeSpec {
             "steps timed; the median of them counts",
         )
         .or("15"),
+        OptionSpec::int(
+            "members",
+            1,
+            1024,
+            "adapters of the kind that are also evaluated on the same texts together",
+        )
+        .or("1"),
     ],
 };
 
@@ -98,7 +105,8 @@ pub(super) fn register(engine: &mut Engine, _: &Session) {
 #[export_module]
 mod natives {
     /// How long a training step and a forward pass on random texts take: a map with `train_ms` and
-    /// `eval_ms`, and as a yardstick `train_floor_ms` and `eval_floor_ms`, the time that candle
+    /// `eval_ms`, `each_ms` of `members` adapters on the same texts, evaluated together, and as a
+    /// yardstick `train_floor_ms` and `eval_floor_ms`, the time that candle
     /// takes in f32 for the matrix products of the frozen part alone (products of our own may be
     /// faster than these, and those of bf16 are), all in milliseconds, medians of `repeat`; with
     /// the settings that counted and the process's `peak_rss_mib`.
@@ -175,9 +183,13 @@ fn time_steps(context: &NativeCallContext, model: &Model, options: &Map) -> Fall
     let (batch, seq) = (options.count("batch")?, options.count("seq")?);
     let repeat = options.count("repeat")?;
     let kind = kind_named(&options.text("adapter")?);
-    let times = train::steps(model, kind, (batch, seq), repeat, session.context())?;
+    let members = options.count("members")?;
+    let size = (batch, seq);
+    let times = train::steps(model, kind, size, members, repeat, session.context())?;
     let mut map = common(model, &options)?;
     map.insert("seq".into(), Dynamic::from(seq as i64));
+    map.insert("members".into(), Dynamic::from(members as i64));
+    map.insert("each_ms".into(), rounded(times.each_ms, 10.0));
     map.insert("train_ms".into(), rounded(times.train_ms, 10.0));
     map.insert("eval_ms".into(), rounded(times.eval_ms, 10.0));
     map.insert("train_floor_ms".into(), rounded(times.train_floor_ms, 10.0));

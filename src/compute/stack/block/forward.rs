@@ -26,6 +26,19 @@ impl<T: Real> Pass<'_, T> {
         Ok(out)
     }
 
+    /// Fills a tape from the input that it has.
+    pub fn again(
+        &self,
+        tape: &mut BlockTape<T>,
+        scratch: &mut Scratch<T>,
+    ) -> candle_core::Result<()> {
+        self.enter(tape, scratch)?;
+        let mut out = take(&mut scratch.again);
+        self.finish(tape, &mut out)?;
+        scratch.again = out;
+        Ok(())
+    }
+
     /// Everything before the end of the feed-forward layer.
     pub fn enter(
         &self,
