@@ -149,11 +149,11 @@ mod avx2 {
         #[inline]
         #[target_feature(enable = "avx2")]
         fn sum(&self) -> u64 {
-            16 * total(self.sixteens)
-                + 8 * total(counted(self.eights))
-                + 4 * total(counted(self.fours))
-                + 2 * total(counted(self.twos))
-                + total(counted(self.ones))
+            let mut sum = self.sixteens;
+            for digit in [self.eights, self.fours, self.twos, self.ones] {
+                sum = _mm256_add_epi64(_mm256_add_epi64(sum, sum), counted(digit));
+            }
+            total(sum)
         }
     }
 

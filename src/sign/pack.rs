@@ -1,14 +1,22 @@
 //! Numbers to signs: a word of each plane from 64 numbers.
 
+use std::mem::MaybeUninit;
+
 /// Numbers whose signs a word holds.
 pub(super) const WORD: usize = 64;
 
 /// The bits of an infinity: those of a NaN are larger, its sign aside.
 const INFINITY: u32 = 0x7f80_0000;
 
+/// Words of a plane that are still to be written.
+pub(super) type Words = [MaybeUninit<u64>];
+
 /// Packs numbers, given as little-endian bytes, into a plane of positive and one of negative
-/// entries; false if there is a NaN. The planes have a word for every 64 numbers begun.
-pub(super) fn pack(bytes: &[u8], positive: &mut [u64], negative: &mut [u64]) -> bool {
+/// entries; false if there is a NaN. The planes have a word for every 64 numbers begun, all of
+/// which are written.
+pub(super) fn pack(bytes: &[u8], positive: &mut Words, negative: &mut Words) -> bool {
+    let words = bytes.len().div_ceil(4 * WORD);
+    assert!(positive.len() == words && negative.len() == words);
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") {
         // SAFETY: the processor has AVX2.
@@ -17,7 +25,7 @@ pub(super) fn pack(bytes: &[u8], positive: &mut [u64], negative: &mut [u64]) -> 
     pack_by_number(bytes, positive, negative)
 }
 
-fn pack_by_number(bytes: &[u8], positive: &mut [u64], negative: &mut [u64]) -> bool {
+fn pack_by_number(bytes: &[u8], positive: &mut Words, negative: &mut Words) -> bool {
     let mut ordered = true;
     let words = positive.iter_mut().zip(negative);
     for (bytes, (positive, negative)) in bytes.chunks(4 * WORD).zip(words) {
@@ -31,7 +39,8 @@ fn pack_by_number(bytes: &[u8], positive: &mut [u64], negative: &mut [u64]) -> b
             n |= (some & sign) << bit;
             ordered &= size <= INFINITY;
         }
-        (*positive, *negative) = (p, n);
+        positive.write(p);
+        negative.write(n);
     }
     ordered
 }
@@ -62,10 +71,10 @@ mod avx2 {
         _mm256_permutevar8x32_epi32, _mm256_set1_epi32, _mm256_setr_epi32, _mm256_setzero_si256,
     };
 
-    use super::{INFINITY, WORD};
+    use super::{INFINITY, WORD, Words};
 
     #[target_feature(enable = "avx2")]
-    pub fn pack(bytes: &[u8], positive: &mut [u64], negative: &mut [u64]) -> bool {
+    pub fn pack(bytes: &[u8], positive: &mut Words, negative: &mut Words) -> bool {
         let (words, rest) = bytes.as_chunks::<{ 4 * WORD }>();
         let size = _mm256_set1_epi32(i32::MAX);
         let mut most = _mm256_setzero_si256();
@@ -86,7 +95,8 @@ mod avx2 {
                 sign |= u64::from(_mm256_movemask_epi8(narrowed(x)) as u32) << (32 * half);
                 zero |= u64::from(_mm256_movemask_epi8(none) as u32) << (32 * half);
             }
-            (*positive, *negative) = (!sign & !zero, sign & !zero);
+            positive.write(!sign & !zero);
+            negative.write(sign & !zero);
         }
         let nan = _mm256_cmpgt_epi32(most, _mm256_set1_epi32(INFINITY as i32));
         let done = words.len();
@@ -124,8 +134,14 @@ mod tests {
         )) {
             let words = values.len().div_ceil(WORD);
             for way in [pack, pack_by_number] {
-                let (mut positive, mut negative) = (vec![0; words], vec![0; words]);
+                let blank = || vec![MaybeUninit::new(0u64); words];
+                let (mut positive, mut negative) = (blank(), blank());
                 let ordered = way(&bytes_of(&values), &mut positive, &mut negative);
+                // SAFETY: they were made of zeros.
+                let read = |plane: Vec<MaybeUninit<u64>>| -> Vec<u64> {
+                    plane.into_iter().map(|word| unsafe { word.assume_init() }).collect()
+                };
+                let (positive, negative) = (read(positive), read(negative));
                 prop_assert_eq!(ordered, !values.iter().any(|v| v.is_nan()));
                 if ordered {
                     for i in 0..words * WORD {

@@ -65,6 +65,17 @@ pub(super) fn layout(plots: &[Plot], x: &str, y: &str, title: Option<&str>) -> L
     }
 }
 
+/// The distance of ticks at whole numbers along an axis from 0 or below, where all that lies on it is
+/// whole; none where the library's own are.
+pub(super) fn whole_step(values: &[f64]) -> Option<f64> {
+    let most = values.iter().copied().fold(0.0, f64::max);
+    let least = values.iter().copied().fold(0.0, f64::min);
+    let whole = values.iter().all(|value| value.fract() == 0.0);
+    let steps = [1.0, 2.0, 5.0];
+    let few = |step: &f64| (most - least) / step <= 15.0;
+    steps.into_iter().find(few).filter(|_| whole)
+}
+
 /// The number at a tick, none of its digits lost: ticks stand at round numbers.
 fn tick(value: f64) -> String {
     let size = value.abs();

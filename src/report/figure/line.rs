@@ -98,6 +98,7 @@ impl Table {
         for (_, points) in &mut lines {
             levelled(points, least, most);
         }
+        let step = draw::whole_step(&xs);
         let (x, y, options) = (x.to_string(), y.to_string(), options.clone());
         Ok(Figure::single(card, means, move || {
             let mut plots: Vec<Plot> = Vec::new();
@@ -119,6 +120,10 @@ impl Table {
                 plots.push(plot.into());
             }
             let layout = draw::layout(&plots, &x, &y, options.title.as_deref());
+            let layout = match step {
+                Some(step) => layout.with_x_tick_step(step),
+                None => layout,
+            };
             (plots, draw::legend(layout, options.color.as_deref()))
         }))
     }
@@ -148,7 +153,17 @@ fn levelled(points: &mut Vec<[f64; 3]>, least: f64, most: f64) {
 
 #[cfg(test)]
 mod tests {
-    use super::levelled;
+    use super::{draw, levelled};
+
+    #[test]
+    fn whole_numbers_get_ticks_at_whole_numbers() {
+        let step = |most: u32| draw::whole_step(&(2..=most).map(f64::from).collect::<Vec<_>>());
+        assert_eq!(
+            [step(13), step(30), step(70)],
+            [Some(1.0), Some(2.0), Some(5.0)]
+        );
+        assert_eq!((step(1000), draw::whole_step(&[0.5, 1.0])), (None, None));
+    }
 
     #[test]
     fn a_single_point_among_curves_is_a_level() {
