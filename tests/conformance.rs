@@ -35,8 +35,23 @@ pub fn json(path: &Path) -> Value {
 }
 
 pub fn base(name: &str) -> Option<Model> {
+    base_on(name, &Device::Cpu)
+}
+
+fn base_on(name: &str, device: &Device) -> Option<Model> {
     let folder = reference(&format!("models/{name}"))?;
-    Some(Model::from_folder(name, &folder, DType::F32, &Device::Cpu).unwrap())
+    Some(Model::from_folder(name, &folder, DType::F32, device).unwrap())
+}
+
+/// Every device that is there, with how many times a case's tolerance results may be off: a GPU
+/// sums in another order.
+fn places() -> Vec<(Device, f64)> {
+    let mut all = vec![(Device::Cpu, 1.0)];
+    match tureen::compute::device("cuda:0") {
+        Ok(gpu) => all.push((gpu, 20.0)),
+        Err(error) => eprintln!("skipped on a GPU: {error}"),
+    }
+    all
 }
 
 pub fn tensors(path: &Path) -> BTreeMap<String, Tensor> {
@@ -46,7 +61,8 @@ pub fn tensors(path: &Path) -> BTreeMap<String, Tensor> {
 pub fn inputs(model: &Model, io: &BTreeMap<String, Tensor>) -> Inputs {
     let c = model.config();
     let limits = [c.vocab_size, c.type_vocab_size, c.positions()];
-    Inputs::from_tensors(&io["input_ids"], Some(&io["attention_mask"]), None, limits).unwrap()
+    let ids = io["input_ids"].to_device(model.device()).unwrap();
+    Inputs::from_tensors(&ids, Some(&io["attention_mask"]), None, limits).unwrap()
 }
 
 /// An adapter's logits; of a language model those of the first two rows, which the cases hold.
@@ -64,28 +80,49 @@ fn first_rows(logits: Tensor) -> Tensor {
     }
 }
 
-/// Every model with every kind of adapter.
-fn cases() -> impl Iterator<Item = (Model, &'static str, PathBuf)> {
-    MODELS
-        .into_iter()
-        .flat_map(|name| KINDS.map(|kind| (name, kind)))
-        .filter_map(|(name, kind)| {
-            let folder = reference(&format!("adapter/{name}/{kind}"))?;
-            Some((base(name)?, kind, folder))
-        })
+/// A model with a kind of adapter, on a device.
+struct Case {
+    model: Model,
+    kind: &'static str,
+    folder: PathBuf,
+    case: Value,
+    tolerance: f64,
 }
 
-fn targets(a: &Adapter, io: &BTreeMap<String, Tensor>) -> Targets {
+/// Every model with every kind of adapter, on every device.
+fn cases() -> impl Iterator<Item = Case> {
+    places().into_iter().flat_map(|(device, slack)| {
+        let all = MODELS
+            .into_iter()
+            .flat_map(|name| KINDS.map(|kind| (name, kind)));
+        all.filter_map(move |(name, kind)| {
+            let folder = reference(&format!("adapter/{name}/{kind}"))?;
+            let case = json(&folder.join("case.json"));
+            Some(Case {
+                model: base_on(name, &device)?,
+                kind,
+                tolerance: slack * case["tolerance"].as_f64().unwrap(),
+                folder,
+                case,
+            })
+        })
+    })
+}
+
+fn targets(a: &Adapter, io: &BTreeMap<String, Tensor>, device: &Device) -> Targets {
+    let labels = io["labels"].to_device(device).unwrap();
     match a.heads()[0].form.is_next_token() {
-        true => Targets::Next(io["labels"].clone()),
-        false => Targets::Classes(io["labels"].to_dtype(DType::U32).unwrap()),
+        true => Targets::Next(labels),
+        false => Targets::Classes(labels.to_dtype(DType::U32).unwrap()),
     }
 }
 
 pub fn difference(a: &Tensor, b: &Tensor) -> f64 {
     assert_eq!(a.dims(), b.dims());
     let flat = |t: &Tensor| -> Vec<f64> {
-        t.to_dtype(DType::F64)
+        t.to_device(&Device::Cpu)
+            .unwrap()
+            .to_dtype(DType::F64)
             .unwrap()
             .flatten_all()
             .unwrap()
@@ -98,8 +135,13 @@ pub fn difference(a: &Tensor, b: &Tensor) -> f64 {
 
 #[test]
 fn the_last_hidden_state_is_transformers_own() {
-    for name in MODELS {
-        let (Some(folder), Some(model)) = (reference(&format!("forward/{name}")), base(name))
+    let places = places();
+    let all = MODELS
+        .into_iter()
+        .flat_map(|name| places.iter().map(move |place| (name, place)));
+    for (name, (device, slack)) in all {
+        let (Some(folder), Some(model)) =
+            (reference(&format!("forward/{name}")), base_on(name, device))
         else {
             return;
         };
@@ -110,10 +152,13 @@ fn the_last_hidden_state_is_transformers_own() {
             .unwrap();
         let mask = io["attention_mask"].to_dtype(DType::F32).unwrap();
         let mask = mask.unsqueeze(2).unwrap();
-        let masked = |t: &Tensor| t.broadcast_mul(&mask).unwrap();
+        let masked = |t: &Tensor| {
+            let t = t.to_device(&Device::Cpu).unwrap();
+            t.broadcast_mul(&mask).unwrap()
+        };
         let found = difference(&masked(&hidden), &masked(&io["last_hidden_state"]));
         assert!(
-            found <= case["tolerance"].as_f64().unwrap(),
+            found <= slack * case["tolerance"].as_f64().unwrap(),
             "{name}: {found}"
         );
         assert_eq!(model.unused(), unused(name), "{name}");
@@ -164,9 +209,14 @@ fn linear(members: &[Adapter], weights: Option<&[f64]>, lora: Option<LoraMixing>
 
 #[test]
 fn logits_and_mixtures_are_those_of_adapters() {
-    for (model, kind, folder) in cases() {
-        let case = json(&folder.join("case.json"));
-        let tolerance = case["tolerance"].as_f64().unwrap();
+    for Case {
+        model,
+        kind,
+        folder,
+        tolerance,
+        ..
+    } in cases()
+    {
         let io = tensors(&folder.join("io.safetensors"));
         let inputs = inputs(&model, &io);
         let name = model.name().to_string();
@@ -216,7 +266,13 @@ fn logits_and_mixtures_are_those_of_adapters() {
 
 #[test]
 fn pickles_hold_the_same_adapters() {
-    for (model, kind, folder) in cases() {
+    for Case {
+        model,
+        kind,
+        folder,
+        ..
+    } in cases()
+    {
         let [a, bin] = ["a", "a_bin"].map(|n| formats::load(&folder.join(n)).unwrap());
         assert_eq!(a.id(), bin.id(), "{} {kind}", model.name());
     }
@@ -242,12 +298,17 @@ fn canonical(name: &str) -> Name {
 
 #[test]
 fn loss_and_gradients_are_those_of_adapters() {
-    for (model, kind, folder) in cases() {
-        let case = json(&folder.join("case.json"));
-        let tolerance = case["tolerance"].as_f64().unwrap();
+    for Case {
+        model,
+        kind,
+        folder,
+        case,
+        tolerance,
+    } in cases()
+    {
         let io = tensors(&folder.join("io.safetensors"));
         let a = formats::load(&folder.join("a")).unwrap();
-        let (head, targets) = (&a.heads()[0], targets(&a, &io));
+        let (head, targets) = (&a.heads()[0], targets(&a, &io, model.device()));
         let found = gradients_of(&model, &a, head, &inputs(&model, &io), &targets).unwrap();
         let name = model.name();
         let off = (found.loss - case["loss"].as_f64().unwrap()).abs();
@@ -263,21 +324,22 @@ fn loss_and_gradients_are_those_of_adapters() {
 
 #[test]
 fn five_steps_of_adamw_are_those_of_torch() {
-    for (model, kind, folder) in cases() {
-        let case = json(&folder.join("case.json"));
-        let tolerance = case["tolerance"].as_f64().unwrap();
+    for Case {
+        model,
+        kind,
+        folder,
+        case,
+        tolerance,
+    } in cases()
+    {
         let io = tensors(&folder.join("io.safetensors"));
         let inputs = inputs(&model, &io);
         let a = formats::load(&folder.join("a")).unwrap();
         let whole = &a.heads()[0];
         let own = track(&a.tensors().unwrap(), &model).unwrap();
         let mut head = track(&whole.tensors, &model).unwrap();
-        let frozen: Tensors = whole
-            .tensors
-            .iter()
-            .filter(|(name, _)| whole.form.is_frozen(name))
-            .map(|(name, tensor)| (name.clone(), tensor.clone()))
-            .collect();
+        let mut frozen = on_model(&whole.tensors, &model).unwrap();
+        frozen.retain(|name, _| whole.form.is_frozen(name));
         head.retain(|name, _| !frozen.contains_key(name));
         let all: BTreeMap<Name, Var> = own
             .iter()
@@ -291,7 +353,7 @@ fn five_steps_of_adamw_are_those_of_torch() {
             ..AdamWOptions::default()
         };
         let mut optimizer = AdamW::new(&all, &Tensors::new(), options).unwrap();
-        let targets = targets(&a, &io);
+        let targets = targets(&a, &io, model.device());
         let forward = || {
             let config = model.config();
             let sites = a.kind().sites(&tracked(&own), config).unwrap();
@@ -321,7 +383,13 @@ fn five_steps_of_adamw_are_those_of_torch() {
 /// library writes.
 #[test]
 fn saved_adapters_come_back_and_look_like_the_librarys() {
-    for (model, kind, folder) in cases() {
+    for Case {
+        model,
+        kind,
+        folder,
+        ..
+    } in cases()
+    {
         let theirs = folder.join("a");
         let a = formats::load(&theirs).unwrap();
         let temporary = tempfile::tempdir().unwrap();

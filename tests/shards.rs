@@ -92,7 +92,10 @@ fn the_example_study_runs_at_a_small_size() {
     let studies: [(&str, &[&str]); 4] = [
         ("mixtures", &["most=3", "kinds=[\"pfeiffer\"]"]),
         ("greedy", &["most=2", "draws=1"]),
-        ("pruning", &["draws=2", "size=2", "sparsities=[0.0, 0.9]"]),
+        (
+            "pruning",
+            &["draws=2", "size=2", "sparsities=[0.0, 0.9]", "texts=3"],
+        ),
         ("robustness", &["texts=3", "draws=1", "sizes=[2]"]),
     ];
     for (name, own) in studies {
