@@ -338,7 +338,7 @@ fn a_run_is_refused_before_it_spends_time_only_where_it_must_fail() {
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(
         told.starts_with(
-            "note: where it comes there, s.rhai:2:26: error: unknown function sqrtt(int)"
+            "note: if the script gets there: s.rhai:2:26: error: unknown function sqrtt(int)"
         ),
         "{told}"
     );

@@ -49,7 +49,10 @@ impl<N: Native> Args for Given<N> {
                     .help(help(option))
                     .value_name("VALUE")
                     .allow_hyphen_values(true)
-                    .action(ArgAction::Set);
+                    .action(match option.kind {
+                        Kind::List => ArgAction::Append,
+                        _ => ArgAction::Set,
+                    });
                 let arg = match option.kind {
                     Kind::Choice(words) => arg.value_parser(words.to_vec()),
                     _ => arg,
@@ -67,12 +70,12 @@ impl<N: Native> FromArgMatches for Given<N> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut map = Map::new();
         for option in spec::<N>().iter().filter(sayable) {
-            let Ok(Some(text)) = matches.try_get_one::<String>(option.name) else {
+            let Ok(Some(mut texts)) = matches.try_get_many::<String>(option.name) else {
                 continue;
             };
-            let value = match (option.kind, said(text)) {
-                (Kind::List, one) if !one.is_array() => Value::Array(vec![one]),
-                (_, value) => value,
+            let value = match option.kind {
+                Kind::List => Value::Array(texts.flat_map(|text| listed(text)).collect()),
+                _ => texts.next().map_or(Value::Null, |text| said(text)),
             };
             let value = json_to_dynamic(value).map_err(|e| {
                 clap::Error::raw(clap::error::ErrorKind::InvalidValue, format!("{e}\n"))
@@ -101,10 +104,30 @@ fn said(text: &str) -> Value {
     }
 }
 
+/// What a text adds to a list: the items of a list, words with commas between, or one thing.
+fn listed(text: &str) -> Vec<Value> {
+    match said(text) {
+        Value::Array(items) => items,
+        Value::String(words) => words
+            .split(',')
+            .map(|word| Value::String(word.to_string()))
+            .collect(),
+        one => vec![one],
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn texts_add_to_a_list() {
+        assert_eq!(listed("a"), [json!("a")]);
+        assert_eq!(listed("a/b,c"), [json!("a/b"), json!("c")]);
+        assert_eq!(listed("0.5,2"), [json!(0.5), json!(2)]);
+        assert_eq!(listed("[\"x\", 1]"), [json!("x"), json!(1)]);
+    }
 
     #[test]
     fn texts_say_numbers_lists_and_words() {

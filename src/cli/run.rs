@@ -248,7 +248,7 @@ fn checked(session: &Session, source: &str, text: &str) -> Result<(), Failure> {
     for finding in found {
         match finding.diagnostic.severity {
             Severity::Error => {
-                session.notice(format!("where it comes there, {}", finding.diagnostic));
+                session.notice(format!("if the script gets there: {}", finding.diagnostic));
             }
             // Some of them the run itself tells too.
             Severity::Warning => session.notice_once(finding.diagnostic.to_string()),

@@ -55,10 +55,11 @@ impl Mask {
         let mut masks = Vec::new();
         for (name, view) in file.tensors() {
             if !matches!(view.dtype(), Dtype::U8 | Dtype::BOOL) {
-                return Err(Error::new(format!(
+                let error = Error::new(format!(
                     "`{name}` is {}, a mask's tensors are U8",
                     view.dtype()
-                )));
+                ));
+                return Err(error.hint("that of a saved adapter is load_adapter(folder).mask"));
             }
             if let Some(index) = view.data().iter().position(|entry| *entry > 1) {
                 return Err(Error::new(format!(
@@ -131,7 +132,7 @@ mod tests {
         let write = |tensor: Tensor| tensor.save_safetensors("w", &path).unwrap();
         write(Tensor::new(&[1f32], &Device::Cpu).unwrap());
         assert!(
-            message().ends_with("`w` is F32, a mask's tensors are U8"),
+            message().contains("`w` is F32, a mask's tensors are U8; that of a saved adapter"),
             "{}",
             message()
         );

@@ -78,25 +78,27 @@ fn of_heads(folder: &Path) -> Result<Option<Adapter>> {
     let saved = |path: &PathBuf| path.join(origin::FILE).is_file();
     let mut folders: Vec<PathBuf> = inside.map(|entry| entry.path()).filter(saved).collect();
     folders.sort();
-    let mut parts = Vec::new();
+    let (mut parts, mut ids) = (Vec::new(), Vec::new());
     for own in &folders {
         let Some(origin) = Origin::read(own)? else {
             return Ok(None);
         };
         let adapter = load(own)?;
         // Another id: the files are not as they were written.
-        if *adapter.id() != origin.id {
+        let Some(id) = origin.whole.filter(|_| *adapter.id() == origin.id) else {
             return Ok(None);
-        }
+        };
         parts.push(adapter);
+        ids.push(id);
     }
-    let Some(first) = parts.first().filter(|_| parts.len() > 1) else {
+    let (Some(first), Some(id)) = (parts.first(), ids.first()) else {
         return Ok(None);
     };
-    if parts.iter().any(|part| part.id() != first.id()) {
+    if parts.len() < 2 || ids.iter().any(|other| other != id) {
         return Ok(None);
     }
     let mut whole = first.parts().clone();
+    whole.id = id.clone();
     let heads = parts.iter().flat_map(|part| part.heads().iter().cloned());
     whole.heads = heads.collect();
     if let Some(name) = folder.file_name() {
@@ -204,8 +206,8 @@ fn no_config(folder: &Path) -> Error {
             error.hint("the folder holds a base model: read it with model")
         }
         true => error.hint("expected an adapter's folder in AdapterHub's or PEFT's layout"),
-        false => error.hint(format!(
-            "the folder has several adapters, name one of them: {}",
+        false => Error::at_path(folder, "the folder holds several adapters, not one").hint(format!(
+            "name one of them: {}; a soup's differ in their heads alone, and replay makes it whole",
             names.join(", ")
         )),
     }

@@ -31,6 +31,9 @@ pub struct Origin {
     pub name: String,
     /// Its id.
     pub id: Id,
+    /// The id of the adapter with all its heads, of which these files hold one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole: Option<Id>,
     /// The id that the files alone give. Where they give another by now, somebody has changed
     /// them, and nothing here counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,6 +64,7 @@ impl Origin {
             tureen: env!("CARGO_PKG_VERSION").into(),
             name: adapter.name().into(),
             id: adapter.id().clone(),
+            whole: None,
             content: None,
             training: adapter.training().cloned(),
             init_seed: adapter.parts().init_seed,
@@ -98,9 +102,16 @@ impl Origin {
         }
     }
 
-    /// Writes that of an adapter whose files are in `folder`, where loading them gives `loaded`.
-    pub fn write(adapter: &Adapter, folder: &Path, loaded: &Adapter) -> Result<()> {
+    /// Writes that of an adapter whose files are in `folder`, where loading them gives `loaded`;
+    /// `whole` is the id of the adapter of which this one has a head.
+    pub fn write(
+        adapter: &Adapter,
+        whole: Option<&Id>,
+        folder: &Path,
+        loaded: &Adapter,
+    ) -> Result<()> {
         let mut origin = Self::of(adapter);
+        origin.whole = whole.cloned();
         if same(adapter, loaded)? {
             origin.content = Some(loaded.id().clone());
         }

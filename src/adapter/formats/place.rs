@@ -54,11 +54,14 @@ pub fn save_one(
             }
         }
     }
-    let saved = match head {
-        Some(head) if adapter.heads().len() > 1 => adapter.with_head(head.clone()),
-        _ => adapter.clone(),
-    };
-    Origin::write(&saved, folder, &load_files(folder)?)
+    let loaded = load_files(folder)?;
+    match head {
+        Some(head) if adapter.heads().len() > 1 => {
+            let own = adapter.with_head(head.clone());
+            Origin::write(&own, Some(adapter.id()), folder, &loaded)
+        }
+        _ => Origin::write(adapter, None, folder, &loaded),
+    }
 }
 
 /// The last part of a folder's path.

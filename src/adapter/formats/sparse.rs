@@ -81,7 +81,7 @@ pub fn save(adapter: &Adapter, folder: &Path) -> Result<()> {
     let tensors = adapter.tensors()?;
     let (streamed, metadata) = plan(adapter, &tensors, adapter.mask().map(|m| &**m))?;
     tensorfile::write_streamed(&folder.join(FILE), streamed, Some((KEY, metadata)))?;
-    Origin::write(adapter, folder, &load_files(folder)?)
+    Origin::write(adapter, None, folder, &load_files(folder)?)
 }
 
 /// The bytes of the weights' file that [`save`] would write of an adapter under this mask.
