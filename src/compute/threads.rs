@@ -56,9 +56,6 @@ pub(crate) fn in_turns<T: Send, R: Send, E: Send>(
     if items.len() == 1 {
         return items.into_iter().map(one).collect();
     }
-    if at_once >= items.len() {
-        return items.into_par_iter().map(one).collect();
-    }
     let mut all = Vec::with_capacity(items.len());
     let mut items = items.into_iter();
     loop {

@@ -16,7 +16,7 @@ use crate::{Context, Result, bail};
 use super::fresh::{draw, head_form, initial};
 use super::learner::Learner;
 use super::options::TrainOptions;
-use super::vars::track;
+use super::vars::{freeze, track};
 
 /// Times in milliseconds, medians of the repetitions.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -67,16 +67,14 @@ pub fn steps(
         lr: 1e-4,
         ..TrainOptions::new(kind, 0)
     };
-    let adapter = initial(options.kind.as_ref(), model, 0)?;
-    let labels = Labels::Counted(2);
-    let head = fresh_head(model, &labels)?;
     let mut learner = random(model, &options, (batch, seq))?;
+    let (adapter, head) = (freeze(&learner.adapter)?, freeze(&learner.head)?);
     let rows: Vec<usize> = (0..batch).collect();
     let mut optimizer = learner.optimizer()?;
     let head = Head {
         name: "random".into(),
         dataset: None,
-        labels,
+        labels: learner.rows.labels.clone(),
         form: head_form(model)?,
         tensors: on_model(&head, model)?,
     };

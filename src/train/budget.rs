@@ -11,7 +11,6 @@ use crate::study::size;
 use crate::{Error, Result};
 
 use super::learner::Learner;
-use super::vars::tracked;
 
 /// Bytes a value of an adapter or head: its moments and mask, the best epoch so far, and sums of
 /// gradients.
@@ -116,8 +115,7 @@ impl Learner<'_> {
             way = needs.way(room(budget), threads);
         }
         let Some(way) = way else {
-            let held = budget.saturating_sub(room(budget));
-            let held = memory::resident().unwrap_or(held);
+            let held = memory::resident().unwrap_or(0);
             return Err(too_much(budget, held + needs.least(), frugal.is_some()));
         };
         if way == FREE {
@@ -186,11 +184,6 @@ impl Learner<'_> {
     fn values(&self) -> u64 {
         let all = self.adapter.values().chain(self.head.values());
         all.map(|var: &Var| var.elem_count() as u64).sum()
-    }
-
-    fn sites(&self) -> Result<Box<dyn Sites>> {
-        let kind = &self.options.kind;
-        kind.sites(&tracked(&self.adapter), self.model.config())
     }
 }
 

@@ -10,7 +10,7 @@ use crate::adapter::{Form, Name, Tensors, head_forward};
 use crate::compute::{Dropout, random::Stream};
 use crate::data::batch::micro_batches;
 use crate::evaluate::Encoded;
-use crate::model::{Encoding, Model, Noise};
+use crate::model::{Encoding, Model, Noise, Sites};
 use crate::{Error, Result};
 
 use super::loss::{loss, targets};
@@ -103,10 +103,7 @@ impl Learner<'_> {
         let members: Vec<&Encoding> = rows.iter().map(|&i| &self.rows.encodings[i]).collect();
         let noise = self.noise(rows, epoch)?;
         let inputs = self.model.pad(&members)?;
-        let sites = self
-            .options
-            .kind
-            .sites(&tracked(&self.adapter), self.model.config())?;
+        let sites = self.sites()?;
         let hidden = self
             .model
             .forward_summary(&inputs, sites.as_ref(), &noise)?;
@@ -121,6 +118,12 @@ impl Learner<'_> {
         all.extend(gradients(&self.head, &store)?);
         let mean = mean.to_dtype(DType::F64)?.to_scalar::<f64>();
         Ok((mean.map_err(Error::from)?, all))
+    }
+
+    /// What the adapter does in the model, with gradients to its variables.
+    pub fn sites(&self) -> Result<Box<dyn Sites>> {
+        let kind = &self.options.kind;
+        kind.sites(&tracked(&self.adapter), self.model.config())
     }
 
     fn noise(&self, rows: &[usize], epoch: usize) -> Result<Noise> {
