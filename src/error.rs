@@ -141,7 +141,18 @@ impl std::error::Error for Error {}
 
 impl From<candle_core::Error> for Error {
     fn from(error: candle_core::Error) -> Self {
-        Self::new(error.to_string())
+        // With RUST_BACKTRACE it carries one, which a line for users has no room for.
+        match error {
+            candle_core::Error::WithBacktrace { inner, .. } => (*inner).into(),
+            error => Self::new(error.to_string()),
+        }
+    }
+}
+
+/// For operations that candle calls.
+impl From<Error> for candle_core::Error {
+    fn from(error: Error) -> Self {
+        Self::Msg(error.to_string())
     }
 }
 
@@ -206,6 +217,15 @@ mod tests {
     fn an_error_is_one_line_with_its_hint() {
         let error = Error::new("bad\n  thing").hint("do this").within("soup");
         assert_eq!(error.to_string(), "soup: bad thing; do this");
+    }
+
+    #[test]
+    fn a_backtrace_is_left_out() {
+        let error = candle_core::Error::WithBacktrace {
+            inner: Box::new(candle_core::Error::Msg("no memory".into())),
+            backtrace: Box::new(std::backtrace::Backtrace::force_capture()),
+        };
+        assert_eq!(Error::from(error).to_string(), "no memory");
     }
 
     #[test]

@@ -87,13 +87,13 @@ impl Init {
             Some((stem, _)) => stem,
             None => name.as_str(),
         };
-        let Some(map) = model.map(stem) else {
+        let Some(map) = model.map(stem)? else {
             bail!("{} has no linear map {stem}", model.name());
         };
         let tensor = match (self, map.bias()) {
             (Self::Bias, Some(bias)) => bias.clone(),
             (Self::Bias, None) => bail!("{stem} of {} has no bias", model.name()),
-            _ => map.weight().sqr()?.sum(1)?.sqrt()?,
+            _ => map.weight()?.sqr()?.sum(1)?.sqrt()?,
         };
         let tensor = tensor.to_device(&candle_core::Device::Cpu)?;
         Ok(tensor.to_dtype(candle_core::DType::F32)?.reshape(shape)?)

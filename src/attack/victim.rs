@@ -4,7 +4,6 @@ use candle_core::DType;
 
 use super::text::Attacked;
 use crate::adapter::{Adapter, Head, on_model};
-use crate::data::batch::evaluation_batches;
 use crate::evaluate::BATCH;
 use crate::model::tokenize::Text;
 use crate::model::{Encoding, Model, Noise, Sites};
@@ -45,7 +44,8 @@ impl<'a> Victim<'a> {
         let encodings = self.model.tokenize(&inputs, self.max_length)?;
         let lengths: Vec<usize> = encodings.iter().map(|e| e.ids.len()).collect();
         let mut answers = vec![Vec::new(); texts.len()];
-        for batch in evaluation_batches(&lengths, BATCH) {
+        let sites = [self.sites.as_ref()];
+        for batch in self.model.reading_batches(&lengths, BATCH, &sites) {
             context.check()?;
             let rows: Vec<&Encoding> = batch.iter().map(|&i| &encodings[i]).collect();
             let inputs = self.model.pad(&rows)?;

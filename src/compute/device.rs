@@ -36,8 +36,11 @@ pub fn device(name: &str) -> Result<Device> {
     if let Some(device) = open.get(&number) {
         return Ok(device.clone());
     }
-    let device = Device::new_cuda(number)
-        .map_err(|error| Error::from(error).within(format!("device {name}")))?;
+    let device = Device::new_cuda(number).map_err(|error| {
+        Error::from(error)
+            .within(format!("device {name}"))
+            .hint("nvidia-smi lists the GPUs and the driver; the libraries it needs are those that scripts/build-cuda.sh names")
+    })?;
     open.insert(number, device.clone());
     Ok(device)
 }

@@ -23,6 +23,8 @@ pub struct Dropout {
     /// Values whose 16 bits are below this are kept.
     keep: u32,
     rows: Arc<[u64]>,
+    /// The row that draws for what all rows share.
+    shared: u64,
 }
 
 /// Values drawn at a time.
@@ -45,14 +47,26 @@ impl Dropout {
             bail!("dropout: expected row numbers below 2^{ROW_BITS}, found {row}");
         }
         let keep = ((1.0 - p) * 65_536.0).round().max(1.0) as u32;
-        Ok(Self { stream, keep, rows })
+        let shared = rows.first().copied().unwrap_or_default();
+        Ok(Self {
+            stream,
+            keep,
+            rows,
+            shared,
+        })
     }
 
-    /// The same for a batch of the first row alone.
-    pub fn of_first(&self) -> Self {
-        let first = self.rows.first().copied().unwrap_or_default();
+    /// The same for a part of a batch that begins with this row, which draws for what all rows
+    /// share.
+    pub fn of_batch(mut self, first: u64) -> Self {
+        self.shared = first;
+        self
+    }
+
+    /// The dropout of what all rows share: a batch of one row, the batch's first.
+    pub fn shared(&self) -> Self {
         Self {
-            rows: [first].into(),
+            rows: [self.shared].into(),
             ..self.clone()
         }
     }

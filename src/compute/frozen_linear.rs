@@ -3,8 +3,10 @@
 use super::kernel::{self, by_dtype, slice, values};
 use super::matrix::{Mat, MatMut, Threads, multiply_add, product};
 use super::real::Real;
+use super::weight::Weight;
 use crate::{Error, Result, bail};
-use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Shape, Tensor};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// `y = x W^T + b` with frozen weights.
@@ -16,14 +18,19 @@ pub struct FrozenLinear(Arc<Weights>);
 
 #[derive(Debug)]
 struct Weights {
-    weight: Tensor,
+    weight: Weight,
     bias: Option<Tensor>,
 }
 
 impl FrozenLinear {
     /// A layer of `weight` `[out, in]` and `bias` `[out]`, both detached from any graph.
     pub fn new(weight: Tensor, bias: Option<Tensor>) -> Result<Self> {
-        let (out, _) = weight.dims2()?;
+        Self::of(Weight::new(&weight)?, bias)
+    }
+
+    /// The same of a weight that may be in a file.
+    pub fn of(weight: Weight, bias: Option<Tensor>) -> Result<Self> {
+        let (out, _) = weight.dims();
         if let Some(bias) = &bias
             && bias.dims() != [out]
         {
@@ -33,7 +40,6 @@ impl FrozenLinear {
                 weight.dims()
             );
         }
-        let weight = weight.contiguous()?.detach();
         let bias = match bias {
             Some(bias) => Some(bias.to_dtype(weight.dtype())?.contiguous()?.detach()),
             None => None,
@@ -44,29 +50,55 @@ impl FrozenLinear {
     /// One layer computing several on the same input, their outputs side by side. Where only
     /// some have a bias, the others' is zero.
     pub fn concat(layers: &[&Self]) -> Result<Self> {
-        let weights: Vec<&Tensor> = layers.iter().map(|l| l.weight()).collect();
-        let weight = Tensor::cat(&weights, 0)?;
+        let weights: Vec<&Weight> = layers.iter().map(|l| &l.0.weight).collect();
+        let weight = Weight::concat(&weights)?;
         if layers.iter().all(|l| l.bias().is_none()) {
-            return Self::new(weight, None);
+            return Self::of(weight, None);
         }
         let biases = layers
             .iter()
             .map(|l| match l.bias() {
                 Some(bias) => Ok(bias.clone()),
-                None => Tensor::zeros(l.out_width(), l.weight().dtype(), l.weight().device()),
+                None => Tensor::zeros(l.out_width(), l.dtype(), l.device()),
             })
             .collect::<candle_core::Result<Vec<_>>>()?;
-        Self::new(weight, Some(Tensor::cat(&biases, 0)?))
+        Self::of(weight, Some(Tensor::cat(&biases, 0)?))
     }
 
     /// The same layer, of this type.
     pub fn to_dtype(&self, dtype: DType) -> Result<Self> {
-        Self::new(self.weight().to_dtype(dtype)?, self.bias().cloned())
+        Self::of(self.0.weight.to_dtype(dtype)?, self.bias().cloned())
     }
 
-    /// The weight, `[out, in]`.
-    pub fn weight(&self) -> &Tensor {
-        &self.0.weight
+    /// The weight, `[out, in]`, read now where it is in a file.
+    pub fn weight(&self) -> Result<Tensor> {
+        self.0.weight.read()
+    }
+
+    /// The same, in memory from now on.
+    pub fn kept_weight(&self) -> Result<&Tensor> {
+        self.0.weight.kept()
+    }
+
+    /// The layer that computes these outputs alone.
+    pub fn part(&self, outputs: Range<usize>) -> Result<Self> {
+        let bias = self.bias();
+        let bias = bias.map(|b| b.narrow(0, outputs.start, outputs.len()));
+        Self::of(self.0.weight.rows(outputs)?, bias.transpose()?)
+    }
+
+    /// Whether the weight is in memory.
+    #[cfg(test)]
+    pub fn is_kept(&self) -> bool {
+        self.0.weight.is_kept()
+    }
+
+    fn dtype(&self) -> DType {
+        self.0.weight.dtype()
+    }
+
+    fn device(&self) -> &Device {
+        self.0.weight.device()
     }
 
     /// The bias, `[out]`.
@@ -76,32 +108,32 @@ impl FrozenLinear {
 
     /// The width of the input.
     pub fn in_width(&self) -> usize {
-        self.weight().dims()[1]
+        self.0.weight.dims().1
     }
 
     /// The width of the output.
     pub fn out_width(&self) -> usize {
-        self.weight().dims()[0]
+        self.0.weight.dims().0
     }
 
     /// `[.., in]` to `[.., out]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        output_shape(x, self.weight())?;
         if kernel::takes(x) {
+            output_shape(x, self.0.weight.dims())?;
             return Ok(x.contiguous()?.apply_op1(self.clone())?);
         }
-        composite(x, self.weight(), self.bias())
+        composite(x, self.0.weight.kept()?, self.bias())
     }
 
     fn run<T: Real>(&self, x: &[T]) -> candle_core::Result<Vec<T>> {
-        let weight = values(self.weight());
+        let weight = self.0.weight.open()?;
         let bias = self.bias().map(values);
         let bias = bias.as_ref().map(|b| b.slice()).transpose()?;
         Ok(affine(x, weight.slice()?, bias, self.in_width()))
     }
 
     fn run_backward<T: Real>(&self, x: &Tensor, grad: &Tensor) -> candle_core::Result<Tensor> {
-        let weight = values(self.weight());
+        let weight = self.0.weight.open()?;
         let grad = values(grad);
         let dx = product(
             Mat::<T>::new(grad.slice()?, self.out_width()),
@@ -117,7 +149,7 @@ impl CustomOp1 for FrozenLinear {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
-        by_dtype!(self.weight().dtype(), T => {
+        by_dtype!(self.dtype(), T => {
             let y = self.run::<T>(slice(x, layout)?)?;
             let shape = with_width(layout.shape(), self.out_width());
             Ok((<T as candle_core::WithDType>::to_cpu_storage_owned(y), shape))
@@ -151,7 +183,7 @@ pub(super) fn affine<T: Real>(x: &[T], weight: &[T], bias: Option<&[T]>, width: 
 
 /// `x w^T + b` by candle's operations, with gradients to all three.
 pub(super) fn composite(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    let shape = output_shape(x, weight)?;
+    let shape = output_shape(x, weight.dims2()?)?;
     let rows = x.contiguous()?.reshape(((), weight.dim(1)?))?;
     let y = rows.matmul(&weight.t()?)?;
     let y = match bias {
@@ -161,9 +193,8 @@ pub(super) fn composite(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> R
     Ok(y.reshape(shape)?)
 }
 
-/// The shape of `x w^T`, or an error where the widths differ.
-pub(super) fn output_shape(x: &Tensor, weight: &Tensor) -> Result<Shape> {
-    let (out, width) = weight.dims2()?;
+/// The shape of `x w^T` for a w of these dimensions, or an error where the widths differ.
+pub(super) fn output_shape(x: &Tensor, (out, width): (usize, usize)) -> Result<Shape> {
     if x.rank() == 0 || x.dims().last() != Some(&width) || width == 0 {
         return Err(Error::new(format!(
             "linear layer: expected an input of width {width}, found shape {:?}",
@@ -207,7 +238,7 @@ mod tests {
     fn forward_matches_the_composite() -> Result<()> {
         let layer = layer(33, 65, DType::F32)?;
         for x in check::layouts(&[2, 5, 65], DType::F32) {
-            let expected = composite(&x, layer.weight(), layer.bias())?;
+            let expected = composite(&x, &layer.weight()?, layer.bias())?;
             check::close(&layer.forward(&x)?, &expected, 1e-5);
         }
         Ok(())

@@ -10,7 +10,7 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Tensor};
 /// `y = x W^T + b`, with gradients to all three: `x` `[.., in]`, `weight` `[out, in]`, `bias`
 /// `[out]`. The gradient of an `x` below which nothing is trained is not computed.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-    output_shape(x, weight)?;
+    output_shape(x, weight.dims2()?)?;
     if let Some(bias) = bias
         && bias.dims() != [weight.dims()[0]]
     {

@@ -35,6 +35,7 @@ mod suite;
 pub mod threads;
 #[cfg(target_arch = "x86_64")]
 mod tile;
+mod weight;
 
 pub use activation::Activation;
 pub use attention::{Attention, Disentangled};
@@ -54,3 +55,4 @@ pub use stack::{
     BlockWeights, EmbeddingWeights, Grouped, Join, Keeping, LinearSite, Order, Parts, Stack,
     SublayerSite, Texts, Tokens,
 };
+pub use weight::{Source, Weight};

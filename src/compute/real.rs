@@ -19,7 +19,7 @@ mod sealed {
 /// The functions of `f32` are branch-free polynomials that vectorise, without fused
 /// multiply-add (a slow library call where the processor has none, and different bits where it
 /// has); those of `f64` are `libm`'s.
-pub trait Real: WithDType + Default + sealed::Sealed {
+pub trait Real: WithDType + Default + bytemuck::Pod + sealed::Sealed {
     /// The nearest value to `x`.
     fn of(x: f64) -> Self;
 

@@ -4,7 +4,6 @@ use candle_core::DType;
 
 use crate::adapter::{Adapter, Head, Labels, on_model};
 use crate::compute::threads;
-use crate::data::batch::evaluation_batches;
 use crate::data::{Dataset, Split};
 use crate::model::{Encoding, Model, Noise, Sites};
 use crate::study::{Extent, Id};
@@ -170,7 +169,7 @@ pub fn evaluate_each(
     let sites: Vec<&dyn Sites> = members.iter().map(|(sites, _)| *sites).collect();
     let mut answers = vec![Answers::new(n); members.len()];
     let mut done = 0;
-    for batch in evaluation_batches(&lengths, BATCH) {
+    for batch in model.reading_batches(&lengths, BATCH, &sites) {
         context.check()?;
         let texts: Vec<&Encoding> = batch.iter().map(|&i| &rows.encodings[i]).collect();
         let hidden = model.forward_summary_each(&model.pad(&texts)?, &sites)?;

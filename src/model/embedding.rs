@@ -3,7 +3,7 @@
 use candle_core::{DType, Tensor};
 
 use crate::Result;
-use crate::compute::{EmbeddingWeights, FrozenLinear, Order};
+use crate::compute::{EmbeddingWeights, FrozenLinear, Order, Weight};
 
 use super::config::Config;
 use super::inputs::{Inputs, Noise, drop_hidden};
@@ -13,7 +13,7 @@ use super::weights::Weights;
 /// The tables that token ids are looked up in, and what follows before the first block.
 #[derive(Clone)]
 pub struct Embedding {
-    words: Tensor,
+    words: Weight,
     positions: Tensor,
     types: Tensor,
     norm: Norm,
@@ -53,9 +53,9 @@ impl Embedding {
     fn load(config: &Config, weights: &Weights, positions: Tensor, types: Tensor) -> Result<Self> {
         let width = types.dim(1)?;
         Ok(Self {
-            words: weights.get(
+            words: weights.matrix(
                 "embeddings.word_embeddings.weight",
-                &[config.vocab_size, width],
+                (config.vocab_size, width),
             )?,
             positions,
             types,
@@ -66,7 +66,7 @@ impl Embedding {
     }
 
     /// The table that token ids are looked up in.
-    pub fn words(&self) -> &Tensor {
+    pub fn words(&self) -> &Weight {
         &self.words
     }
 
@@ -105,7 +105,7 @@ impl Embedding {
             .flat_map(|ids| self.order.positions(ids))
             .collect();
         let places = Tensor::new(places, ids.device())?;
-        let words = self.words.index_select(&ids, 0)?;
+        let words = self.words.look_up(&ids)?;
         let types = self
             .types
             .index_select(&inputs.type_ids.flatten_all()?, 0)?;

@@ -2,7 +2,9 @@
 
 use candle_core::{DType, IndexOp, Tensor};
 
-use crate::compute::{Activation, Attention, FrozenLinear, LinearSite, Order, Sight, SublayerSite};
+use crate::compute::{
+    Activation, Attention, FrozenLinear, LinearSite, Order, Sight, SublayerSite, Weight,
+};
 use crate::{Result, bail};
 
 use super::architecture::{Architecture, Hub, Map};
@@ -53,7 +55,7 @@ pub const GPT2: Architecture = Architecture {
 };
 
 struct Gpt2 {
-    words: Tensor,
+    words: Weight,
     positions: Tensor,
     layers: Vec<Layer>,
     norm: Norm,
@@ -93,7 +95,7 @@ impl Gpt2 {
             })
         };
         Ok(Self {
-            words: weights.get("wte.weight", &[config.vocab_size, d])?,
+            words: weights.matrix("wte.weight", (config.vocab_size, d))?,
             positions: weights.get("wpe.weight", &[config.max_position_embeddings, d])?,
             layers: (0..config.num_hidden_layers)
                 .map(layer)
@@ -105,7 +107,7 @@ impl Gpt2 {
 
     fn embed(&self, inputs: &Inputs, noise: &Noise) -> Result<Tensor> {
         let (rows, seq) = inputs.dims();
-        let words = self.words.index_select(&inputs.ids.flatten_all()?, 0)?;
+        let words = self.words.look_up(&inputs.ids.flatten_all()?)?;
         let words = words.reshape((rows, seq, ()))?;
         let positions = self.positions.i(..seq)?.unsqueeze(0)?;
         drop_hidden(words.broadcast_add(&positions)?, noise, 0)
@@ -130,7 +132,7 @@ impl Encoder for Gpt2 {
         self.norm.apply(&x)
     }
 
-    fn words(&self) -> &Tensor {
+    fn words(&self) -> &Weight {
         &self.words
     }
 

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device};
 
 use crate::study::Id;
-use crate::tensorfile::read_folder;
 use crate::{Error, Result};
 
 use super::config::Config;
 use super::pooling::Pooling;
+use super::stored::Stored;
 use super::tokenize::Tokenizer;
 use super::weights::Weights;
 use super::{Inner, Model, bundled, gguf};
@@ -68,7 +68,7 @@ pub fn needed(names: &[String]) -> Vec<String> {
 struct Files {
     config: Config,
     tokenizer: std::result::Result<Tokenizer, Error>,
-    tensors: BTreeMap<String, Tensor>,
+    tensors: BTreeMap<String, Stored>,
     pooling: Pooling,
     origin: PathBuf,
 }
@@ -96,7 +96,10 @@ impl Model {
         let files = Files {
             config: Config::parse(files.config, &origin)?,
             tokenizer: Tokenizer::from_bytes(files.tokenizer),
-            tensors: gguf::read(files.weights)?,
+            tensors: gguf::read(files.weights)?
+                .into_iter()
+                .map(|(name, tensor)| (name, Stored::Held(tensor)))
+                .collect(),
             pooling: Pooling::default(),
             origin,
         };
@@ -132,7 +135,7 @@ impl Model {
         }
         let text = std::fs::read_to_string(&path).map_err(|e| Error::at_path(&path, e))?;
         let config = Config::parse(&text, &path)?;
-        let (origin, tensors) = read_folder(folder, WEIGHTS)?;
+        let (origin, tensors) = Stored::of_folder(folder, WEIGHTS)?;
         let files = Files {
             config,
             tokenizer: Tokenizer::from_folder(folder),

@@ -21,13 +21,13 @@ mod post_norm;
 mod relative;
 mod roberta;
 mod sites;
+mod stored;
 mod together;
 pub mod tokenize;
 mod weights;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
@@ -43,7 +43,8 @@ pub use tokenize::{Encoding, Tokenizer};
 pub use weights::Weights;
 
 pub use crate::compute::Tokens;
-use crate::compute::{FrozenLinear, Precision};
+use crate::compute::{FrozenLinear, Precision, Stack, Weight};
+use crate::data::batch::{evaluation_batches, micro_batches};
 
 use crate::{Error, Result};
 use pooling::Pooling;
@@ -51,6 +52,11 @@ use tokenize::Text;
 
 /// The longest text a model reads unless asked for more, in tokens.
 pub const MAX_LENGTH: usize = 512;
+
+/// The most tokens, padding included, of a piece that is trained on node by node, and of one that is
+/// read so: enough that reading the weights takes little of the time.
+const TRAINED: usize = 512;
+const READ: usize = 2048;
 
 /// A frozen encoder: token ids to hidden states.
 pub trait Encoder: Send + Sync {
@@ -84,7 +90,7 @@ pub trait Encoder: Send + Sync {
     }
 
     /// The table that token ids are looked up in, [vocabulary, width].
-    fn words(&self) -> &Tensor;
+    fn words(&self) -> &Weight;
 
     /// What its own classifiers read a text's state through, where the weights have it.
     fn pooler(&self) -> Option<&Pooler> {
@@ -128,10 +134,10 @@ pub trait Encoder: Send + Sync {
         Ok(None)
     }
 
-    /// How to cut a batch of texts of these lengths into pieces that threads can train on side by
-    /// side; one piece where that is no use.
-    fn cut(&self, lengths: &[usize]) -> Vec<Range<usize>> {
-        std::iter::once(0..lengths.len()).collect()
+    /// Whether a pass cuts its batch into pieces itself, and computes them side by side, with
+    /// adapters that it knows the parts of.
+    fn cuts_itself(&self) -> bool {
+        false
     }
 }
 
@@ -248,9 +254,42 @@ impl Model {
     }
 
     /// How to cut a batch of texts of these lengths, in tokens, into pieces that threads can train
-    /// on side by side. It depends on the lengths alone.
-    pub fn cut(&self, lengths: &[usize]) -> Vec<Range<usize>> {
-        self.0.encoder.cut(lengths)
+    /// on side by side, so that the memory they take does not grow with the batch; one piece on a
+    /// GPU. It depends on the lengths alone.
+    pub fn cut(&self, lengths: &[usize]) -> Vec<Vec<usize>> {
+        let rows: Vec<usize> = (0..lengths.len()).collect();
+        if !self.device().is_cpu() {
+            return vec![rows];
+        }
+        match self.0.encoder.cuts_itself() {
+            true => Stack::cut(lengths)
+                .into_iter()
+                .map(Vec::from_iter)
+                .collect(),
+            false => micro_batches(&rows, lengths, TRAINED),
+        }
+    }
+
+    /// The batches of `batch` texts of these lengths that are read without gradients for what acts
+    /// at `sites`, as [`evaluation_batches`] orders them, cut where a pass does not do it itself.
+    pub fn reading_batches(
+        &self,
+        lengths: &[usize],
+        batch: usize,
+        sites: &[&dyn Sites],
+    ) -> Vec<Vec<usize>> {
+        let batches = evaluation_batches(lengths, batch);
+        if !self.device().is_cpu() || self.cuts_itself(sites) {
+            return batches;
+        }
+        let cut = |rows: Vec<usize>| micro_batches(&rows, lengths, READ);
+        batches.into_iter().flat_map(cut).collect()
+    }
+
+    /// Whether a pass with what acts at `sites` cuts its batch itself into pieces that threads take
+    /// side by side.
+    pub fn cuts_itself(&self, sites: &[&dyn Sites]) -> bool {
+        self.0.encoder.cuts_itself() && sites.iter().all(|sites| sites.parts().is_some())
     }
 
     /// The same model, whose passes keep only what enters each block and compute the rest again for
@@ -263,7 +302,17 @@ impl Model {
 
     /// Takes now what memory training with an adapter at `sites` takes for weights.
     pub fn settle(&self, sites: &dyn Sites) -> Result<()> {
-        self.0.encoder.settle(sites)
+        self.words().settle()?;
+        if self.cuts_itself(&[sites]) {
+            return self.0.encoder.settle(sites);
+        }
+        // A pass over one token finds all maps.
+        let token = Encoding {
+            ids: vec![self.pad_id()],
+            type_ids: vec![0],
+        };
+        self.forward(&self.pad(&[&token])?, &Frozen, &Noise::default())?;
+        Ok(())
     }
 
     /// About the bytes of its weights: the table of tokens and the blocks' maps, with the third
@@ -272,7 +321,8 @@ impl Model {
         let config = self.config();
         let (d, wide) = (config.hidden_size, config.intermediate_size);
         let maps = config.num_hidden_layers * (4 * d * d + 3 * d * wide);
-        ((self.words().elem_count() + maps) * self.dtype().size_in_bytes()) as u64
+        let (rows, width) = self.words().dims();
+        ((rows * width + maps) * self.dtype().size_in_bytes()) as u64
     }
 
     /// About the bytes that training takes, weights aside, for any of these pieces, each the lengths
@@ -326,27 +376,30 @@ impl Model {
     }
 
     /// The table that token ids are looked up in, [vocabulary, width].
-    pub fn words(&self) -> &Tensor {
+    pub fn words(&self) -> &Weight {
         self.0.encoder.words()
     }
 
     /// The linear map of this canonical name; none where there is no such map.
-    pub fn map(&self, stem: &str) -> Option<FrozenLinear> {
-        let architecture = self.config().architecture().ok()?;
-        let own = stem.strip_prefix(architecture.layers)?.strip_prefix('.')?;
-        let (layer, path) = own.split_once('.')?;
-        let map = architecture.map_at(path)?;
-        let site = *map.sites.first()?;
-        let whole = self.0.encoder.map(layer.parse().ok()?, site)?;
-        let (_, width) = map.widths(self.config());
+    pub fn map(&self, stem: &str) -> Result<Option<FrozenLinear>> {
+        let found = || {
+            let architecture = self.config().architecture().ok()?;
+            let own = stem.strip_prefix(architecture.layers)?.strip_prefix('.')?;
+            let (layer, path) = own.split_once('.')?;
+            let map = architecture.map_at(path)?;
+            let site = *map.sites.first()?;
+            let whole = self.0.encoder.map(layer.parse().ok()?, site)?;
+            let (_, width) = map.widths(self.config());
+            Some((whole, site as usize, width))
+        };
+        let Some((whole, site, width)) = found() else {
+            return Ok(None);
+        };
         if whole.out_width() == width {
-            return Some(whole.clone());
+            return Ok(Some(whole.clone()));
         }
         // Queries, keys and values come from one product.
-        let at = site as usize * width;
-        let weight = whole.weight().narrow(0, at, width).ok()?;
-        let bias = whole.bias().map(|b| b.narrow(0, at, width));
-        FrozenLinear::new(weight, bias.transpose().ok()?).ok()
+        Ok(Some(whole.part(site * width..(site + 1) * width)?))
     }
 
     /// What its own classifiers read a text's state through, where the weights have it.
@@ -406,7 +459,7 @@ impl Model {
         let encodings = self.tokenize(texts, longest)?;
         let lengths: Vec<usize> = encodings.iter().map(|e| e.ids.len()).collect();
         let mut rows: Vec<Option<Tensor>> = vec![None; texts.len()];
-        for batch in crate::data::batch::evaluation_batches(&lengths, 32) {
+        for batch in self.reading_batches(&lengths, 32, &[&Frozen]) {
             let members: Vec<&Encoding> = batch.iter().map(|&i| &encodings[i]).collect();
             let inputs = self.pad(&members)?;
             let hidden =

@@ -7,7 +7,8 @@ use candle_core::{D, DType, Tensor};
 use serde::Deserialize;
 
 use crate::compute::{
-    Activation, Attention, FrozenLinear, LinearSite, Order, Sight, SublayerSite, dropout, rotate,
+    Activation, Attention, FrozenLinear, LinearSite, Order, Sight, SublayerSite, Weight, dropout,
+    rotate,
 };
 use crate::{Result, bail};
 
@@ -56,7 +57,7 @@ pub const MODERNBERT: Architecture = Architecture {
 };
 
 struct ModernBert {
-    words: Tensor,
+    words: Weight,
     embedding_norm: Norm,
     layers: Vec<Layer>,
     norm: Norm,
@@ -226,7 +227,7 @@ impl ModernBert {
             Ok(Pooler::new(map, activation, Some(norm(".head.norm")?)))
         };
         Ok(Self {
-            words: weights.get("embeddings.tok_embeddings.weight", &[config.vocab_size, d])?,
+            words: weights.matrix("embeddings.tok_embeddings.weight", (config.vocab_size, d))?,
             embedding_norm: norm("embeddings.norm")?,
             layers: (0..config.num_hidden_layers)
                 .map(layer)
@@ -243,7 +244,7 @@ impl ModernBert {
 
     fn embed(&self, inputs: &Inputs, noise: &Noise) -> Result<Tensor> {
         let (rows, seq) = inputs.dims();
-        let words = self.words.index_select(&inputs.ids.flatten_all()?, 0)?;
+        let words = self.words.look_up(&inputs.ids.flatten_all()?)?;
         let words = self.embedding_norm.apply(&words)?;
         drop_hidden(words.reshape((rows, seq, ()))?, noise, 0)
     }
@@ -274,7 +275,7 @@ impl Encoder for ModernBert {
         Ok(sum.broadcast_div(&count.clamp(1.0, f64::MAX)?)?)
     }
 
-    fn words(&self) -> &Tensor {
+    fn words(&self) -> &Weight {
         &self.words
     }
 

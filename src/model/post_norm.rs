@@ -1,10 +1,11 @@
 //! Encoders of post-norm blocks: BERT and its descendants.
 
 use candle_core::{DType, Tensor};
+use once_cell::sync::OnceCell;
 
 use crate::compute::{
     Activation, Attention, BlockWeights, Disentangled, FrozenLinear, Keeping, Precision, Sight,
-    Stack, Texts,
+    Stack, Texts, Weight,
 };
 use crate::{Result, bail};
 
@@ -18,8 +19,6 @@ use super::relative::Relative;
 use super::sites::{LinearSite, Sites, SublayerSite};
 use super::weights::Weights;
 use super::{Encoder, Tokens};
-use std::ops::Range;
-use std::sync::OnceLock;
 
 const QKV: &[LinearSite] = &[LinearSite::Query, LinearSite::Key, LinearSite::Value];
 
@@ -34,7 +33,7 @@ pub struct PostNorm {
     pub pooler: Option<Pooler>,
     heads: usize,
     /// The same weights laid out for whole passes, where there is a kernel for that.
-    stack: OnceLock<Option<Stack>>,
+    stack: OnceCell<Option<Stack>>,
     precision: Precision,
     keeping: Keeping,
 }
@@ -76,16 +75,18 @@ impl PostNorm {
                 false => None,
             },
             heads: config.num_attention_heads,
-            stack: OnceLock::new(),
+            stack: OnceCell::new(),
             precision: Precision::F32,
             keeping: Keeping::default(),
         })
     }
 
     fn stack(&self) -> Result<Option<&Stack>> {
-        if let Some(stack) = self.stack.get() {
-            return Ok(stack.as_ref());
-        }
+        let made = self.stack.get_or_try_init(|| self.make_stack());
+        Ok(made?.as_ref())
+    }
+
+    fn make_stack(&self) -> Result<Option<Stack>> {
         let bias = match &self.relative {
             Relative::Nothing => None,
             Relative::Bias(bias) => Some(bias),
@@ -93,8 +94,7 @@ impl PostNorm {
         };
         let embeddings = self.embedding.weights();
         let blocks: Vec<BlockWeights<'_>> = self.layers.iter().map(Layer::weights).collect();
-        let stack = Stack::new(&embeddings, &blocks, (self.heads, bias), self.precision)?;
-        Ok(self.stack.get_or_init(|| stack).as_ref())
+        Stack::new(&embeddings, &blocks, (self.heads, bias), self.precision)
     }
 }
 
@@ -148,7 +148,7 @@ impl Encoder for PostNorm {
         !matches!(self.relative, Relative::Positions(_))
     }
 
-    fn words(&self) -> &Tensor {
+    fn words(&self) -> &Weight {
         self.embedding.words()
     }
 
@@ -172,7 +172,7 @@ impl Encoder for PostNorm {
 
     fn in_bf16(&self) -> Result<Option<Box<dyn Encoder>>> {
         let other = Self {
-            stack: OnceLock::new(),
+            stack: OnceCell::new(),
             precision: Precision::Bf16,
             ..self.clone()
         };
@@ -199,7 +199,7 @@ impl Encoder for PostNorm {
             layers: self.layers.iter().map(layer).collect::<Result<_>>()?,
             pooler: pooler.transpose()?,
             heads: self.heads,
-            stack: OnceLock::new(),
+            stack: OnceCell::new(),
             precision: Precision::F32,
             keeping: Keeping::default(),
         }))
@@ -234,11 +234,8 @@ impl Encoder for PostNorm {
         })
     }
 
-    fn cut(&self, lengths: &[usize]) -> Vec<Range<usize>> {
-        match self.stack() {
-            Ok(Some(_)) => Stack::cut(lengths),
-            _ => std::iter::once(0..lengths.len()).collect(),
-        }
+    fn cuts_itself(&self) -> bool {
+        matches!(self.stack(), Ok(Some(_)))
     }
 }
 

@@ -67,8 +67,7 @@ impl Positions {
         let highest = rows.iter().copied().max().unwrap_or(0);
         let mut states = self.table.unsqueeze(0)?;
         if let Some(hidden) = &noise.hidden {
-            // All texts of a batch share positions, so that one of them draws for all.
-            states = dropout(&states, &hidden.of_first(), site)?;
+            states = dropout(&states, &hidden.shared(), site)?;
         }
         let count = (highest - lowest) as usize + 1;
         Ok(Seen {

@@ -3,17 +3,19 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 
-use crate::compute::FrozenLinear;
-use crate::{Error, Result, bail};
+use crate::compute::{FrozenLinear, Weight};
+use crate::{Result, bail};
 
 use super::norm::Norm;
+use super::stored::Stored;
 
 /// The weights of a base model by name, all of one type on one device.
 pub struct Weights {
-    tensors: BTreeMap<String, Tensor>,
+    tensors: BTreeMap<String, Stored>,
     prefix: &'static str,
     origin: PathBuf,
     dtype: DType,
@@ -26,7 +28,7 @@ impl Weights {
     /// Wraps tensors as read from `origin`. A model-type prefix (`bert.`), which task models
     /// carry and bare ones do not, is recognised. Weights are used as `dtype` on `device`.
     pub fn new(
-        mut tensors: BTreeMap<String, Tensor>,
+        mut tensors: BTreeMap<String, Stored>,
         prefix: &'static str,
         origin: &Path,
         dtype: DType,
@@ -92,13 +94,33 @@ impl Weights {
         let mut found = BTreeMap::new();
         for name in self.tensors.keys().filter(own) {
             self.used.borrow_mut().insert(name.clone());
-            found.insert(name.clone(), self.tensors[name].to_dtype(DType::F32)?);
+            found.insert(
+                name.clone(),
+                self.tensors[name].tensor()?.to_dtype(DType::F32)?,
+            );
         }
         Ok(found)
     }
 
     /// The tensor `name`, as [`Self::has`] reads it, which must have this shape.
     pub fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        let tensor = self.find(name, shape)?.tensor()?;
+        Ok(tensor.to_dtype(self.dtype)?.to_device(&self.device)?)
+    }
+
+    /// The same of a matrix, which stays in its file where it is used on the CPU.
+    pub fn matrix(&self, name: &str, (rows, width): (usize, usize)) -> Result<Weight> {
+        let stored = self.find(name, &[rows, width])?;
+        match stored {
+            Stored::File(..) if self.device.is_cpu() => {
+                let source = Arc::new(stored.clone());
+                Ok(Weight::stored(source, (rows, width), self.dtype))
+            }
+            _ => Weight::new(&self.get(name, &[rows, width])?),
+        }
+    }
+
+    fn find(&self, name: &str, shape: &[usize]) -> Result<&Stored> {
         let full = self.full(name);
         let Some(tensor) = self.tensors.get(&full) else {
             bail!("{}: tensor {full} is missing", self.origin.display());
@@ -111,7 +133,7 @@ impl Weights {
             );
         }
         self.used.borrow_mut().insert(full);
-        Ok(tensor.to_dtype(self.dtype)?.to_device(&self.device)?)
+        Ok(tensor)
     }
 
     /// The linear map under `name`: `weight` `[out, in]` and `bias` `[out]`.
@@ -126,9 +148,9 @@ impl Weights {
         (input, output): (usize, usize),
         bias: bool,
     ) -> Result<FrozenLinear> {
-        let weight = self.get(&format!("{name}.weight"), &[output, input])?;
+        let weight = self.matrix(&format!("{name}.weight"), (output, input))?;
         let bias = bias.then(|| self.get(&format!("{name}.bias"), &[output]));
-        FrozenLinear::new(weight, bias.transpose()?)
+        FrozenLinear::of(weight, bias.transpose()?)
     }
 
     /// The same of a weight stored as `[in, out]`, GPT-2's `Conv1D`.
@@ -163,14 +185,16 @@ impl Weights {
             };
             hasher.update(name.as_bytes());
             hasher.update(format!("{:?}", tensor.dims()).as_bytes());
-            let values = tensor
-                .to_dtype(DType::F32)
-                .and_then(|t| t.flatten_all())
-                .and_then(|t| t.to_vec1::<f32>())
-                .map_err(|e| Error::at_path(&self.origin, e))?;
-            // Little endian, so that the hash is the same on every machine.
-            let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-            hasher.update_rayon(&bytes);
+            let mut bytes = Vec::new();
+            let add = |values: &[f32]| {
+                // Little endian, so that the hash is the same on every machine.
+                bytes.clear();
+                bytes.extend(values.iter().flat_map(|v| v.to_le_bytes()));
+                hasher.update_rayon(&bytes);
+            };
+            tensor
+                .each_part(add)
+                .map_err(|e| e.within(self.origin.display()))?;
         }
         Ok(hasher.finalize().to_hex()[..32].to_string())
     }

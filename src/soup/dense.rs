@@ -81,7 +81,7 @@ fn change(
         adapter.tensor(&part("lora_A"))?,
         adapter.tensor(&part("lora_B"))?,
     );
-    let Some(map) = model.map(stem.as_str()) else {
+    let Some(map) = model.map(stem.as_str())? else {
         bail!("{} has no such map", model.name());
     };
     if !lora.modules.is_peft() && map.bias().is_some() {
@@ -90,7 +90,10 @@ fn change(
             hint: "lora: \"factors\" without a model mixes its tensors one by one"
         );
     }
-    let weight = map.weight().to_device(&Device::Cpu)?.to_dtype(DType::F32)?;
+    let weight = map
+        .weight()?
+        .to_device(&Device::Cpu)?
+        .to_dtype(DType::F32)?;
     let (output, input) = weight.dims2()?;
     let groups = lora.groups_at(&a, &b)?;
     let scale = lora.scale(stem.as_str());

@@ -5,6 +5,8 @@ use std::fmt;
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::SystemTime;
 
 use candle_core::Tensor;
 use memmap2::Mmap;
@@ -19,6 +21,9 @@ use super::{pickle, safetensors};
 pub struct TensorFile {
     path: PathBuf,
     file: File,
+    /// The file's length and when it was last written, as it was opened.
+    stamp: Option<(u64, SystemTime)>,
+    map: OnceLock<Option<Mmap>>,
     entries: BTreeMap<String, Entry>,
 }
 
@@ -42,15 +47,15 @@ impl TensorFile {
         if size == 0 {
             return Err(Error::at_path(path, "the file is empty"));
         }
-        // SAFETY: the map is only read, and only here; a file that another process truncates
-        // meanwhile is outside what any reader of mapped files can guard against.
-        let map = unsafe { Mmap::map(&file) }.map_err(|e| Error::at_path(path, e))?;
+        let map = map(&file).map_err(|e| Error::at_path(path, e))?;
         let entries = match path.extension().is_some_and(|e| e == "safetensors") {
             true => safetensors::entries(&map),
             false => pickle::entries(&map),
         };
         Ok(Self {
             path: path.to_path_buf(),
+            stamp: stamp(&file),
+            map: OnceLock::new(),
             file,
             entries: entries.map_err(|e| e.within(path.display()))?,
         })
@@ -64,6 +69,32 @@ impl TensorFile {
     /// The tensors' names and shapes.
     pub fn shapes(&self) -> impl Iterator<Item = (&String, &[usize])> {
         self.entries.iter().map(|(name, e)| (name, e.shape()))
+    }
+
+    /// The shape of a tensor; none where there is no such tensor.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.entries.get(name).map(Entry::shape)
+    }
+
+    /// Whether a tensor's numbers lie in the file in its own order.
+    pub fn lies_in_order(&self, name: &str) -> bool {
+        let entry = self.entries.get(name);
+        entry.is_some_and(|e| e.part(&(0..0)).is_some())
+    }
+
+    /// Whether the file was written to since it was opened.
+    pub fn has_changed(&self) -> bool {
+        self.stamp != stamp(&self.file)
+    }
+
+    /// The bytes of a tensor's numbers where they lie in order, mapped into memory: the system
+    /// reads them when they are touched, and processes share them. None where it does not map the
+    /// file.
+    pub fn mapped(&self, name: &str) -> Option<&[u8]> {
+        let entry = self.entries.get(name)?;
+        entry.part(&(0..0))?;
+        let map = self.map.get_or_init(|| map(&self.file).ok());
+        map.as_ref()?.get(entry.range())
     }
 
     /// A tensor, read now: its own bytes and no others.
@@ -177,6 +208,19 @@ pub fn read_bytes(bytes: &[u8], is_safetensors: bool) -> Result<BTreeMap<String,
         Ok((name, entry.tensor(own)?))
     };
     entries.into_iter().map(one).collect()
+}
+
+/// Maps a file for reading.
+fn map(file: &File) -> std::io::Result<Mmap> {
+    // SAFETY: maps are only read; a file that another process truncates meanwhile is outside what
+    // any reader of mapped files can guard against.
+    unsafe { Mmap::map(file) }
+}
+
+/// A file's length and when it was last written, as far as the system tells.
+fn stamp(file: &File) -> Option<(u64, SystemTime)> {
+    let metadata = file.metadata().ok()?;
+    Some((metadata.len(), metadata.modified().ok()?))
 }
 
 #[cfg(unix)]

@@ -116,7 +116,7 @@ impl Learner<'_> {
         }
         let Some(way) = way else {
             let held = memory::resident().unwrap_or(0);
-            return Err(too_much(budget, held + needs.least(), frugal.is_some()));
+            return Err(too_much(budget, held + needs.least()));
         };
         if way == FREE {
             return Ok(None);
@@ -143,7 +143,7 @@ impl Learner<'_> {
         let taken = self.model.weight_bytes() + self.values() * (VALUE + PIECE);
         let rows = memory::fit(budget.saturating_sub(taken), row);
         if rows == 0 {
-            return Err(too_much(budget, taken + row, false));
+            return Err(too_much(budget, taken + row));
         }
         self.at_once = 1;
         self.token_budget = self.token_budget.min(rows * longest);
@@ -192,17 +192,13 @@ fn room(budget: u64) -> u64 {
     memory::room().unwrap_or(budget)
 }
 
-fn too_much(budget: u64, least: u64, in_pieces: bool) -> Error {
+fn too_much(budget: u64, least: u64) -> Error {
     let error = Error::new(format!(
         "training takes about {} of memory at least, more than --memory {}",
         size::bytes(least),
         size::bytes(budget)
     ));
-    error.hint(match in_pieces {
-        true => "a larger --memory or a smaller max_length helps",
-        // The whole of a micro-batch is one piece.
-        false => "a larger --memory, or a smaller token_budget or max_length helps",
-    })
+    error.hint("a larger --memory or a smaller max_length helps")
 }
 
 #[cfg(test)]
@@ -284,7 +280,7 @@ mod tests {
 
     #[test]
     fn what_is_told_of_too_little_names_both_sizes() {
-        let told = too_much(1_000_000_000, 2_500_000_000, true).to_string();
+        let told = too_much(1_000_000_000, 2_500_000_000).to_string();
         assert!(told.contains("about 2.5 GB of memory"), "{told}");
         assert!(told.contains("more than --memory 1 GB"), "{told}");
     }

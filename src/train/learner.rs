@@ -7,7 +7,7 @@ use candle_core::{DType, Var};
 use rayon::prelude::*;
 
 use crate::adapter::{Form, Name, Tensors, head_forward};
-use crate::compute::{Dropout, random::Stream};
+use crate::compute::{Dropout, random::Stream, threads};
 use crate::data::batch::micro_batches;
 use crate::evaluate::Encoded;
 use crate::model::{Encoding, Model, Noise, Sites};
@@ -65,8 +65,8 @@ impl Learner<'_> {
         let names = self.adapter.keys().chain(self.head.keys());
         let mut sums: Vec<(&Name, Vec<f64>)> = names.map(|name| (name, Vec::new())).collect();
         let mut total = 0.0;
-        for turn in pieces.chunks(self.at_once.max(1)) {
-            let one = |piece: &Vec<usize>| self.piece(piece, batch.len(), epoch);
+        for turn in pieces.chunks(self.at_once()?) {
+            let one = |piece: &Vec<usize>| self.piece(piece, batch, epoch);
             let found = match turn {
                 [piece] => vec![one(piece)?],
                 _ => turn.par_iter().map(one).collect::<Result<Vec<_>>>()?,
@@ -92,16 +92,28 @@ impl Learner<'_> {
         for rows in micro_batches(batch, lengths, self.token_budget) {
             let lengths: Vec<usize> = rows.iter().map(|&row| lengths[row]).collect();
             let cuts = self.model.cut(&lengths);
-            pieces.extend(cuts.into_iter().map(|cut| rows[cut].to_vec()));
+            let own = |cut: Vec<usize>| cut.into_iter().map(|at| rows[at]).collect();
+            pieces.extend(cuts.into_iter().map(own));
         }
         pieces
     }
 
-    /// What some rows of a batch of `size` add to its mean loss and gradients.
-    fn piece(&self, rows: &[usize], size: usize, epoch: usize) -> Result<(f64, Gradients)> {
-        let share = rows.len() as f64 / size as f64;
+    /// How many pieces are under way at once.
+    fn at_once(&self) -> Result<usize> {
+        let sites = self.sites()?;
+        let most = match self.model.cuts_itself(&[sites.as_ref()]) {
+            true => usize::MAX,
+            // A thread that waits inside a piece would begin another.
+            false => threads::count_now(),
+        };
+        Ok(self.at_once.min(most).max(1))
+    }
+
+    /// What some rows of a batch add to its mean loss and gradients.
+    fn piece(&self, rows: &[usize], batch: &[usize], epoch: usize) -> Result<(f64, Gradients)> {
+        let share = rows.len() as f64 / batch.len() as f64;
         let members: Vec<&Encoding> = rows.iter().map(|&i| &self.rows.encodings[i]).collect();
-        let noise = self.noise(rows, epoch)?;
+        let noise = self.noise(rows, batch, epoch)?;
         let inputs = self.model.pad(&members)?;
         let sites = self.sites()?;
         let hidden = self
@@ -126,8 +138,9 @@ impl Learner<'_> {
         kind.sites(&tracked(&self.adapter), self.model.config())
     }
 
-    fn noise(&self, rows: &[usize], epoch: usize) -> Result<Noise> {
+    fn noise(&self, rows: &[usize], batch: &[usize], epoch: usize) -> Result<Noise> {
         let config = self.model.config();
+        let first = batch.first().map_or(0, |&row| row as u64);
         let rows: Arc<[u64]> = rows.iter().map(|&r| r as u64).collect();
         let stream = Stream::new(self.options.seed, "dropout", &epoch.to_string());
         let make = |own: f32| {
@@ -135,10 +148,107 @@ impl Learner<'_> {
             (p > 0.0)
                 .then(|| Dropout::new(stream.clone(), p, rows.clone()))
                 .transpose()
+                .map(|made| made.map(|dropout| dropout.of_batch(first)))
         };
         Ok(Noise {
             hidden: make(config.hidden_dropout_prob)?,
             attention: make(config.attention_probs_dropout_prob)?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::bench::random;
+    use super::*;
+    use crate::adapter::Lora;
+    use crate::model::Frozen;
+    use crate::tensorfile;
+    use candle_core::{Device, Tensor};
+    use std::path::Path;
+
+    /// A small model that is computed node by node, of the reference files.
+    fn reference(name: &str) -> Model {
+        let own = format!("tests/references/{name}.safetensors");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(own);
+        let bytes = std::fs::read(&path).unwrap();
+        let (_, metadata) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+        let tensors: BTreeMap<String, Tensor> = tensorfile::read(&path)
+            .unwrap()
+            .into_iter()
+            .filter_map(|(name, t)| Some((name.strip_prefix("model/")?.to_string(), t)))
+            .collect();
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| {
+            std::fs::write(folder.path().join(name), bytes).unwrap();
+        };
+        let config = &metadata.metadata().as_ref().unwrap()["config"];
+        write("config.json", config.as_bytes());
+        let encoded = tensorfile::encode(&tensors, None).unwrap();
+        write("model.safetensors", &encoded);
+        Model::from_folder(name, folder.path(), DType::F32, &Device::Cpu).unwrap()
+    }
+
+    fn options() -> TrainOptions {
+        let mut options = TrainOptions::new(Arc::new(Lora::default()), 0);
+        options.dropout = Some(0.1);
+        options
+    }
+
+    #[test]
+    fn pieces_sum_to_the_gradients_of_the_whole_batch() -> Result<()> {
+        for name in ["modernbert", "deberta-v2"] {
+            let (model, options) = (reference(name), options());
+            let mut learner = random(&model, &options, (80, 16))?;
+            let rows: Vec<usize> = (0..80).collect();
+            assert!(
+                learner.pieces(&rows, &learner.lengths()).len() > 2,
+                "{name}"
+            );
+            let (loss, sums) = learner.gradients(&rows, 1)?;
+            let (whole, all) = learner.piece(&rows, &rows, 1)?;
+            assert!(
+                (loss - whole).abs() < 1e-5 * whole,
+                "{name}: {loss} {whole}"
+            );
+            for (own, sum) in &sums {
+                let largest = all[own].iter().fold(0f64, |m, g| m.max(g.abs()));
+                let off = sum.iter().zip(&all[own]).map(|(a, b)| (a - b).abs());
+                let off = off.fold(0f64, f64::max);
+                assert!(
+                    off <= 1e-5 + 1e-4 * largest,
+                    "{name} {own}: {off} of {largest}"
+                );
+            }
+            learner.at_once = 1;
+            assert_eq!((loss, sums), learner.gradients(&rows, 1)?, "{name}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn texts_are_read_alike_in_pieces() -> Result<()> {
+        for name in ["modernbert", "deberta-v2"] {
+            let (model, options) = (reference(name), options());
+            let learner = random(&model, &options, (80, 32))?;
+            let lengths = learner.lengths();
+            let read = |batch: &[usize]| -> Result<Vec<Vec<f32>>> {
+                let texts: Vec<&Encoding> = batch
+                    .iter()
+                    .map(|&row| &learner.rows.encodings[row])
+                    .collect();
+                let states = model.forward_summary(&model.pad(&texts)?, &Frozen, &Noise::default());
+                Ok(states?.squeeze(1)?.to_vec2()?)
+            };
+            let batches = model.reading_batches(&lengths, 80, &[&Frozen]);
+            assert!(batches.len() > 1, "{name}");
+            let pieces: Result<Vec<_>> = batches.iter().map(|batch| read(batch)).collect();
+            let whole = read(&batches.concat())?;
+            for (piece, own) in pieces?.concat().iter().zip(&whole) {
+                let off = piece.iter().zip(own).map(|(a, b)| (a - b).abs());
+                assert!(off.fold(0f32, f32::max) < 1e-5, "{name}");
+            }
+        }
+        Ok(())
     }
 }

@@ -132,6 +132,12 @@ impl<'a> Run<'a> {
         let steps_an_epoch = lengths.len().div_ceil(o.batch);
         let steps = steps_an_epoch * o.epochs;
         let warmup = (o.warmup * steps as f64).ceil() as usize;
+        if steps == 1 && warmup > 0 {
+            context.notice(format!(
+                "{}: the warm-up begins at a learning rate of 0 and this training is one step, so it changes nothing; smaller batches, more epochs or warmup: 0 help",
+                job.name()
+            ));
+        }
         let mut optimizer = self.learner.optimizer()?;
         let names: Vec<Name> = self.learner.adapter.keys().cloned().collect();
         if o.gradual

@@ -2,6 +2,7 @@
 //! `scripts/references.py` makes.
 
 mod adapters;
+mod pieces;
 mod states;
 
 use std::collections::BTreeMap;

@@ -182,7 +182,7 @@ fn table(model: &Model) -> Result<Tensor> {
             model.name()
         );
     }
-    Ok(model.words().clone())
+    Ok(model.words().kept()?.clone())
 }
 
 /// The epsilon of a head's norms: the model's, and of a language model's head only where the

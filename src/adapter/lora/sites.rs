@@ -242,9 +242,12 @@ impl LoraSites {
             parts.push(match here.iter().find(|(i, _)| *i == at) {
                 None => own,
                 Some((_, change)) => {
-                    let weight = map.weight().narrow(0, at * width, width)?;
                     let bias = map.bias().map(|b| b.narrow(0, at * width, width));
-                    change.apply(x, own, &weight, bias.transpose()?.as_ref())?
+                    let weight = match change.has_magnitude() {
+                        true => Some(map.kept_weight()?.narrow(0, at * width, width)?),
+                        false => None,
+                    };
+                    change.apply(x, own, weight.as_ref(), bias.transpose()?.as_ref())?
                 }
             });
         }
@@ -253,12 +256,18 @@ impl LoraSites {
 }
 
 impl Change {
-    /// The changed output of a map of this weight and bias that gives `y` for `x`.
+    /// Whether it needs the weight that it changes.
+    fn has_magnitude(&self) -> bool {
+        self.more.as_ref().is_some_and(|m| m.magnitude.is_some())
+    }
+
+    /// The changed output of a map of this weight, where it is needed, and bias that gives `y` for
+    /// `x`.
     fn apply(
         &self,
         x: &Tensor,
         y: Tensor,
-        weight: &Tensor,
+        weight: Option<&Tensor>,
         base: Option<&Tensor>,
     ) -> Result<Tensor> {
         let Some(more) = &self.more else {
@@ -280,7 +289,7 @@ impl Change {
             Some(bias) => out.broadcast_add(bias),
             None => Ok(out),
         };
-        let Some(magnitude) = &more.magnitude else {
+        let (Some(magnitude), Some(weight)) = (&more.magnitude, weight) else {
             return Ok(add(out)?);
         };
         let change = (self.b.detach().matmul(&self.a.detach())? * self.scale)?;

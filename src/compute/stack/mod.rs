@@ -116,7 +116,7 @@ impl Stack {
         precision: Precision,
     ) -> Result<Option<Self>> {
         let known = blocks.iter().all(|b| b.activation.has_kernel());
-        if !kernel::takes(embeddings.words) || blocks.is_empty() || !known {
+        if !kernel::takes(embeddings.types) || blocks.is_empty() || !known {
             return Ok(None);
         }
         let attention = (heads, bias);

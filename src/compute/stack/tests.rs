@@ -5,6 +5,7 @@ use super::super::activation::Activation;
 use super::super::check;
 use super::super::frozen_linear::FrozenLinear;
 use super::super::random::Stream;
+use super::super::weight::Weight;
 use super::*;
 use candle_core::{Device, Var};
 
@@ -53,7 +54,7 @@ fn stack(dtype: DType) -> Stack {
         })
         .collect();
     let embeddings = EmbeddingWeights {
-        words: &random(&[20, WIDTH], "words", dtype),
+        words: &Weight::new(&random(&[20, WIDTH], "words", dtype)).unwrap(),
         positions: &random(&[8, WIDTH], "positions", dtype),
         types: &random(&[2, WIDTH], "types", dtype),
         norm: of(2 * LAYERS),

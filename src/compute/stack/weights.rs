@@ -7,16 +7,17 @@ use super::super::kernel::values;
 use super::super::matrix::Mat;
 use super::super::packed::Packed;
 use super::super::real::Real;
+use super::super::weight::Weight;
 use crate::{Result, bail};
 use candle_core::Tensor;
-use std::sync::OnceLock;
+use once_cell::sync::OnceCell;
 
 /// A linear map, ready for `x W^T` and, once asked for, `g W`.
 #[derive(Debug)]
 pub struct Linear<T> {
     plain: FrozenLinear,
     forward: Packed<T>,
-    backward: OnceLock<Packed<T>>,
+    backward: OnceCell<Packed<T>>,
     precision: Precision,
     pub bias: Vec<T>,
 }
@@ -27,12 +28,13 @@ impl<T: Real> Linear<T> {
             Some(bias) => bias.to_vec1()?,
             None => vec![T::zero(); plain.out_width()],
         };
-        let weight = values(plain.weight());
+        let weight = plain.weight()?;
+        let weight = values(&weight);
         let weight = Mat::new(weight.slice::<T>()?, plain.in_width());
         Ok(Self {
             plain: plain.clone(),
             forward: Packed::new(weight.t(), precision),
-            backward: OnceLock::new(),
+            backward: OnceCell::new(),
             precision,
             bias,
         })
@@ -53,13 +55,12 @@ impl<T: Real> Linear<T> {
 
     /// W, `[out, in]`.
     pub fn backward(&self) -> candle_core::Result<&Packed<T>> {
-        if let Some(packed) = self.backward.get() {
-            return Ok(packed);
-        }
-        let weight = values(self.plain.weight());
-        let weight = Mat::new(weight.slice::<T>()?, self.in_width());
-        let packed = Packed::new(weight, self.precision);
-        Ok(self.backward.get_or_init(|| packed))
+        self.backward.get_or_try_init(|| {
+            let weight = self.plain.weight()?;
+            let weight = values(&weight);
+            let weight = Mat::new(weight.slice::<T>()?, self.in_width());
+            Ok(Packed::new(weight, self.precision))
+        })
     }
 }
 
@@ -118,7 +119,7 @@ impl<T: Real> Block<T> {
 /// The tables of learned embeddings and the norm of their sum.
 pub struct EmbeddingWeights<'a> {
     /// By token id, `[vocabulary, hidden]`.
-    pub words: &'a Tensor,
+    pub words: &'a Weight,
     /// By position, `[positions, hidden]`.
     pub positions: &'a Tensor,
     /// By token type, `[types, hidden]`.
@@ -168,7 +169,7 @@ impl Order {
 /// The embeddings of a stack.
 #[derive(Debug)]
 pub struct Embeddings<T> {
-    words: Tensor,
+    words: Weight,
     positions: Tensor,
     types: Tensor,
     pub norm: Norm<T>,
@@ -180,10 +181,10 @@ impl<T: Real> Embeddings<T> {
     pub fn new(weights: &EmbeddingWeights<'_>) -> Result<Self> {
         // Whatever the blocks multiply in: it is one small product of many.
         let projection = weights.projection.map(|p| Linear::new(p, Precision::F32));
-        let tables = [weights.words, weights.positions, weights.types];
-        let [words, positions, types] = tables.map(Tensor::contiguous);
+        let tables = [weights.positions, weights.types];
+        let [positions, types] = tables.map(Tensor::contiguous);
         Ok(Self {
-            words: words?,
+            words: weights.words.clone(),
             positions: positions?,
             types: types?,
             norm: norm(weights.norm)?,
@@ -202,8 +203,9 @@ impl<T: Real> Embeddings<T> {
 
     /// Writes the sums of the embeddings of a text to `out`, `[tokens, width]`.
     pub fn sum(&self, ids: &[u32], types: &[u32], out: &mut [T]) -> candle_core::Result<()> {
-        let tables = [&self.words, &self.types, &self.positions].map(values);
-        let [words, kinds, positions] = &tables;
+        let words = self.words.open()?;
+        let tables = [&self.types, &self.positions].map(values);
+        let [kinds, positions] = &tables;
         let (words, kinds) = (words.slice::<T>()?, kinds.slice::<T>()?);
         let positions = positions.slice::<T>()?;
         let width = self.norm.weight.len();
