@@ -162,6 +162,15 @@ fn a_run_is_listed_locked_reproduced_and_compared() {
     ]);
     let told = place.done(&["diff", "first", "second"]);
     assert!(told.contains("parameter epochs"), "{told}");
+    assert!(!told.contains(" is "), "{told}");
+
+    place.write("broken.rhai", "let x = 1;\nthrow \"no\";");
+    place.refused(&["run", "broken.rhai", "--out", "runs/broken"]);
+    let told = place.done(&["diff", "first", "broken"]);
+    assert!(
+        told.contains("broken is failed") && told.contains("no"),
+        "{told}"
+    );
 }
 
 #[test]

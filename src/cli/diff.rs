@@ -7,7 +7,7 @@ use clap::Args;
 use super::{Failure, screen};
 use crate::Result;
 use crate::report::table::{Table, Value};
-use crate::study::{Comparison, Difference, Run, Verdict};
+use crate::study::{Comparison, Difference, Run, Status, Verdict};
 
 /// Compare two runs: what went in, what was recorded.
 #[derive(Debug, Args)]
@@ -32,6 +32,13 @@ impl Diff {
     fn compare(&self) -> Result<()> {
         let first = Run::find(&self.first, &self.folder)?;
         let second = Run::find(&self.second, &self.folder)?;
+        for run in [&first, &second] {
+            if run.record.status != Status::Done {
+                let why = run.record.error.as_deref();
+                let why = why.and_then(|e| e.lines().next()).unwrap_or_default();
+                crate::say!("{} is {} {why}", run.record.name, run.record.status);
+            }
+        }
         let both = Comparison::of(&first.record, &second.record, 0.0);
         print("given", &both.given, self.all)?;
         crate::say!();

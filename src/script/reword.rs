@@ -62,7 +62,7 @@ pub(super) fn reword(known: &Known, error: &EvalAltResult) -> Error {
             "index {index} is out of bounds: the text has {length} characters"
         )),
         EvalAltResult::ErrorFor(_) => Error::new("`for` cannot go over this value")
-            .hint("it takes a list, a range, a table's rows or a map's keys()"),
+            .hint("it takes a list, a range, a Table, a text or a map's keys()"),
         EvalAltResult::ErrorRuntime(value, _) => Error::new(thrown(value)),
         EvalAltResult::ErrorStackOverflow(_) => {
             too_deep("functions call each other", known.engine.max_call_levels())

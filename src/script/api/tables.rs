@@ -1,5 +1,7 @@
 //! Tables: rows to choose, group, join, compare and save.
 
+use std::any::TypeId;
+
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, FnPtr, Map, NativeCallContext};
 
@@ -24,7 +26,13 @@ static SORT: NativeSpec = NativeSpec {
 /// Registers the topic.
 pub(super) fn register(engine: &mut Engine, _: &Session) {
     engine.register_type_with_name::<Table>("Table");
-    engine.register_global_module(rhai::exported_module!(natives).into());
+    let mut module = rhai::exported_module!(natives);
+    // `for row in table`: its rows as maps.
+    module.set_iter_result(TypeId::of::<Table>(), |table| {
+        let table = table.cast::<Table>();
+        Box::new((0..table.len()).map(move |i| Ok(map_of_row(&table, i).map(Dynamic::from)?)))
+    });
+    engine.register_global_module(module.into());
 }
 
 // The macro makes code that unwraps what it has just checked.
@@ -166,7 +174,7 @@ mod natives {
         )?)
     }
 
-    /// All rows as maps.
+    /// All rows as maps; `for row in table` goes over them, too.
     #[rhai_fn(get = "rows", pure, return_raw)]
     pub fn rows(table: &mut Table) -> Fallible<Array> {
         Ok((0..table.len())
