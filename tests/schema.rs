@@ -137,6 +137,8 @@ fn records_are_as_their_schema_says() {
             "{run}: {record:#}"
         );
     }
+    let record = run_json(&place.at("runs/done"));
+    assert_eq!(record["models"], json!({ "mini": ["cpu f32"] }));
 
     // What is not so is found.
     let good = run_json(Path::new(&place.at("runs/done")));

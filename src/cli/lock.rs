@@ -14,7 +14,8 @@ use crate::{Error, Result, bail};
 pub(super) struct LockCommand {
     /// The script; its lock is written beside it, as NAME.rhai.lock.
     script: PathBuf,
-    /// The run whose inputs are pinned (default: the last one of this script that is done).
+    /// The run whose inputs are pinned (default: the last one of this script that is done,
+    /// reproductions aside).
     #[arg(long, value_name = "RUN")]
     run: Option<String>,
     /// The folder that holds the runs.
@@ -59,7 +60,9 @@ pub(super) fn chosen(script: &Path, run: Option<&str>, folder: &Path) -> Result<
         }
         return Ok(run);
     }
-    let fits = |run: &Run| run.record.script_hash == hash && run.record.status == Status::Done;
+    let fits = |Run { record, .. }: &Run| {
+        record.script_hash == hash && record.status == Status::Done && !record.is_reproduction()
+    };
     let runs = Run::all(folder)?;
     runs.into_iter().rev().find(fits).ok_or_else(|| {
         Error::new(format!("no run of {script} as it is now is done"))

@@ -25,7 +25,8 @@ pub(super) struct PackCommand {
     /// The archive to write (default: beside the script, as NAME.tureen).
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// The run whose records go in (default: the last one of this script that is done).
+    /// The run whose records go in (default: the last one of this script that is done,
+    /// reproductions aside).
     #[arg(long, value_name = "RUN")]
     run: Option<String>,
     /// The folder that holds the runs.

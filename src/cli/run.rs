@@ -300,6 +300,11 @@ fn describe(record: &mut Record, session: &Session) {
     record.seed = session.seed();
     record.parameters.extend(session.params());
     record.inputs = session.inputs();
+    record.models = session.models();
+    let on_a_gpu = |how: &String| !how.starts_with("cpu ");
+    if record.driver.is_none() && record.models.values().flatten().any(on_a_gpu) {
+        record.driver = driver();
+    }
     record.store = session
         .context()
         .store()

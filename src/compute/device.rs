@@ -29,7 +29,7 @@ pub fn device(name: &str) -> Result<Device> {
     if cfg!(not(feature = "cuda")) {
         bail!(
             "device {name}: this program computes on the CPU only";
-            hint: "build one with the feature cuda: scripts/build-cuda.sh, or cargo build --release --features cuda where CUDA is installed"
+            hint: "build one with the feature cuda: scripts/build-cuda.sh, or cargo build --release --features cuda where CUDA is installed; tureen doc guide gpu tells more"
         );
     }
     let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use candle_core::{DType, Device};
 
@@ -62,6 +63,27 @@ pub fn needed(names: &[String]) -> Vec<String> {
         true => needed,
         false => Vec::new(),
     }
+}
+
+/// What tells whether a folder's model is still the one that it was: its files' names, lengths and
+/// when they were last written.
+pub type Stamp = Vec<(String, u64, Option<SystemTime>)>;
+
+/// The stamp of a model's folder as it is now.
+pub fn stamp(folder: &Path) -> std::io::Result<Stamp> {
+    let mut all = BTreeMap::new();
+    for entry in std::fs::read_dir(folder)? {
+        // Through links, as the files are read.
+        let path = entry?.path();
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned());
+        if let (Some(name), Ok(told)) = (name, path.metadata()) {
+            all.insert(name, (told.len(), told.modified().ok()));
+        }
+    }
+    let names: Vec<String> = all.keys().cloned().collect();
+    let own = needed(&names).into_iter();
+    let stamp = own.filter_map(|name| all.get(&name).map(|&(len, time)| (name, len, time)));
+    Ok(stamp.collect())
 }
 
 /// What a model is made of.

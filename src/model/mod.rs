@@ -35,7 +35,7 @@ use candle_core::{DType, Device, Tensor};
 pub use architecture::{ALL as ARCHITECTURES, Architecture, Hub, Map};
 pub use config::Config;
 pub use inputs::{Inputs, Noise};
-pub use load::{BUNDLED, needed};
+pub use load::{BUNDLED, Stamp, needed, stamp};
 pub use norm::Norm;
 pub use pooler::Pooler;
 pub use sites::{Frozen, LinearSite, Sites, SublayerSite, join};

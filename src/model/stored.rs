@@ -49,9 +49,10 @@ impl Stored {
             Self::Held(tensor) => Ok(tensor.clone()),
             Self::File(file, name) => {
                 if file.has_changed() {
-                    let error = Error::at_path(file.path(), "the file has changed since then");
-                    return Err(error.within("a model that was loaded before").hint(
-                        "load the model again, and write new weights to a file of their own",
+                    let path: PathBuf = file.path().components().collect();
+                    let error = Error::at_path(&path, "the file has changed since it was loaded");
+                    return Err(error.hint(
+                        "load the model again; new weights are best written to a file of their own",
                     ));
                 }
                 file.get(name)

@@ -1,11 +1,13 @@
 //! What a script reads, noted for its record and held against its lock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::Session;
 use super::paths::plain;
 use super::session::Mode;
+use crate::compute::device_name;
+use crate::model::Model;
 use crate::study::files::{files_id, listed};
 use crate::{Context, Error, Result};
 
@@ -46,6 +48,18 @@ impl Session {
         let file = self.read_file(path)?;
         self.note_files(kind, path, &file)?;
         Ok(file)
+    }
+
+    /// Notes on which device and in which precision a model computes.
+    pub(super) fn note_model(&self, name: &str, model: &Model) {
+        let how = format!("{} {}", device_name(model.device()), model.precision());
+        let mut models = self.state().models.borrow_mut();
+        models.entry(name.to_string()).or_default().insert(how);
+    }
+
+    /// How models computed so far, by name: device and precision.
+    pub fn models(&self) -> BTreeMap<String, BTreeSet<String>> {
+        self.state().models.borrow().clone()
     }
 
     /// What was read so far: ids by kind and name.

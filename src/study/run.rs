@@ -111,6 +111,9 @@ pub struct Record {
     /// The version of the driver of the GPU that computed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub driver: Option<String>,
+    /// How models computed, by name: device and precision.
+    #[serde(default)]
+    pub models: BTreeMap<String, BTreeSet<String>>,
     /// The class of kernels that computed.
     pub class: String,
     /// Threads that computed.
@@ -124,6 +127,13 @@ pub struct Record {
 }
 
 impl Record {
+    /// Whether it is another run made again, to compare the two.
+    pub fn is_reproduction(&self) -> bool {
+        self.arguments
+            .first()
+            .is_some_and(|first| first == "reproduce")
+    }
+
     /// The record of a run of this script that begins now.
     pub fn begin(script: &Path, text: &str, parameters: BTreeMap<String, String>) -> Self {
         Self {
@@ -144,6 +154,7 @@ impl Record {
             arguments: Vec::new(),
             device: cpu(),
             driver: None,
+            models: BTreeMap::new(),
             class: crate::compute::class().to_string(),
             threads: rayon::current_num_threads(),
             started: now(),

@@ -25,9 +25,22 @@ pub fn bytes(bytes: u64) -> String {
     }
 }
 
-/// The bytes that `10GB` or `0.5 mb` means.
+/// What else sizes are read in: without the B, and by powers of 1024.
+const ALSO: [(&str, u64); 8] = [
+    ("T", 1_000_000_000_000),
+    ("G", 1_000_000_000),
+    ("M", 1_000_000),
+    ("k", 1000),
+    ("TiB", 1 << 40),
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+];
+
+/// The bytes that `10GB`, `10G`, `0.5 mb` or `512MiB` means.
 pub fn read_bytes(text: &str) -> Result<u64> {
     let number = read(text, &SIZES)
+        .or_else(|| read(text, &ALSO))
         .ok_or_else(|| Error::new("expected a size").hint("such as 500MB or 10GB"))?;
     Ok(number as u64)
 }
@@ -67,6 +80,8 @@ mod tests {
     fn sizes_are_read_and_shown() {
         assert_eq!(read_bytes("10GB").unwrap(), 10_000_000_000);
         assert_eq!(read_bytes("0.5 mb").unwrap(), 500_000);
+        assert_eq!(read_bytes("600M").unwrap(), 600_000_000);
+        assert_eq!(read_bytes("2GiB").unwrap(), 2 << 30);
         for wrong in ["ten", "10", "-1MB", "", "GB"] {
             assert!(read_bytes(wrong).is_err(), "{wrong}");
         }

@@ -193,12 +193,14 @@ fn room(budget: u64) -> u64 {
 }
 
 fn too_much(budget: u64, least: u64) -> Error {
+    // What the program holds besides grows a little until the training is done.
+    let about = least + least / 8;
     let error = Error::new(format!(
         "training takes about {} of memory at least, more than --memory {}",
-        size::bytes(least),
+        size::bytes(about),
         size::bytes(budget)
     ));
-    error.hint("a larger --memory or a smaller max_length helps")
+    error.hint("a larger --memory helps or, where texts are long, a smaller max_length")
 }
 
 #[cfg(test)]
@@ -281,7 +283,7 @@ mod tests {
     #[test]
     fn what_is_told_of_too_little_names_both_sizes() {
         let told = too_much(1_000_000_000, 2_500_000_000).to_string();
-        assert!(told.contains("about 2.5 GB of memory"), "{told}");
+        assert!(told.contains("about 2.8 GB of memory"), "{told}");
         assert!(told.contains("more than --memory 1 GB"), "{told}");
     }
 }

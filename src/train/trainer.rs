@@ -40,6 +40,13 @@ pub fn train(
         gradual.check(options.kind.as_ref(), model.config())?;
     }
     let job = Job::new(model, data, options);
+    let rows = data.split(Split::Train).len();
+    if rows.div_ceil(options.batch) * options.epochs == 1 && options.warmup > 0.0 {
+        context.notice(format!(
+            "{}: the warm-up begins at a learning rate of 0 and this training is one step, so it changes nothing; smaller batches, more epochs or warmup: 0 help",
+            job.name()
+        ));
+    }
     if let Some(adapter) = job.stored(context) {
         // It may have been killed between its result and its end.
         if let Some(store) = context.store() {
@@ -132,12 +139,6 @@ impl<'a> Run<'a> {
         let steps_an_epoch = lengths.len().div_ceil(o.batch);
         let steps = steps_an_epoch * o.epochs;
         let warmup = (o.warmup * steps as f64).ceil() as usize;
-        if steps == 1 && warmup > 0 {
-            context.notice(format!(
-                "{}: the warm-up begins at a learning rate of 0 and this training is one step, so it changes nothing; smaller batches, more epochs or warmup: 0 help",
-                job.name()
-            ));
-        }
         let mut optimizer = self.learner.optimizer()?;
         let names: Vec<Name> = self.learner.adapter.keys().cloned().collect();
         if o.gradual

@@ -49,6 +49,26 @@ fn bare_models_are_the_same() {
     }
 }
 
+/// Within a session, too, a model is that of its files.
+#[test]
+fn a_model_that_was_written_over_is_read_again() {
+    let case = Case::new("modernbert");
+    let (mut interpreter, _) = crate::script::interpreter(&[]);
+    let script = format!("model({:?}).id", case.path("model"));
+    let mut id = || match interpreter.run("t", &script) {
+        Ok(value) => interpreter.text(&value),
+        Err(error) => panic!("{error}"),
+    };
+    let first = id();
+    assert_eq!(id(), first);
+    let mut tensors = case.under("model/");
+    for tensor in tensors.values_mut() {
+        *tensor = (&*tensor * 2.0).unwrap();
+    }
+    case.write_tensors("model/model.safetensors", tensors);
+    assert_ne!(id(), first);
+}
+
 /// Dropout included.
 #[test]
 fn threads_do_not_change_bits() {

@@ -12,7 +12,7 @@ use crate::adapter::formats::peft::classifier_of;
 use crate::adapter::{Adapter, Head, Labels};
 use crate::compute::{device, device_name};
 use crate::hub::{Kind, Repo};
-use crate::model::{BUNDLED, Encoding, Frozen, Inputs, Model, Noise, tokenize::Text};
+use crate::model::{BUNDLED, Encoding, Frozen, Inputs, Model, Noise, Stamp, stamp, tokenize::Text};
 use crate::script::Fallible;
 use crate::script::Session;
 use crate::script::describe;
@@ -57,9 +57,9 @@ static TOKENIZE: NativeSpec = NativeSpec {
     ],
 };
 
-/// The models of a session, loaded once.
+/// The models of a session, loaded once each, with the stamps of their folders then.
 #[derive(Default)]
-struct Loaded(RefCell<BTreeMap<String, Model>>);
+struct Loaded(RefCell<BTreeMap<String, (Model, Option<Stamp>)>>);
 
 /// Registers the topic.
 pub(super) fn register(engine: &mut Engine, _: &Session) {
@@ -72,7 +72,8 @@ pub(super) fn register(engine: &mut Engine, _: &Session) {
 #[export_module]
 mod natives {
     /// A frozen base model: BERT, RoBERTa, XLM-RoBERTa, DistilBERT, ELECTRA, MPNet, ModernBERT,
-    /// DeBERTa-v3 or GPT-2. Loaded once a session. A name that is no folder is looked for on the
+    /// DeBERTa-v3 or GPT-2. Loaded once a session, and again
+    /// where its files have changed. A name that is no folder is looked for on the
     /// Hugging Face hub.
     ///
     /// - `name`: one that the binary carries ("mini"); a folder with `config.json`,
@@ -325,8 +326,15 @@ fn load(context: &NativeCallContext, name: &str, options: &Map) -> Fallible<Mode
     };
     let key = format!("{name} {precision} {}", device_name(&device));
     let loaded = session.extension::<Loaded>();
-    if let Some(model) = loaded.0.borrow().get(&key) {
-        return Ok(model.clone());
+    let folder = session.read_path(name).ok();
+    let now = folder.and_then(|folder| stamp(&folder).ok());
+    if let Some((model, then)) = loaded.0.borrow().get(&key) {
+        if *then == now {
+            return Ok(model.clone());
+        }
+        session.context().notice(format!(
+            "{name}: its files have changed since it was loaded, so they are read again"
+        ));
     }
     // On the CPU weights stay f32, and what is multiplied is rounded.
     let rounded = precision == "bf16" && device.is_cpu();
@@ -352,7 +360,8 @@ fn load(context: &NativeCallContext, name: &str, options: &Map) -> Fallible<Mode
         true => model.in_bf16()?,
         false => model,
     };
-    loaded.0.borrow_mut().insert(key, model.clone());
+    session.note_model(name, &model);
+    loaded.0.borrow_mut().insert(key, (model.clone(), now));
     Ok(model)
 }
 
@@ -360,11 +369,15 @@ fn load(context: &NativeCallContext, name: &str, options: &Map) -> Fallible<Mode
 pub(super) fn mini(session: &Session) -> Result<Model> {
     const KEY: &str = "mini f32";
     let loaded = session.extension::<Loaded>();
-    if let Some(model) = loaded.0.borrow().get(KEY) {
+    if let Some((model, _)) = loaded.0.borrow().get(KEY) {
         return Ok(model.clone());
     }
     let model = Model::mini(DType::F32, &session.setup().device)?;
-    loaded.0.borrow_mut().insert(KEY.into(), model.clone());
+    session.note_model("mini", &model);
+    loaded
+        .0
+        .borrow_mut()
+        .insert(KEY.into(), (model.clone(), None));
     Ok(model)
 }
 

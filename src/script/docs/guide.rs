@@ -36,6 +36,7 @@ pub static GUIDE: &[GuidePage] = pages![
     "studies",
     "modules",
     "limits",
+    "gpu",
 ];
 
 impl GuidePage {
