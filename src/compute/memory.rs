@@ -28,9 +28,14 @@ pub fn budget() -> Option<u64> {
     (budget < u64::MAX).then_some(budget)
 }
 
+/// The share of a budget, as a divisor, that is kept free for what no one counts: the script's
+/// values, tables and figures, and what the allocator holds back.
+const SPARE: u64 = 16;
+
 /// What is left of the budget, in bytes; none where none is set.
 pub fn room() -> Option<u64> {
-    Some(budget()?.saturating_sub(resident().unwrap_or(0)))
+    let budget = budget()?;
+    Some((budget - budget / SPARE).saturating_sub(resident().unwrap_or(0)))
 }
 
 /// How many pieces of work that take so many bytes each may be under way at once: at least one,
