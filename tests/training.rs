@@ -45,7 +45,8 @@ fn lora() -> Arc<dyn Kind> {
     Arc::new(Lora::new(4, 8.0, vec![LinearSite::Query, LinearSite::Value]).unwrap())
 }
 
-fn files(folder: &Path, at: &Path, all: &mut BTreeMap<String, Vec<u8>>) {
+/// The files below `at` by their paths from `folder` on.
+pub fn files(folder: &Path, at: &Path, all: &mut BTreeMap<String, Vec<u8>>) {
     for entry in std::fs::read_dir(at).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {

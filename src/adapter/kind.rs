@@ -93,7 +93,7 @@ impl Init {
         let tensor = match (self, map.bias()) {
             (Self::Bias, Some(bias)) => bias.clone(),
             (Self::Bias, None) => bail!("{stem} of {} has no bias", model.name()),
-            _ => map.weight()?.sqr()?.sum(1)?.sqrt()?,
+            _ => map.weight().read()?.sqr()?.sum(1)?.sqrt()?,
         };
         let tensor = tensor.to_device(&candle_core::Device::Cpu)?;
         Ok(tensor.to_dtype(candle_core::DType::F32)?.reshape(shape)?)

@@ -5,7 +5,7 @@ use super::matrix::{Mat, MatMut, Threads, multiply_add, product};
 use super::real::Real;
 use super::weight::Weight;
 use crate::{Error, Result, bail};
-use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ impl FrozenLinear {
     /// One layer computing several on the same input, their outputs side by side. Where only
     /// some have a bias, the others' is zero.
     pub fn concat(layers: &[&Self]) -> Result<Self> {
-        let weights: Vec<&Weight> = layers.iter().map(|l| &l.0.weight).collect();
+        let weights: Vec<&Weight> = layers.iter().map(|l| l.weight()).collect();
         let weight = Weight::concat(&weights)?;
         if layers.iter().all(|l| l.bias().is_none()) {
             return Self::of(weight, None);
@@ -59,7 +59,7 @@ impl FrozenLinear {
             .iter()
             .map(|l| match l.bias() {
                 Some(bias) => Ok(bias.clone()),
-                None => Tensor::zeros(l.out_width(), l.dtype(), l.device()),
+                None => Tensor::zeros(l.out_width(), l.weight().dtype(), l.weight().device()),
             })
             .collect::<candle_core::Result<Vec<_>>>()?;
         Self::of(weight, Some(Tensor::cat(&biases, 0)?))
@@ -67,38 +67,19 @@ impl FrozenLinear {
 
     /// The same layer, of this type.
     pub fn to_dtype(&self, dtype: DType) -> Result<Self> {
-        Self::of(self.0.weight.to_dtype(dtype)?, self.bias().cloned())
+        Self::of(self.weight().to_dtype(dtype)?, self.bias().cloned())
     }
 
-    /// The weight, `[out, in]`, read now where it is in a file.
-    pub fn weight(&self) -> Result<Tensor> {
-        self.0.weight.read()
-    }
-
-    /// The same, in memory from now on.
-    pub fn kept_weight(&self) -> Result<&Tensor> {
-        self.0.weight.kept()
+    /// The weight, `[out, in]`.
+    pub fn weight(&self) -> &Weight {
+        &self.0.weight
     }
 
     /// The layer that computes these outputs alone.
     pub fn part(&self, outputs: Range<usize>) -> Result<Self> {
         let bias = self.bias();
         let bias = bias.map(|b| b.narrow(0, outputs.start, outputs.len()));
-        Self::of(self.0.weight.rows(outputs)?, bias.transpose()?)
-    }
-
-    /// Whether the weight is in memory.
-    #[cfg(test)]
-    pub fn is_kept(&self) -> bool {
-        self.0.weight.is_kept()
-    }
-
-    fn dtype(&self) -> DType {
-        self.0.weight.dtype()
-    }
-
-    fn device(&self) -> &Device {
-        self.0.weight.device()
+        Self::of(self.weight().rows(outputs)?, bias.transpose()?)
     }
 
     /// The bias, `[out]`.
@@ -108,32 +89,32 @@ impl FrozenLinear {
 
     /// The width of the input.
     pub fn in_width(&self) -> usize {
-        self.0.weight.dims().1
+        self.weight().dims().1
     }
 
     /// The width of the output.
     pub fn out_width(&self) -> usize {
-        self.0.weight.dims().0
+        self.weight().dims().0
     }
 
     /// `[.., in]` to `[.., out]`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         if kernel::takes(x) {
-            output_shape(x, self.0.weight.dims())?;
+            output_shape(x, self.weight().dims())?;
             return Ok(x.contiguous()?.apply_op1(self.clone())?);
         }
-        composite(x, self.0.weight.kept()?, self.bias())
+        composite(x, self.weight().kept()?, self.bias())
     }
 
     fn run<T: Real>(&self, x: &[T]) -> candle_core::Result<Vec<T>> {
-        let weight = self.0.weight.open()?;
+        let weight = self.weight().open()?;
         let bias = self.bias().map(values);
         let bias = bias.as_ref().map(|b| b.slice()).transpose()?;
         Ok(affine(x, weight.slice()?, bias, self.in_width()))
     }
 
     fn run_backward<T: Real>(&self, x: &Tensor, grad: &Tensor) -> candle_core::Result<Tensor> {
-        let weight = self.0.weight.open()?;
+        let weight = self.weight().open()?;
         let grad = values(grad);
         let dx = product(
             Mat::<T>::new(grad.slice()?, self.out_width()),
@@ -149,7 +130,7 @@ impl CustomOp1 for FrozenLinear {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
-        by_dtype!(self.dtype(), T => {
+        by_dtype!(self.weight().dtype(), T => {
             let y = self.run::<T>(slice(x, layout)?)?;
             let shape = with_width(layout.shape(), self.out_width());
             Ok((<T as candle_core::WithDType>::to_cpu_storage_owned(y), shape))
@@ -238,7 +219,7 @@ mod tests {
     fn forward_matches_the_composite() -> Result<()> {
         let layer = layer(33, 65, DType::F32)?;
         for x in check::layouts(&[2, 5, 65], DType::F32) {
-            let expected = composite(&x, &layer.weight()?, layer.bias())?;
+            let expected = composite(&x, &layer.weight().read()?, layer.bias())?;
             check::close(&layer.forward(&x)?, &expected, 1e-5);
         }
         Ok(())

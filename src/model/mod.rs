@@ -15,6 +15,7 @@ mod load;
 mod modernbert;
 mod mpnet;
 mod norm;
+mod pieces;
 mod pooler;
 mod pooling;
 mod post_norm;
@@ -43,8 +44,7 @@ pub use tokenize::{Encoding, Tokenizer};
 pub use weights::Weights;
 
 pub use crate::compute::Tokens;
-use crate::compute::{FrozenLinear, Precision, Stack, Weight};
-use crate::data::batch::{evaluation_batches, micro_batches};
+use crate::compute::{FrozenLinear, Precision, Weight};
 
 use crate::{Error, Result};
 use pooling::Pooling;
@@ -52,11 +52,6 @@ use tokenize::Text;
 
 /// The longest text a model reads unless asked for more, in tokens.
 pub const MAX_LENGTH: usize = 512;
-
-/// The most tokens, padding included, of a piece that is trained on node by node, and of one that is
-/// read so: enough that reading the weights takes little of the time.
-const TRAINED: usize = 512;
-const READ: usize = 2048;
 
 /// A frozen encoder: token ids to hidden states.
 pub trait Encoder: Send + Sync {
@@ -251,45 +246,6 @@ impl Model {
         let own = tokenizer.ok().and_then(|t| t.max_length());
         let longest = self.0.config.positions().min(MAX_LENGTH);
         longest.min(own.unwrap_or(usize::MAX))
-    }
-
-    /// How to cut a batch of texts of these lengths, in tokens, into pieces that threads can train
-    /// on side by side, so that the memory they take does not grow with the batch; one piece on a
-    /// GPU. It depends on the lengths alone.
-    pub fn cut(&self, lengths: &[usize]) -> Vec<Vec<usize>> {
-        let rows: Vec<usize> = (0..lengths.len()).collect();
-        if !self.device().is_cpu() {
-            return vec![rows];
-        }
-        match self.0.encoder.cuts_itself() {
-            true => Stack::cut(lengths)
-                .into_iter()
-                .map(Vec::from_iter)
-                .collect(),
-            false => micro_batches(&rows, lengths, TRAINED),
-        }
-    }
-
-    /// The batches of `batch` texts of these lengths that are read without gradients for what acts
-    /// at `sites`, as [`evaluation_batches`] orders them, cut where a pass does not do it itself.
-    pub fn reading_batches(
-        &self,
-        lengths: &[usize],
-        batch: usize,
-        sites: &[&dyn Sites],
-    ) -> Vec<Vec<usize>> {
-        let batches = evaluation_batches(lengths, batch);
-        if !self.device().is_cpu() || self.cuts_itself(sites) {
-            return batches;
-        }
-        let cut = |rows: Vec<usize>| micro_batches(&rows, lengths, READ);
-        batches.into_iter().flat_map(cut).collect()
-    }
-
-    /// Whether a pass with what acts at `sites` cuts its batch itself into pieces that threads take
-    /// side by side.
-    pub fn cuts_itself(&self, sites: &[&dyn Sites]) -> bool {
-        self.0.encoder.cuts_itself() && sites.iter().all(|sites| sites.parts().is_some())
     }
 
     /// The same model, whose passes keep only what enters each block and compute the rest again for

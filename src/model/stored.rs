@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(states(&own)?, states(&mini)?);
         let kept = |model: &Model| {
             let map = model.0.encoder.map(0, LinearSite::Query).unwrap();
-            [model.words().is_kept(), map.is_kept()]
+            [model.words().is_kept(), map.weight().is_kept()]
         };
         assert_eq!((kept(&own), kept(&mini)), ([false; 2], [true; 2]));
         Ok(())

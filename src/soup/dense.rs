@@ -91,7 +91,8 @@ fn change(
         );
     }
     let weight = map
-        .weight()?
+        .weight()
+        .read()?
         .to_device(&Device::Cpu)?
         .to_dtype(DType::F32)?;
     let (output, input) = weight.dims2()?;

@@ -100,11 +100,16 @@ impl Entry {
         self.number
     }
 
+    /// Whether its numbers lie in the file in its own order.
+    pub fn lies_in_order(&self) -> bool {
+        self.view.is_none()
+    }
+
     /// The bytes of the file that hold the numbers of `part`, where they lie in order.
     pub fn part(&self, part: &Range<usize>) -> Option<Range<usize>> {
         let at = |i: usize| self.range.start + i * self.number.size();
         let within = part.start <= part.end && at(part.end) <= self.range.end;
-        (self.view.is_none() && within).then(|| at(part.start)..at(part.end))
+        (self.lies_in_order() && within).then(|| at(part.start)..at(part.end))
     }
 
     /// The bytes of its numbers in order, from the bytes at [`Self::range`].

@@ -79,7 +79,7 @@ impl TensorFile {
     /// Whether a tensor's numbers lie in the file in its own order.
     pub fn lies_in_order(&self, name: &str) -> bool {
         let entry = self.entries.get(name);
-        entry.is_some_and(|e| e.part(&(0..0)).is_some())
+        entry.is_some_and(Entry::lies_in_order)
     }
 
     /// Whether the file was written to since it was opened.
@@ -91,8 +91,7 @@ impl TensorFile {
     /// reads them when they are touched, and processes share them. None where it does not map the
     /// file.
     pub fn mapped(&self, name: &str) -> Option<&[u8]> {
-        let entry = self.entries.get(name)?;
-        entry.part(&(0..0))?;
+        let entry = self.entries.get(name).filter(|e| e.lies_in_order())?;
         let map = self.map.get_or_init(|| map(&self.file).ok());
         map.as_ref()?.get(entry.range())
     }

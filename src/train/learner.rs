@@ -88,14 +88,10 @@ impl Learner<'_> {
 
     /// What a batch of rows is computed in: pieces, by the rows' lengths alone.
     pub fn pieces(&self, batch: &[usize], lengths: &[usize]) -> Vec<Vec<usize>> {
-        let mut pieces = Vec::new();
-        for rows in micro_batches(batch, lengths, self.token_budget) {
-            let lengths: Vec<usize> = rows.iter().map(|&row| lengths[row]).collect();
-            let cuts = self.model.cut(&lengths);
-            let own = |cut: Vec<usize>| cut.into_iter().map(|at| rows[at]).collect();
-            pieces.extend(cuts.into_iter().map(own));
-        }
-        pieces
+        let within = micro_batches(batch, lengths, self.token_budget).into_iter();
+        within
+            .flat_map(|rows| self.model.cut(&rows, lengths))
+            .collect()
     }
 
     /// How many pieces are under way at once.

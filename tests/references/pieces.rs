@@ -1,8 +1,10 @@
 //! Training and evaluation of encoders that are computed node by node, batches in pieces.
 
+use std::collections::BTreeMap;
 use std::process::Command;
 
 use super::Case;
+use crate::training::files;
 
 /// Words of the small models' vocabulary, in the order of their ids.
 fn words() -> Vec<String> {
@@ -60,11 +62,10 @@ fn pieces_give_the_same_bytes_on_any_number_of_threads_and_within_a_budget() {
                 .unwrap();
             let told = String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "{name}: {told}");
-            let adapter = std::fs::read_dir(case.path(&format!("{out}/adapter"))).unwrap();
-            let mut files: Vec<_> = adapter.map(|file| file.unwrap().path()).collect();
-            files.sort();
-            let files = files.into_iter().map(|file| std::fs::read(file).unwrap());
-            (output.stdout, files.collect::<Vec<_>>())
+            let (adapter, mut all) = (case.path(&out).join("adapter"), BTreeMap::new());
+            files(&adapter, &adapter, &mut all);
+            assert!(all.len() > 1, "{:?}", all.keys());
+            (output.stdout, all)
         };
         let one = run(&["--threads", "1"]);
         assert!(one == run(&["--threads", "3"]), "{name}");

@@ -243,11 +243,8 @@ impl LoraSites {
                 None => own,
                 Some((_, change)) => {
                     let bias = map.bias().map(|b| b.narrow(0, at * width, width));
-                    let weight = match change.has_magnitude() {
-                        true => Some(map.kept_weight()?.narrow(0, at * width, width)?),
-                        false => None,
-                    };
-                    change.apply(x, own, weight.as_ref(), bias.transpose()?.as_ref())?
+                    let weight = || Ok(map.weight().kept()?.narrow(0, at * width, width)?);
+                    change.apply(x, own, weight, bias.transpose()?.as_ref())?
                 }
             });
         }
@@ -256,18 +253,13 @@ impl LoraSites {
 }
 
 impl Change {
-    /// Whether it needs the weight that it changes.
-    fn has_magnitude(&self) -> bool {
-        self.more.as_ref().is_some_and(|m| m.magnitude.is_some())
-    }
-
-    /// The changed output of a map of this weight, where it is needed, and bias that gives `y` for
-    /// `x`.
+    /// The changed output of a map of this bias that gives `y` for `x`, and of this weight, which is
+    /// asked for only where it is needed.
     fn apply(
         &self,
         x: &Tensor,
         y: Tensor,
-        weight: Option<&Tensor>,
+        weight: impl FnOnce() -> Result<Tensor>,
         base: Option<&Tensor>,
     ) -> Result<Tensor> {
         let Some(more) = &self.more else {
@@ -289,11 +281,11 @@ impl Change {
             Some(bias) => out.broadcast_add(bias),
             None => Ok(out),
         };
-        let (Some(magnitude), Some(weight)) = (&more.magnitude, weight) else {
+        let Some(magnitude) = &more.magnitude else {
             return Ok(add(out)?);
         };
         let change = (self.b.detach().matmul(&self.a.detach())? * self.scale)?;
-        let norm = (weight + change)?.sqr()?.sum(1)?.sqrt()?;
+        let norm = (weight()? + change)?.sqr()?.sum(1)?.sqrt()?;
         let lengths = (magnitude / norm)?;
         Ok(match more.scales_bias {
             true => add(out)?.broadcast_mul(&lengths)?,

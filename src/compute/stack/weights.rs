@@ -28,7 +28,7 @@ impl<T: Real> Linear<T> {
             Some(bias) => bias.to_vec1()?,
             None => vec![T::zero(); plain.out_width()],
         };
-        let weight = plain.weight()?;
+        let weight = plain.weight().read()?;
         let weight = values(&weight);
         let weight = Mat::new(weight.slice::<T>()?, plain.in_width());
         Ok(Self {
@@ -56,7 +56,7 @@ impl<T: Real> Linear<T> {
     /// W, `[out, in]`.
     pub fn backward(&self) -> candle_core::Result<&Packed<T>> {
         self.backward.get_or_try_init(|| {
-            let weight = self.plain.weight()?;
+            let weight = self.plain.weight().read()?;
             let weight = values(&weight);
             let weight = Mat::new(weight.slice::<T>()?, self.in_width());
             Ok(Packed::new(weight, self.precision))

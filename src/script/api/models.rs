@@ -326,8 +326,8 @@ fn load(context: &NativeCallContext, name: &str, options: &Map) -> Fallible<Mode
     };
     let key = format!("{name} {precision} {}", device_name(&device));
     let loaded = session.extension::<Loaded>();
-    let folder = session.read_path(name).ok();
-    let now = folder.and_then(|folder| stamp(&folder).ok());
+    let own = (!BUNDLED.contains(&name)).then(|| session.read_path(name).ok());
+    let now = own.flatten().and_then(|folder| stamp(&folder).ok());
     if let Some((model, then)) = loaded.0.borrow().get(&key) {
         if *then == now {
             return Ok(model.clone());
