@@ -3,6 +3,7 @@
 
 mod attacks;
 mod bundle;
+mod cases;
 mod commands;
 mod common;
 mod conformance;

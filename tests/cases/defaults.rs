@@ -1,0 +1,1 @@
+//! Methods whose trimming is off by default, and options that cannot act in a call.

@@ -1,0 +1,1 @@
+//! Which head an evaluation uses.

@@ -1,0 +1,1 @@
+//! Tensors that disagree with the configuration they are loaded with.

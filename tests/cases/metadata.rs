@@ -1,0 +1,1 @@
+//! What a saved adapter says about itself.

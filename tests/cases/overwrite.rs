@@ -1,0 +1,1 @@
+//! Output folders that already hold something.

@@ -1,0 +1,1 @@
+//! Git LFS pointers in place of files.

@@ -1,0 +1,1 @@
+//! Whole modules and embedding LoRAs beside an adapter's own tensors.

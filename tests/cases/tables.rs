@@ -1,0 +1,1 @@
+//! Cells that are missing or not a number.

@@ -1,0 +1,1 @@
+//! Heads for tasks other than the classification of texts.

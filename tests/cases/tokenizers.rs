@@ -1,0 +1,1 @@
+//! Token ids as transformers computes them.
