@@ -155,15 +155,19 @@ fn chosen(adapter: &Adapter) -> Vec<Name> {
     all.into_iter().map(|p| p.name).collect()
 }
 
-/// Options for a method, everything else default.
+/// Options for a method that trim nothing, everything else default.
 fn options(method: &str) -> Options {
-    Options {
+    let plain = Options {
         method: Spec::find(method).unwrap(),
         base: match method {
             "task_arithmetic" => Some(Asked::Zero),
             _ => None,
         },
         ..Options::default()
+    };
+    match plain.method.numbers.iter().any(|n| n.name == "density") {
+        true => with(plain, "density", 1.0),
+        false => plain,
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Failure;
-use crate::adapter::formats::{self, Format};
+use crate::adapter::formats::{self, Format, Layout};
 
 /// Write an adapter in a library's layout.
 #[derive(Debug, Args)]
@@ -17,12 +17,19 @@ pub(super) struct Convert {
     /// Whose layout: `peft` or `adapterhub`.
     #[arg(long, value_name = "LIBRARY")]
     format: Format,
+    /// Overwrite what is in the folder: another adapter, other files, or the input.
+    #[arg(long)]
+    force: bool,
 }
 
 impl Convert {
     pub(super) fn main(self) -> Result<(), Failure> {
         let adapter = formats::load(&self.input).map_err(Failure::Failed)?;
-        let folders = formats::save(&adapter, &self.output, Some(self.format));
+        if !self.force {
+            formats::may_replace(&adapter, &self.output, &[self.input]).map_err(Failure::Failed)?;
+        }
+        let layout = Layout::Dense(Some(self.format));
+        let folders = formats::save_over(&adapter, &self.output, layout, !self.force);
         for folder in folders.map_err(Failure::Failed)? {
             crate::say!("{}", folder.display());
         }

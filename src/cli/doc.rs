@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::Failure;
 use crate::Result;
+use crate::adapter::formats::refused;
 use crate::script::docs::{self, Look};
 use crate::script::{Session, Setup, engine};
 use crate::study::files::write_atomic;
@@ -28,6 +29,9 @@ pub(super) struct Doc {
     /// Write definition files (.d.rhai) for editors into this folder.
     #[arg(long, group = "form", conflicts_with = "name", value_name = "FOLDER")]
     definitions: Option<PathBuf>,
+    /// With --definitions: overwrite files that are there already.
+    #[arg(long, requires = "definitions")]
+    force: bool,
 }
 
 impl Doc {
@@ -37,7 +41,7 @@ impl Doc {
         let engine = || engine(&session);
         let look = Look::of(&super::screen::screen());
         let page = match (name.as_str(), &self.definitions) {
-            (_, Some(folder)) => write_definitions(&session, folder),
+            (_, Some(folder)) => write_definitions(&session, folder, self.force),
             ("", _) if self.markdown => Ok(docs::markdown(&session)),
             (name, _) if self.markdown => docs::help_markdown(&engine(), name),
             _ if self.json => docs::json(&session),
@@ -50,8 +54,22 @@ impl Doc {
     }
 }
 
-fn write_definitions(session: &Session, folder: &Path) -> Result<String> {
+fn write_definitions(session: &Session, folder: &Path, force: bool) -> Result<String> {
     let files = docs::definitions(&engine(session));
+    // Those of another version begin as these do.
+    let ours = |path: &Path, text: &str| {
+        let first = text.lines().next();
+        std::fs::read_to_string(path).is_ok_and(|there| there.lines().next() == first)
+    };
+    for (name, text) in &files {
+        let path = folder.join(name);
+        if !force && path.exists() && !ours(&path, text) {
+            return Err(refused(
+                &path,
+                "is there already, and is no definition file",
+            ));
+        }
+    }
     for (name, text) in &files {
         write_atomic(&folder.join(name), text.as_bytes())?;
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::Failure;
+use crate::adapter::formats::refused;
 use crate::study::pack::is_pack;
 use crate::study::{self, Lock, Run, Status};
 use crate::{Error, Result, bail};
@@ -21,6 +22,9 @@ pub(super) struct LockCommand {
     /// The folder that holds the runs.
     #[arg(long, default_value = "runs", value_name = "FOLDER")]
     folder: PathBuf,
+    /// Overwrite a file of the lock's name that is no lock.
+    #[arg(long)]
+    force: bool,
 }
 
 impl LockCommand {
@@ -34,6 +38,11 @@ impl LockCommand {
         }
         let run = chosen(&self.script, self.run.as_deref(), &self.folder)?;
         let lock = Lock::of(&run.record);
+        // A lock is there to be made anew; anything else of its name is not.
+        let path = Lock::path(&self.script);
+        if !self.force && path.exists() && Lock::read(&self.script).is_err() {
+            return Err(refused(&path, "is there already, and is no lock"));
+        }
         let path = lock.save(&self.script)?;
         crate::say!(
             "{}: {} modules and {} inputs of {} ({})",

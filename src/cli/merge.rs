@@ -22,15 +22,18 @@ pub(super) struct Merge {
     /// The same, as an option.
     #[arg(long, value_name = "DIR", conflicts_with = "output")]
     out: Option<PathBuf>,
-    /// Moves the random choices of dare and della.
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    seed: u64,
+    /// Seed of the random choices of dare and della (default: 0); other methods take none.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     /// The most bytes of a file of weights.
     #[arg(long, default_value_t = MergeOptions::default().shard, value_name = "BYTES")]
     shard: usize,
     /// How many threads compute (default: one a core). Results do not depend on it.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+    /// Overwrite what is in the folder. The models to be merged stay.
+    #[arg(long)]
+    force: bool,
 }
 
 impl Merge {
@@ -43,6 +46,7 @@ impl Merge {
         let options = MergeOptions {
             seed: self.seed,
             shard: self.shard,
+            force: self.force,
         };
         let out = self.out.unwrap_or(self.output);
         let find = |name: &str| folder(name, &context);

@@ -31,11 +31,11 @@ fn sayable(option: &&OptionSpec) -> bool {
 
 fn help(option: &OptionSpec) -> String {
     let default = match option.default {
-        Absent::Required => return option.doc.to_string(),
+        Absent::Required => return option.told(),
         Absent::Decided(how) => how,
         Absent::Value(value) => value,
     };
-    format!("{} (default: {default})", option.doc)
+    format!("{} (default: {default})", option.told())
 }
 
 impl<N: Native> Args for Given<N> {

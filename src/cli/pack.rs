@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{Failure, lock, runs, surroundings};
+use crate::adapter::formats::refused;
 use crate::data::bundled;
 use crate::model::BUNDLED;
 use crate::report::table::{Table, Value};
 use crate::script::is_standard_module;
-use crate::study::pack::{ENDING, LeftOut, Packed, Packing, is_pack};
+use crate::study::pack::{ENDING, LeftOut, Pack, Packed, Packing, is_pack};
 use crate::study::size::{bytes, read_bytes};
 use crate::study::{Lock, Run};
 use crate::{Error, Result, bail};
@@ -35,6 +36,9 @@ pub(super) struct PackCommand {
     /// The largest input, and the largest file of the run, that goes in: 500kB, 1GB.
     #[arg(long, default_value = "10MB", value_name = "SIZE")]
     limit: String,
+    /// Overwrite a file that is there already and is no archive of this script.
+    #[arg(long)]
+    force: bool,
 }
 
 impl PackCommand {
@@ -61,6 +65,9 @@ impl PackCommand {
         }
         let run = lock::chosen(&self.script, self.run.as_deref(), &self.folder)?;
         let lock = self.lock(&run)?;
+        if !self.force && out.exists() {
+            self.replaces(out)?;
+        }
         let packed = Packing {
             script: &self.script,
             run: &run,
@@ -71,6 +78,19 @@ impl PackCommand {
         }
         .write(out)?;
         tell(&packed, &run, out)
+    }
+
+    /// An error unless the file is an archive of a script of the same name.
+    fn replaces(&self, out: &std::path::Path) -> Result<()> {
+        let name = |path: &std::path::Path| path.file_name().map(std::ffi::OsStr::to_os_string);
+        match Pack::open(out) {
+            Ok(pack) if name(pack.manifest().script.as_ref()) == name(&self.script) => Ok(()),
+            Ok(pack) => {
+                let other = &pack.manifest().script;
+                Err(refused(out, &format!("is an archive of {other}")))
+            }
+            Err(_) => Err(refused(out, "is there already, and is no archive")),
+        }
     }
 
     /// The lock beside the script, if it is that of the run; else what the run read.

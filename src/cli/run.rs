@@ -13,10 +13,11 @@ use crate::compute::{CUDA, driver};
 use crate::report::write_page;
 use crate::script::api::study::Study;
 use crate::script::{Diagnostic, Interpreter, Session, Severity, check};
-use crate::study::files::write_atomic;
+use crate::study::files::{is_filled, write_atomic};
 use crate::study::pack::is_pack;
 use crate::study::{
-    Claim, Extent, Journal, Left, Lock, Record, Run as Kept, SCRIPT, Shard, Status, Store, disk,
+    Claim, Extent, Journal, Left, Lock, OWN_FILES, Record, Run as Kept, SCRIPT, Shard, Status,
+    Store, disk,
 };
 
 /// Run a study: a script, or an archive that `tureen pack` made.
@@ -99,10 +100,16 @@ pub(super) fn study(
     } = begin(opened, surroundings, (lock, extent))?;
     let folder = out.unwrap_or_else(|| record.folder());
     session.set_write_folder(&folder);
+    let filled = is_filled(&folder).map_err(unsaved)?;
     let _claim = Claim::of(&folder).map_err(unsaved)?;
     if Kept::is_at(&folder) {
         let before = Kept::open(&folder).map_err(unsaved)?;
         goes_on(&mut record, &before).map_err(unsaved)?;
+        session.own(&folder);
+    } else if filled {
+        free_of_records(&folder, text).map_err(unsaved)?;
+    } else {
+        session.own(&folder);
     }
     record.save(&folder).map_err(unsaved)?;
     write_atomic(&folder.join(SCRIPT), text.as_bytes()).map_err(unsaved)?;
@@ -162,6 +169,25 @@ fn goes_on(record: &mut Record, before: &Kept) -> Result<(), Error> {
     Ok(())
 }
 
+/// An error where the record of a run would take the place of a file in its folder, which no run
+/// has written.
+fn free_of_records(folder: &Path, script: &str) -> Result<(), Error> {
+    let lost = |name: &&&str| {
+        let path = folder.join(name);
+        let same = || std::fs::read_to_string(&path).is_ok_and(|text| text == script);
+        path.exists() && !(**name == SCRIPT && same())
+    };
+    let there = OWN_FILES.iter().find(lost);
+    match there {
+        None => Ok(()),
+        Some(name) => Err(Error::at_path(
+            &folder.join(name),
+            "is there already, and is no record of a run",
+        )
+        .hint("choose another folder: --out FOLDER")),
+    }
+}
+
 /// What a run computes.
 fn extent(dry: bool, shard: Option<Shard>) -> Extent {
     match shard {
@@ -178,6 +204,7 @@ fn dry(opened: &Opened, surroundings: Surroundings, lock: Option<Lock>) -> Resul
     // What is known already may be saved by the script.
     let aside = tempfile::tempdir().map_err(failed)?;
     session.set_write_folder(aside.path());
+    session.own(aside.path());
     let outcome = execute(&opened.source, &opened.text, &session);
     session.notice(format!(
         "dry run: {}",

@@ -7,6 +7,7 @@ use rhai::{Array, Dynamic, Map};
 
 use super::options::{Given, Native};
 use super::{Failure, Surroundings};
+use crate::Error;
 use crate::script::{Interpreter, Mode};
 
 /// What all of them take besides.
@@ -29,6 +30,9 @@ struct Saved {
     /// dense, or sparse: masks as bits and the kept weights alone (default: dense).
     #[arg(long, value_parser = ["dense", "sparse"])]
     layout: Option<String>,
+    /// Overwrite what is in the folder: another adapter, other files, or an input.
+    #[arg(long)]
+    force: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -75,6 +79,9 @@ pub(super) struct Signs {
     /// Also draw every member against every other: .svg, .pdf or .png.
     #[arg(long, value_name = "FILE")]
     figure: Option<PathBuf>,
+    /// Overwrite these files where they are there already.
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     options: Given<OfSigns>,
     #[command(flatten)]
@@ -122,12 +129,17 @@ impl Signs {
             let found = sign_diff(members, options);
             print(found);
             print(found.pairs);
-            if out != () { found.pairs.save(out); }
-            if figure != () { found.heatmap().save(figure); }";
+            if out != () { found.pairs.save(out, saving); }
+            if figure != () { found.heatmap().save(figure, saving); }";
+        if self.force && self.out.is_none() && self.figure.is_none() {
+            let error = Error::new("--force: nothing is written without --out or --figure");
+            return Err(Failure::Command(error));
+        }
         let written = [&self.out, &self.figure].into_iter().flatten();
         let mut shell = Shell::new(self.common, written)?;
         shell.adapters(self.adapters);
         shell.options(self.options.map);
+        shell.set("saving", Map::from([("force".into(), self.force.into())]));
         for (name, path) in [("out", self.out), ("figure", self.figure)] {
             let path = path.map(|path| path.display().to_string());
             shell.set(name, path.map_or(Dynamic::UNIT, Dynamic::from));
@@ -220,6 +232,9 @@ impl Shell {
         }
         if let Some(layout) = saved.layout {
             options.insert("layout".into(), layout.into());
+        }
+        if saved.force {
+            options.insert("force".into(), true.into());
         }
         self.set("saving", options);
         self.set("out", saved.out.display().to_string());

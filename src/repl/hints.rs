@@ -39,7 +39,11 @@ fn of_value(spec: &NativeSpec, key: &str) -> Option<String> {
         text if text.starts_with('(') => format!("; {}", text.trim_matches(['(', ')'])),
         text => format!("; default {text}"),
     };
-    Some(format!("  {}{default}: {}", option.expected(), option.doc))
+    Some(format!(
+        "  {}{default}: {}",
+        option.expected(),
+        option.told()
+    ))
 }
 
 /// The rest of an option's name, or the options that are left.
@@ -53,7 +57,7 @@ fn of_key(spec: &NativeSpec, given: &[&str], word: &str) -> Option<String> {
         [] => None,
         [one] if !word.is_empty() => {
             let rest = &one.name[word.len()..];
-            Some(format!("{rest}: {}  {}", default(one), one.doc))
+            Some(format!("{rest}: {}  {}", default(one), one.told()))
         }
         several => {
             let names: Vec<&str> = several.iter().map(|option| option.name).collect();

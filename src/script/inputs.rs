@@ -29,6 +29,7 @@ impl Session {
     /// The same of a file, or of a folder with all its files, which are read for their hash. What
     /// the script itself wrote is no input, and only of a script anything is noted.
     pub(super) fn note_files(&self, kind: &str, name: &str, path: &Path) -> Result<()> {
+        self.note_read(path);
         let Mode::Script { .. } = self.setup().mode else {
             return Ok(());
         };

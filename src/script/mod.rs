@@ -3,6 +3,7 @@
 //! An [`Interpreter`] runs code in a [`Session`]; a failure is a [`Diagnostic`], one line with the
 //! place in the script. Natives return [`Fallible`] and read their maps through [`Options`].
 
+mod acts;
 pub mod api;
 mod arithmetic;
 pub mod cards;
@@ -26,6 +27,7 @@ mod misfit;
 mod modules;
 mod operators;
 mod options;
+mod overwriting;
 mod parsing;
 mod paths;
 mod pending;
@@ -44,6 +46,7 @@ mod unknown;
 mod values;
 mod watch;
 
+pub use acts::Acts;
 pub use api::json_to_dynamic;
 pub use api::options_of;
 pub use catalogue::{Catalogue, Form};

@@ -5,6 +5,7 @@
 
 use rhai::{Array, Dynamic, FnPtr, Map};
 
+use super::acts::{self, Said};
 use super::spec::{Absent, NativeSpec};
 use super::values::{describe, type_name};
 use crate::{About, Error, Result};
@@ -17,9 +18,18 @@ pub struct Options {
     values: Map,
 }
 
+/// What a value says to the conditions of other options.
+pub(super) fn said_of(value: &Dynamic) -> Said {
+    match value.as_immutable_string_ref() {
+        Ok(word) => Said::Word(word.to_string()),
+        Err(_) if value.as_bool() == Ok(false) || value.as_int() == Ok(0) => Said::Off,
+        Err(_) => Said::Something,
+    }
+}
+
 impl Options {
-    /// Reads `map` as the options of `spec`. An unknown name, a wrong type, a value out of range
-    /// and a missing required option are errors.
+    /// Reads `map` as the options of `spec`. An unknown name, a wrong type, a value out of range,
+    /// a missing required option and one that cannot act in the call are errors.
     pub fn read(spec: &'static NativeSpec, map: &Map) -> Result<Self> {
         for name in map.keys() {
             if spec.find(name).is_none() {
@@ -42,6 +52,12 @@ impl Options {
             };
             if let Some(value) = checked {
                 values.insert(option.name.into(), value);
+            }
+        }
+        let said = |name: &str| given.get(name).map_or(Said::Nothing, said_of);
+        for name in given.keys() {
+            if let Some(option) = spec.find(name) {
+                acts::check(spec, name, option.acts, &said)?;
             }
         }
         Ok(Self {

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rhai::NativeCallContext;
 
 use super::limits::Limits;
+use super::overwriting::Touched;
 use super::watch::{GiveUp, Watch};
 use crate::context::{Progress, Silent};
 use crate::report::Screen;
@@ -130,6 +131,7 @@ pub(super) struct State {
     imports: RefCell<Vec<Import>>,
     pub(super) inputs: RefCell<BTreeMap<String, String>>,
     pub(super) models: RefCell<BTreeMap<String, BTreeSet<String>>>,
+    pub(super) touched: RefCell<Touched>,
     log: RefCell<Option<std::fs::File>>,
     told: RefCell<BTreeSet<String>>,
     extensions: RefCell<BTreeMap<TypeId, Rc<dyn Any>>>,
@@ -162,6 +164,7 @@ impl Session {
             imports: RefCell::default(),
             inputs: RefCell::default(),
             models: RefCell::default(),
+            touched: RefCell::default(),
             log: RefCell::default(),
             told: RefCell::default(),
             extensions: RefCell::default(),

@@ -2,6 +2,7 @@
 
 use rhai::Dynamic;
 
+use super::acts::{self, Acts};
 use super::values::describe;
 use crate::{About, Error, Result, bail, nearest};
 
@@ -30,6 +31,8 @@ pub struct OptionSpec {
     pub unit: &'static str,
     /// What it does, one line.
     pub doc: &'static str,
+    /// When it acts; always where this is empty. Where it cannot act, it is an error.
+    pub acts: &'static [Acts],
 }
 
 /// What values an option takes.
@@ -84,6 +87,7 @@ impl OptionSpec {
             default: Absent::Required,
             unit: "",
             doc,
+            acts: &[],
         }
     }
     /// A whole number from `min` to `max`.
@@ -138,11 +142,25 @@ impl OptionSpec {
         self.default = Absent::Decided(how);
         self
     }
+    /// Acts only under these conditions; elsewhere it is an error.
+    #[must_use]
+    pub const fn acts(mut self, conditions: &'static [Acts]) -> Self {
+        self.acts = conditions;
+        self
+    }
     /// Counted in `unit`.
     #[must_use]
     pub const fn unit(mut self, unit: &'static str) -> Self {
         self.unit = unit;
         self
+    }
+
+    /// What it does and when it acts.
+    pub fn told(&self) -> String {
+        match acts::told(self.acts) {
+            when if when.is_empty() => self.doc.to_string(),
+            when => format!("{} (acts only {when})", self.doc),
+        }
     }
 
     /// A value of the option, given without quotes, as a script writes it.

@@ -23,13 +23,14 @@ pub const BREADCRUMBS: Spec = Spec {
         DENSITY,
         Number {
             name: "gamma",
-            default: 0.01,
+            default: Some(0.01),
             least: 0.0,
             most: 1.0,
         },
         LAMBDA,
     ],
     flags: &[("normalize", false)],
+    advice: "the paper chooses it by validation (Davari and Belilovsky 2023); density: 1 masks nothing",
     make: |_| Ok(Work::Entrywise(Arc::new(Breadcrumbs(Rule::Sum)))),
     ..PLAIN
 };

@@ -25,7 +25,7 @@ pub const DELLA: Spec = Spec {
         DENSITY,
         Number {
             name: "epsilon",
-            default: 0.15,
+            default: Some(0.15),
             least: 0.0,
             most: 0.5,
         },
@@ -38,6 +38,7 @@ pub const DELLA: Spec = Spec {
     flags: &[("normalize", true)],
     random: true,
     share: false,
+    advice: "the paper chooses it by validation (Deep et al. 2024); density plus and minus epsilon lie between 0 and 1; density: 1 drops nothing",
     make: |s| {
         Ok(Work::Entrywise(Arc::new(Della(
             Rule::Mergekit,

@@ -17,7 +17,7 @@ pub const SPEC: Spec = Spec {
     doc: "the mean on the sphere (Riemannian), as long as the members on average",
     numbers: &[Number {
         name: "max_iter",
-        default: 10.0,
+        default: Some(10.0),
         least: 0.0,
         most: 100_000.0,
     }],

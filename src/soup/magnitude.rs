@@ -20,6 +20,7 @@ pub const SPEC: Spec = Spec {
     on: On::Changes,
     numbers: &[DENSITY, LAMBDA],
     flags: &[("normalize", false)],
+    advice: "density: 0.2 keeps the largest 20 %, as TIES trims; density: 1 trims nothing",
     make: |_| Ok(Work::Entrywise(Arc::new(Magnitude))),
     ..PLAIN
 };

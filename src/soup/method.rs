@@ -1,9 +1,10 @@
 //! What a merge method must tell, and the list of all.
 
+use std::collections::btree_map::Entry;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use crate::{Result, bail, nearest};
+use crate::{Error, Result, bail, nearest};
 
 use super::settings::{Place, Setting, Settings};
 
@@ -12,8 +13,8 @@ use super::settings::{Place, Setting, Settings};
 pub struct Number {
     /// What users call it.
     pub name: &'static str,
-    /// What holds when it is not given.
-    pub default: f64,
+    /// What holds when it is not given; none where the method asks for it.
+    pub default: Option<f64>,
     /// The least, and whether it may be it.
     pub least: f64,
     /// The most.
@@ -64,6 +65,8 @@ pub struct Spec {
     pub share: bool,
     /// The most members it takes.
     pub most: usize,
+    /// What to give where a number is missing that the method asks for.
+    pub advice: &'static str,
     /// The method with these settings, defaults filled in.
     pub make: fn(&Settings) -> Result<Work>,
 }
@@ -80,6 +83,7 @@ pub const PLAIN: Spec = Spec {
     weighted: true,
     share: true,
     most: usize::MAX,
+    advice: "",
     make: |_| bail!("not a method"),
 };
 
@@ -108,7 +112,7 @@ impl Spec {
             Some(method) => Ok(method),
             None => {
                 let names = || METHODS.iter().map(|m| m.name);
-                let error = crate::Error::new(format!("unknown method {name:?}"));
+                let error = Error::new(format!("unknown method {name:?}"));
                 Err(match nearest(name, names()) {
                     Some(near) => error.hint(format!("did you mean {near:?}?")),
                     None => error.hint(names().collect::<Vec<_>>().join(", ")),
@@ -117,8 +121,34 @@ impl Spec {
         }
     }
 
-    /// The settings with defaults for what was not given; an error for what the method does not
-    /// take, for numbers out of range, and for a wrong count of numbers.
+    /// An error where a number is not given that the method asks for.
+    pub fn asks(&self, given: &Settings) -> Result<()> {
+        let missing = |n: &&Number| n.default.is_none() && !given.numbers.contains_key(n.name);
+        match self.numbers.iter().find(missing) {
+            Some(number) => Err(self.asks_for(number.name)),
+            None => Ok(()),
+        }
+    }
+
+    fn asks_for(&self, number: &str) -> Error {
+        let error = Error::new(format!("the method {} needs a {number}", self.name));
+        match self.advice {
+            "" => error,
+            advice => error.hint(advice),
+        }
+    }
+
+    /// The settings that take no part in the result beside the others.
+    pub fn idle(&self, settings: &Settings) -> Vec<&'static str> {
+        let rules = self.choices.iter().any(|c| c.name == "rule");
+        match rules && settings.word("rule") != "mergekit" {
+            true => vec!["normalize"],
+            false => Vec::new(),
+        }
+    }
+
+    /// The settings with defaults for what was not given; an error for what is missing, for what
+    /// the method does not take, for numbers out of range, and for a wrong count of numbers.
     pub fn complete(&self, mut given: Settings, members: usize) -> Result<Settings> {
         let known = |name: &&&str| {
             self.numbers.iter().any(|n| n.name == **name)
@@ -136,10 +166,11 @@ impl Spec {
             );
         }
         for number in self.numbers {
-            let own = given
-                .numbers
-                .entry(number.name)
-                .or_insert_with(|| vec![Setting::Number(number.default)]);
+            let own = match (given.numbers.entry(number.name), number.default) {
+                (Entry::Occupied(own), _) => own.into_mut(),
+                (Entry::Vacant(none), Some(default)) => none.insert(vec![Setting::Number(default)]),
+                (Entry::Vacant(_), None) => return Err(self.asks_for(number.name)),
+            };
             if own.len() != 1 && own.len() != members {
                 bail!(
                     "{} numbers for {} of {members} members",

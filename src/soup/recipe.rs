@@ -438,6 +438,11 @@ impl Recipe for Soup {
 
     fn describe(&self) -> Value {
         let mut recipe = self.essence();
+        if let Value::Object(all) = &mut recipe {
+            for name in self.spec.idle(&self.settings) {
+                all.shift_remove(name);
+            }
+        }
         if let Some(chosen) = &self.chosen {
             recipe["chosen"] = chosen.clone();
         }

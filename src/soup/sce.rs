@@ -19,6 +19,7 @@ pub const SPEC: Spec = Spec {
     on: On::Changes,
     numbers: &[DENSITY],
     weighted: false,
+    advice: "density: 0.1 selects the tenth of the entries that varies most; density: 1 selects all",
     make: |_| Ok(Work::Entrywise(Arc::new(Sce))),
     ..PLAIN
 };

@@ -16,7 +16,7 @@ pub const SPEC: Spec = Spec {
     doc: "on the great circle between two members, the share t of the way from the first to the second",
     numbers: &[Number {
         name: "t",
-        default: 0.5,
+        default: Some(0.5),
         least: 0.0,
         most: 1.0,
     }],

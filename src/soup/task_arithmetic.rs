@@ -24,7 +24,7 @@ pub const SPEC: Spec = Spec {
 /// The factor on the mixed change.
 pub const LAMBDA: Number = Number {
     name: "lambda",
-    default: 1.0,
+    default: Some(1.0),
     least: -100.0,
     most: 100.0,
 };

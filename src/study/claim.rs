@@ -48,7 +48,7 @@ fn locked(folder: &Path) -> Result<Option<std::fs::File>> {
     use std::fs::{self, File, TryLockError};
 
     use super::Run;
-    use super::files::leftovers;
+    use super::files::{leftovers, remove_leftover};
     use crate::Error;
 
     fs::create_dir_all(folder).map_err(|error| Error::at_path(folder, error))?;
@@ -76,7 +76,7 @@ fn locked(folder: &Path) -> Result<Option<std::fs::File>> {
             // Below it may lie folders of other runs, with writes of their own.
             let other = path.ancestors().skip(1).take_while(|p| *p != folder);
             if !other.into_iter().any(Run::is_at) {
-                fs::remove_file(&path).map_err(|error| Error::at_path(&path, error))?;
+                remove_leftover(&path).map_err(|error| Error::at_path(&path, error))?;
             }
         }
     }

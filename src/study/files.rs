@@ -112,6 +112,95 @@ impl Seek for Counted<'_> {
     }
 }
 
+/// A folder in which files are written aside, and from which they take the places of those in
+/// another. Until then nothing of that other folder is changed, or even made.
+#[derive(Debug)]
+pub struct Aside {
+    aside: tempfile::TempDir,
+    folder: PathBuf,
+}
+
+impl Aside {
+    /// One for `folder`, on its file system: in it where it exists, else in the nearest folder
+    /// above that does.
+    pub fn of(folder: &Path) -> Result<Self> {
+        let exists = |path: &&Path| path.is_dir();
+        let near = std::path::absolute(folder).map_err(|error| Error::at_path(folder, error))?;
+        let near = near.ancestors().find(exists).unwrap_or(Path::new("."));
+        let aside = tempfile::Builder::new()
+            .prefix(ASIDE)
+            .tempdir_in(near)
+            .map_err(|error| Error::at_path(near, error))?;
+        Ok(Self {
+            aside,
+            folder: folder.to_path_buf(),
+        })
+    }
+
+    /// Where to write: a folder of the same name, which is not made yet.
+    pub fn path(&self) -> PathBuf {
+        let name = self.folder.file_name();
+        self.aside
+            .path()
+            .join(name.unwrap_or(std::ffi::OsStr::new("folder")))
+    }
+
+    /// Puts what was written in its place, file by file, those with one of the names `last` at
+    /// the end: a folder without them is not whole. Files of the folder that `stale` names by
+    /// their paths in it go, unless they were written anew.
+    pub fn settle(self, last: &[&str], stale: &[String]) -> Result<()> {
+        let from = self.path();
+        if !from.is_dir() {
+            return Ok(());
+        }
+        let mut files = tree(&from, Links::Left)?;
+        let is_last = |name: &str| last.contains(&name.rsplit('/').next().unwrap_or(name));
+        files.sort_by_key(|(name, _)| is_last(name));
+        for (name, path) in &files {
+            let to = self.folder.join(name);
+            let failed = |error: std::io::Error| Error::at_path(&to, error);
+            if let Some(above) = to.parent() {
+                std::fs::create_dir_all(above).map_err(failed)?;
+            }
+            let before = to.symlink_metadata().map_or(0, |meta| meta.len());
+            std::fs::rename(path, &to).map_err(failed)?;
+            disk::give_back(before);
+        }
+        for name in stale {
+            if files.iter().any(|(new, _)| new == name) {
+                continue;
+            }
+            let path = self.folder.join(name);
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::at_path(&path, error));
+                }
+                _ => {}
+            }
+        }
+        // The names last as long as the files; where a folder cannot be synced, the system does.
+        #[cfg(unix)]
+        if let Ok(folder) = File::open(&self.folder) {
+            let _ = folder.sync_all();
+        }
+        Ok(())
+    }
+}
+
+/// Whether two paths lead to one file or folder, through links and `..` too.
+pub fn same_place(a: &Path, b: &Path) -> bool {
+    match (a.canonicalize(), b.canonicalize()) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => false,
+    }
+}
+
+/// Whether a folder holds anything but what writes that go on hold aside.
+pub fn is_filled(folder: &Path) -> Result<bool> {
+    let aside = |(name, _): &(String, PathBuf)| name.starts_with(ASIDE);
+    Ok(!listed(folder)?.iter().all(aside))
+}
+
 /// A path with slashes between its parts on every system.
 pub fn slashed(path: &Path) -> String {
     let text = path.display().to_string();
@@ -145,13 +234,32 @@ pub(super) fn leftovers(folder: &Path) -> Result<Vec<(PathBuf, Metadata)>> {
         let Ok(meta) = path.symlink_metadata() else {
             continue;
         };
-        if meta.is_dir() {
+        if meta.is_dir() && name.starts_with(ASIDE) {
+            for (_, path) in tree(&path, Links::Left)? {
+                if let Ok(meta) = path.symlink_metadata() {
+                    found.push((path, meta));
+                }
+            }
+        } else if meta.is_dir() {
             found.extend(leftovers(&path)?);
         } else if meta.is_file() && name.starts_with(ASIDE) {
             found.push((path, meta));
         }
     }
     Ok(found)
+}
+
+/// Removes what a killed write left, and the folders that were made for it.
+pub(super) fn remove_leftover(path: &Path) -> std::io::Result<()> {
+    std::fs::remove_file(path)?;
+    let name = |path: &Path| path.file_name().map(|n| n.to_string_lossy().into_owned());
+    let is_aside = |path: &Path| name(path).is_some_and(|name| name.starts_with(ASIDE));
+    if let Some(root) = path.ancestors().skip(1).find(|path| is_aside(path)) {
+        let above = path.ancestors().skip(1).take_while(|p| p.starts_with(root));
+        // A folder with more in it stays until that goes too.
+        above.for_each(|folder| drop(std::fs::remove_dir(folder)));
+    }
+    Ok(())
 }
 
 /// Whether links inside a folder are followed.
@@ -258,6 +366,43 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"second");
         let beside = std::fs::read_dir(path.parent().unwrap()).unwrap().count();
         assert_eq!(beside, 1);
+    }
+
+    #[test]
+    fn files_written_aside_take_their_places_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("new/deep");
+        let write = |aside: &Aside, name: &str, text: &str| {
+            write_atomic(&aside.path().join(name), text.as_bytes()).unwrap();
+        };
+        let names = || -> Vec<String> {
+            let all = tree(folder.path(), Links::Left).unwrap();
+            all.into_iter().map(|(name, _)| name).collect()
+        };
+        let aside = Aside::of(&target).unwrap();
+        write(&aside, "a/b", "1");
+        assert!(aside.path().ends_with("deep") && !target.exists());
+        aside.settle(&[], &[]).unwrap();
+        assert_eq!(names(), ["new/deep/a/b"]);
+        let aside = Aside::of(&target).unwrap();
+        write(&aside, "a/c", "2");
+        assert_eq!(leftovers(folder.path()).unwrap().len(), 1);
+        aside
+            .settle(&["c"], &["a/b".into(), "a/c".into(), "x".into()])
+            .unwrap();
+        assert_eq!(names(), ["new/deep/a/c"]);
+        // What was dropped leaves nothing, and what was killed is found.
+        let aside = Aside::of(&target).unwrap();
+        write(&aside, "a/d", "3");
+        drop(aside);
+        assert_eq!(std::fs::read_dir(&target).unwrap().count(), 1);
+        let killed = target.join(".writing-abc/deep/x");
+        write_atomic(&killed, b"half").unwrap();
+        assert!(is_filled(&target).unwrap() && !is_filled(&folder.path().join("no")).unwrap());
+        let left = leftovers(folder.path()).unwrap();
+        assert_eq!(left[0].0, killed);
+        remove_leftover(&killed).unwrap();
+        assert_eq!(std::fs::read_dir(&target).unwrap().count(), 1);
     }
 
     #[cfg(unix)]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::files::{leftovers, listed, write_atomic};
+use super::files::{leftovers, listed, remove_leftover, write_atomic};
 use super::store::{Content, Entry, Store};
 use super::{Id, Run, Status};
 use crate::{Error, Result};
@@ -81,7 +81,7 @@ impl Store {
         }
         for (path, meta) in leftovers(self.root())? {
             let age = meta.modified().ok().and_then(|at| at.elapsed().ok());
-            if age.is_some_and(|age| age >= DEAD) && (dry || std::fs::remove_file(path).is_ok()) {
+            if age.is_some_and(|age| age >= DEAD) && (dry || remove_leftover(&path).is_ok()) {
                 cleaned.leftovers.0 += 1;
                 cleaned.leftovers.1 += meta.len();
             }

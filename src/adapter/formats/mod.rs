@@ -8,6 +8,7 @@ pub mod own;
 pub mod peft;
 mod place;
 pub mod sparse;
+mod standing;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -15,9 +16,11 @@ use std::str::FromStr;
 use serde_json::Value;
 
 use super::value::Adapter;
+use crate::study::files::Aside;
 use crate::{Error, Result, bail};
 
 pub use origin::Origin;
+pub use standing::{FORCE, Standing, is_used, may_replace, refused, standing};
 
 /// A library's layout of an adapter's folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,9 +141,65 @@ fn load_files(folder: &Path) -> Result<Adapter> {
     )
 }
 
+/// The files that an adapter is saved as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// A library's; without one the one that its kind is at home in.
+    Dense(Option<Format>),
+    /// Masks as bits and the kept values packed.
+    Sparse,
+}
+
 /// Saves an adapter to `folder` with its head; with several heads, to one sub-folder a head.
 /// Without a format it is the one that its kind is at home in. Returns the folders written.
+///
+/// An adapter in the folder is replaced, unless it is in the sparse layout; see [`may_replace`].
 pub fn save(adapter: &Adapter, folder: &Path, format: Option<Format>) -> Result<Vec<PathBuf>> {
+    if folder.join(sparse::FILE).exists() {
+        return Err(
+            Error::at_path(folder, "holds an adapter in the sparse layout")
+                .hint("choose another folder, or remove it first"),
+        );
+    }
+    save_over(adapter, folder, Layout::Dense(format), false)
+}
+
+/// Saves an adapter in place of whatever adapter stands in the folder, and of its card, unless that
+/// was edited and is to stay. All is written aside first, so that the adapter may come from the
+/// folder itself.
+pub fn save_over(
+    adapter: &Adapter,
+    folder: &Path,
+    layout: Layout,
+    keep_cards: bool,
+) -> Result<Vec<PathBuf>> {
+    let aside = Aside::of(folder)?;
+    let root = aside.path();
+    let written = match layout {
+        Layout::Dense(format) => save_into(adapter, &root, format)?,
+        Layout::Sparse => {
+            sparse::write(adapter, &root)?;
+            vec![root.clone()]
+        }
+    };
+    let within = |path: PathBuf| match path.strip_prefix(&root) {
+        Ok(part) if part.as_os_str().is_empty() => folder.to_path_buf(),
+        Ok(part) => folder.join(part),
+        Err(_) => path,
+    };
+    let folders: Vec<PathBuf> = written.iter().cloned().map(within).collect();
+    if keep_cards {
+        for (new, old) in written.iter().zip(&folders) {
+            standing::keep_card(new, old)?;
+        }
+    }
+    let stale = standing::stale(folder)?;
+    aside.settle(&[CONFIG, origin::FILE], &stale)?;
+    Ok(folders)
+}
+
+/// Writes an adapter to a folder that is not there yet.
+fn save_into(adapter: &Adapter, folder: &Path, format: Option<Format>) -> Result<Vec<PathBuf>> {
     let format = match format {
         Some(format) => format,
         None if peft::is_home(adapter) || !adapterhub::knows(adapter) => Format::Peft,
@@ -179,7 +238,7 @@ pub fn save_inputs(adapter: &Adapter, folder: &Path) -> Result<()> {
                 own.as_mut_os_string().push("_");
             }
             if seen.insert(next.id().clone()) {
-                save(&next, &own, None)?;
+                save_over(&next, &own, Layout::Dense(None), true)?;
                 folders.push(own);
             }
             continue;

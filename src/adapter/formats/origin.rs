@@ -4,6 +4,7 @@
 //! that went into it, so that an adapter that is loaded again is the one that was saved, and a soup
 //! can be made once more.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::Tensor;
@@ -17,7 +18,7 @@ use crate::study::Id;
 use crate::study::files::write_atomic;
 use crate::{Error, Result};
 
-use super::read_json;
+use super::{read_json, standing};
 
 /// The file's name.
 pub const FILE: &str = "tureen.json";
@@ -50,6 +51,10 @@ pub struct Origin {
     /// The recipe, as it describes itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipe: Option<Value>,
+    /// The hashes of the files that were written with it, by name: what is as it was written may be
+    /// replaced when the adapter is saved again.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
     /// What went into the recipe.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<Origin>,
@@ -70,6 +75,7 @@ impl Origin {
             init_seed: adapter.parts().init_seed,
             source: adapter.parts().source.clone(),
             recipe: recipe.map(|r| r.describe()),
+            files: BTreeMap::new(),
             inputs: inputs.iter().map(Self::of).collect(),
         }
     }
@@ -112,6 +118,7 @@ impl Origin {
     ) -> Result<()> {
         let mut origin = Self::of(adapter);
         origin.whole = whole.cloned();
+        origin.files = standing::files_in(folder)?;
         if same(adapter, loaded)? {
             origin.content = Some(loaded.id().clone());
         }

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::Result;
 use crate::adapter::head::Head;
 use crate::adapter::value::Adapter;
 use crate::study::files::write_atomic;
 use crate::tensorfile::{self, Planned};
-use crate::{Error, Result};
 
-use super::{CONFIG, Format, Origin, adapterhub, card, load_files, peft, sparse};
+use super::{CONFIG, Format, Origin, adapterhub, card, load_files, peft};
 
 /// The files of an adapter: names and contents.
 pub type Files<'a> = Vec<(&'static str, Content<'a>)>;
@@ -31,12 +31,6 @@ pub fn save_one(
     folder: &Path,
     format: Format,
 ) -> Result<()> {
-    if folder.join(sparse::FILE).exists() {
-        return Err(
-            Error::at_path(folder, "holds an adapter in the sparse layout")
-                .hint("choose another folder, or remove it first"),
-        );
-    }
     let name = plain(&folder_name(folder));
     let (config, mut files) = match format {
         Format::AdapterHub => adapterhub::files(adapter, head, &name)?,

@@ -32,7 +32,7 @@ use crate::tensorfile::{self, Number, Part, Streamed, TensorFile};
 use crate::{Error, Result, bail};
 
 use super::own::{Header, assemble, header};
-use super::{CONFIG, Origin, load_files};
+use super::{CONFIG, Layout, Origin, load_files};
 
 /// The weights' file.
 pub const FILE: &str = "adapter.sparse.safetensors";
@@ -60,6 +60,11 @@ pub fn save(adapter: &Adapter, folder: &Path) -> Result<()> {
         return Err(Error::at_path(folder, "holds an adapter in another layout")
             .hint("choose another folder, or remove it first"));
     }
+    super::save_over(adapter, folder, Layout::Sparse, false).map(|_| ())
+}
+
+/// Writes an adapter's files to a folder that holds none yet.
+pub(super) fn write(adapter: &Adapter, folder: &Path) -> Result<()> {
     let heads = adapter.heads().iter().enumerate().flat_map(|(i, head)| {
         let named = move |(name, t): (&Name, &Tensor)| (format!("head/{i}/{name}"), t.clone());
         head.tensors.iter().map(named)
@@ -67,16 +72,8 @@ pub fn save(adapter: &Adapter, folder: &Path) -> Result<()> {
     let heads: Vec<_> = heads
         .map(|(name, t)| tensorfile::Planned::ready(name, t))
         .collect();
-    let heads_path = folder.join(HEADS);
-    if heads.is_empty() {
-        match std::fs::remove_file(&heads_path) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::at_path(&heads_path, e));
-            }
-            _ => {}
-        }
-    } else {
-        tensorfile::write(&heads_path, heads, None)?;
+    if !heads.is_empty() {
+        tensorfile::write(&folder.join(HEADS), heads, None)?;
     }
     let tensors = adapter.tensors()?;
     let (streamed, metadata) = plan(adapter, &tensors, adapter.mask().map(|m| &**m))?;

@@ -7,12 +7,14 @@ use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 
 use super::tensors::{map_of, to_tensor};
-use crate::adapter::{Adapter, Head, Labels, Name, Selection, Tensors, formats};
+use crate::adapter::formats::{self, Layout};
+use crate::adapter::{Adapter, Head, Labels, Name, Selection, Tensors};
 use crate::hub::Kind;
 use crate::script::Fallible;
 use crate::script::Session;
+use crate::script::overwriting::FORCE;
 use crate::script::pending::written;
-use crate::script::{NativeSpec, OptionSpec, Options};
+use crate::script::{Acts, NativeSpec, OptionSpec, Options};
 use crate::study::Id;
 use crate::{About, Error, Result, bail};
 
@@ -27,7 +29,8 @@ static SAVE: NativeSpec = NativeSpec {
             &["adapterhub", "peft"],
             "whose layout: LoRA and IA3 can be PEFT's, every kind but PEFT's own AdapterHub's",
         )
-        .otherwise("the one the adapter came from, else adapterhub"),
+        .otherwise("the one the adapter came from, else adapterhub")
+        .acts(&[Acts::With("layout", &["dense"], "the sparse layout is no library's")]),
         OptionSpec::choice(
             "layout",
             &["dense", "sparse"],
@@ -38,7 +41,9 @@ static SAVE: NativeSpec = NativeSpec {
             "members",
             "with a soup, also the adapters it was made of, so that it can be replayed anywhere",
         )
-        .or("false"),
+        .or("false")
+        .acts(&[Acts::Where("with a soup")]),
+        FORCE,
     ],
 };
 
@@ -100,8 +105,9 @@ mod natives {
     /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn save(context: NativeCallContext, adapter: &mut Adapter, path: &str) -> Fallible<()> {
-        let folder = Session::of(&context)?.write_path(path)?;
-        written(formats::save(adapter, &folder, None).map(|_| ()))
+        let session = Session::of(&context)?;
+        let layout = Layout::Dense(None);
+        written(session.save_adapter(adapter, path, layout, (false, false)))
     }
 
     /// The same with options.
@@ -123,19 +129,17 @@ mod natives {
         let options = Options::read(&SAVE, &options)?;
         let format = options.maybe_text("format")?;
         let format = format.map(|name| name.parse()).transpose()?;
-        let folder = Session::of(&context)?.write_path(path)?;
-        match options.text("layout")?.as_str() {
-            "sparse" if format.is_some() => {
-                return Err(options
-                    .error("format", "the sparse layout is no library's")
-                    .into());
-            }
-            "sparse" => written(formats::sparse::save(adapter, &folder))?,
-            _ => written(formats::save(adapter, &folder, format).map(|_| ()))?,
+        let layout = match options.text("layout")?.as_str() {
+            "sparse" => Layout::Sparse,
+            _ => Layout::Dense(format),
+        };
+        let members = options.bool("members")?;
+        if members && adapter.recipe().is_none() {
+            let why = format!("{} is no soup and has no members", adapter.name());
+            return Err(options.error("members", why).into());
         }
-        if options.bool("members")? && adapter.recipe().is_some() {
-            written(formats::save_inputs(adapter, &folder))?;
-        }
+        let (session, force) = (Session::of(&context)?, options.bool("force")?);
+        written(session.save_adapter(adapter, path, layout, (members, force)))?;
         Ok(())
     }
 

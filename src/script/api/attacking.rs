@@ -11,7 +11,7 @@ use crate::data::Dataset;
 use crate::model::Model;
 use crate::report::table::{Table, Value};
 use crate::script::pending::{Later, later};
-use crate::script::{Fallible, NativeSpec, OptionSpec, Options, Session};
+use crate::script::{Acts, Fallible, NativeSpec, OptionSpec, Options, Session};
 
 /// The options of the natives here.
 pub(super) static OPTIONS: &[NativeSpec] = &[ATTACK];
@@ -40,29 +40,37 @@ static ATTACK: NativeSpec = NativeSpec {
         )
         .otherwise("test; validation where the test labels are hidden"),
         OptionSpec::int("seed", 0, i64::MAX, "draws the texts and random letters")
-            .otherwise("the study's seed"),
+            .otherwise("the study's seed")
+        .acts(&[Acts::Any(&[
+            Acts::With("recipe", &["textbugger", "deepwordbug"], ""),
+            Acts::Given("n", ""),
+        ])]),
         OptionSpec::text(
             "neighbors",
             "words that take others' places: a file of word vectors (a word a line, then its numbers, as GloVe's; also .gz), or WordNet's dict folder",
         )
-        .otherwise("the carried table of counter-fitted neighbours, at most 8 a word"),
+        .otherwise("the carried table of counter-fitted neighbours, at most 8 a word")
+        .acts(&[Acts::With("recipe", &["textfooler", "textbugger"], "{} replaces no words by others")]),
         OptionSpec::text(
             "wordnet",
             "for textfooler: WordNet's dict folder (index.noun, data.noun...), which tells parts of speech",
         )
-        .otherwise("none, and the constraint is left out; neighbours from WordNet tell them"),
+        .otherwise("none, and the constraint is left out; neighbours from WordNet tell them")
+        .acts(&[Acts::With("recipe", &["textfooler"], "{} asks for no part of speech")]),
         OptionSpec::value(
             "encoder",
             "a Model",
             "what tells how like two texts are, by the angle of its sentence embeddings",
         )
-        .otherwise("mini"),
+        .otherwise("mini")
+        .acts(&[Acts::With("recipe", &["textfooler", "textbugger"], "{} asks for no likeness of texts")]),
         OptionSpec::choice(
             "pairs",
             &["second", "both"],
             "which texts of a pair are changed",
         )
-        .otherwise("second for textfooler, both for the others"),
+        .otherwise("second for textfooler, both for the others")
+        .acts(&[Acts::Where("with pairs of texts")]),
         OptionSpec::int("max_length", 2, 1 << 20, "the longest text the model reads")
             .unit("tokens")
             .otherwise("as the adapter was trained, else the model's own limit"),
@@ -255,6 +263,9 @@ fn attacked(
         .map(|path| session.input("file", &path))
         .transpose()?;
     let recipe = recipe(&options.text("recipe")?)?;
+    if options.given("pairs") && !data.is_paired() {
+        return Err(options.error("pairs", format!("{} has no pairs of texts", data.name())));
+    }
     let encoder = match (recipe.similarity, options.value::<Model>("encoder")?) {
         (Some(_), None) => Some(mini(&session)?),
         (_, given) => given,

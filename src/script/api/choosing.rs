@@ -10,7 +10,7 @@ use crate::data::Dataset;
 use crate::model::Model;
 use crate::script::Fallible;
 use crate::script::Session;
-use crate::script::{NativeSpec, OptionSpec, Options};
+use crate::script::{Acts, NativeSpec, OptionSpec, Options};
 use crate::select::{
     GreedyOptions, LearnOptions, Metric, Search, SignOptions, by_score, by_signs, learned,
 };
@@ -45,7 +45,11 @@ static GREEDY: NativeSpec = NativeSpec {
             "what decides who joins: a held-out value, or the sign difference of the mixture",
         )
         .or("accuracy"),
-        SPLIT,
+        SPLIT.acts(&[Acts::With(
+            "by",
+            &["accuracy", "f1_macro", "matthews", "loss", "entropy"],
+            "{} looks at no rows",
+        )]),
         OptionSpec::int("budget", 1, 1_000_000, "the most members").otherwise("all"),
         OptionSpec::float(
             "threshold",
@@ -53,7 +57,12 @@ static GREEDY: NativeSpec = NativeSpec {
             1.0,
             "by sign_diff: the most sign difference that the mixture may have",
         )
-        .otherwise("0.5, what two unrelated adapters have; 1 where a budget is given"),
+        .otherwise("0.5, what two unrelated adapters have; 1 where a budget is given")
+        .acts(&[Acts::With(
+            "by",
+            &["sign_diff"],
+            "only by: \"sign_diff\" has one",
+        )]),
         SOUP,
     ],
 };
@@ -89,7 +98,13 @@ static LEARNED: NativeSpec = NativeSpec {
             "what the mean magnitude of the weights costs, as LoraHub's",
         )
         .or("0.05"),
-        OptionSpec::int("seed", 0, i64::MAX, "moves the search").otherwise("the study's seed"),
+        OptionSpec::int("seed", 0, i64::MAX, "moves the search")
+            .otherwise("the study's seed")
+            .acts(&[Acts::With(
+                "search",
+                &["cma_es"],
+                "the search {} draws nothing",
+            )]),
         SOUP,
     ],
 };
@@ -237,9 +252,6 @@ fn greedy(
             soup,
         };
         return by_signs(&members, &options, session.context());
-    }
-    if options.given("threshold") {
-        return Err(options.error("threshold", "only by: \"sign_diff\" has one"));
     }
     let options = GreedyOptions {
         by: options.text("by")?.parse()?,

@@ -302,7 +302,12 @@ fn grid(context: &NativeCallContext, model: &Model, soups: &Array, options: &Map
     if let Some(domains) = options.get("domains") {
         if let Ok(map) = domains.as_map_ref() {
             for (name, data) in in_order(&map) {
-                settings.domains.insert(name.to_string(), as_dataset(data)?);
+                let data = as_dataset(data)?;
+                if !soups.iter().any(|soup| has_member(soup, name, &data)) {
+                    let why = format!("no adapter of the grid is called {name}");
+                    return Err(options.error("domains", why));
+                }
+                settings.domains.insert(name.to_string(), data);
             }
         } else if let Ok(list) = domains.as_array_ref() {
             for data in list.iter() {
@@ -318,6 +323,16 @@ fn grid(context: &NativeCallContext, model: &Model, soups: &Array, options: &Map
     }
     let cells = evaluate_all(model, &soups, &settings, session.context())?;
     to_table(&cells, settings.companions)
+}
+
+/// Whether an adapter or a member of it has this name, or was trained on the dataset.
+fn has_member(soup: &Adapter, name: &str, data: &Dataset) -> bool {
+    let fits = |m: &Adapter| {
+        let trained = m.training();
+        m.name() == name
+            || trained.is_some_and(|t| t.dataset_id == data.id() || t.dataset == data.name())
+    };
+    fits(soup) || soup.members().iter().any(fits)
 }
 
 /// A value as a dataset; an error for anything else.

@@ -10,29 +10,6 @@ use crate::prune::{Criterion, Need, conflicts};
 use crate::script::{Options, Session, describe};
 use crate::train::{curvature_over, gradients_over};
 
-/// An error for an option that the criterion does not look at.
-pub(super) fn check_idle(options: &Options, by: &dyn Criterion) -> Result<()> {
-    let need = by.needs();
-    let gradients = matches!(need, Need::Gradient | Need::Curvature);
-    // A model and data may always be given, so that a loop over criteria need not tell them apart.
-    let idle: [(&str, bool); 3] = [
-        ("batches", gradients),
-        ("among", need == Need::Conflict),
-        ("start", need == Need::Start),
-    ];
-    for (name, used) in idle {
-        if options.given(name) && !used {
-            let what = match name {
-                "among" => "looks at no other adapters",
-                "start" => "does not look where training began",
-                _ => "needs no gradients",
-            };
-            return Err(options.error(name, format!("{} {what}", by.name())));
-        }
-    }
-    Ok(())
-}
-
 /// What the criterion needs beside the weights of `scored`, which is `adapter` itself or that after
 /// a warm-up.
 pub(super) fn evidence(

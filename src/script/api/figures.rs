@@ -1,5 +1,7 @@
 //! Figures of tables.
 
+use std::path::Path;
+
 use rhai::plugin::*;
 use rhai::{Array, Engine, Map, NativeCallContext};
 
@@ -9,6 +11,7 @@ use crate::report::figure::{
     BarOptions, BoxOptions, Figure, HeatmapOptions, LineOptions, ScatterOptions,
 };
 use crate::report::table::Table;
+use crate::script::overwriting::forced;
 use crate::script::pending::{Later, all_known, later};
 use crate::script::{Fallible, NativeSpec, OptionSpec, Options, Session, describe};
 
@@ -305,7 +308,22 @@ mod natives {
     /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn save(context: NativeCallContext, figure: &mut Figure, path: &str) -> Fallible<()> {
-        Ok(figure.save(&Session::of(&context)?.write_path(path)?)?)
+        Ok(saved(&context, figure, path, false)?)
+    }
+
+    /// The same with options.
+    ///
+    /// ```rhai
+    /// table([#{ x: 1, y: 2 }, #{ x: 2, y: 3 }]).line("x", "y").save("line.svg", #{ force: true });
+    /// ```
+    #[rhai_fn(name = "save", pure, return_raw)]
+    pub fn save_with(
+        context: NativeCallContext,
+        figure: &mut Figure,
+        path: &str,
+        options: Map,
+    ) -> Fallible<()> {
+        Ok(saved(&context, figure, path, forced(&options)?)?)
     }
 
     /// The rows it was drawn from.
@@ -318,6 +336,11 @@ mod natives {
     pub fn card(figure: &mut Figure) -> String {
         figure.to_string()
     }
+}
+
+fn saved(context: &NativeCallContext, figure: &Figure, path: &str, force: bool) -> Result<()> {
+    let rows = |file: &Path| vec![Figure::rows_of(file)];
+    Session::of(context)?.write_file(path, force, rows, |file| figure.save(file))
 }
 
 fn heatmap_options(options: &Map) -> Result<HeatmapOptions> {

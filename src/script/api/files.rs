@@ -6,9 +6,19 @@ use serde_json::Value;
 
 use crate::script::Session;
 use crate::script::error::Fallible;
+use crate::script::overwriting::{FORCE, alone};
 use crate::script::values::{describe, in_order};
+use crate::script::{NativeSpec, Options};
 use crate::study::files::write_atomic;
 use crate::{Error, Result, bail};
+
+/// The options of the natives here.
+pub(super) static OPTIONS: &[NativeSpec] = &[WRITE_TEXT];
+
+static WRITE_TEXT: NativeSpec = NativeSpec {
+    name: "write_text",
+    options: &[FORCE],
+};
 
 /// Registers the topic.
 pub(super) fn register(engine: &mut Engine, _: &Session) {
@@ -44,8 +54,23 @@ mod natives {
     /// ```
     #[rhai_fn(return_raw)]
     pub fn write_text(context: NativeCallContext, path: &str, text: &str) -> Fallible<()> {
-        let file = Session::of(&context)?.write_path(path)?;
-        Ok(write_atomic(&file, text.as_bytes())?)
+        Ok(written(&context, path, text, false)?)
+    }
+
+    /// The same with options.
+    ///
+    /// ```rhai
+    /// write_text("found.txt", "what was found", #{ force: true });
+    /// ```
+    #[rhai_fn(name = "write_text", return_raw)]
+    pub fn write_text_with(
+        context: NativeCallContext,
+        path: &str,
+        text: &str,
+        options: Map,
+    ) -> Fallible<()> {
+        let force = Options::read(&WRITE_TEXT, &options)?.bool("force")?;
+        Ok(written(&context, path, text, force)?)
     }
 
     /// The value that a JSON text stands for: maps, lists, texts, numbers, `true`, `false`;
@@ -97,6 +122,13 @@ mod natives {
         session.note_param(name, text);
         Ok(value)
     }
+}
+
+fn written(context: &NativeCallContext, path: &str, text: &str, force: bool) -> Result<()> {
+    let session = Session::of(context)?;
+    session.write_file(path, force, alone, |file| {
+        write_atomic(file, text.as_bytes())
+    })
 }
 
 /// What `--set name=text` gives for a parameter whose default is `like`.

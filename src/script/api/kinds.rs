@@ -7,30 +7,57 @@ use rhai::{Array, Dynamic};
 use crate::Result;
 use crate::adapter::{Bottleneck, Ia3, Kind, Lora, Modules, Reduction};
 use crate::model::LinearSite;
-use crate::script::{OptionSpec, Options, describe};
+use crate::script::{Acts, OptionSpec, Options, describe};
 
 /// The kinds of adapter that can be trained.
 pub(super) const KINDS: &[&str] = &["pfeiffer", "houlsby", "parallel", "lora", "dora", "ia3"];
 
+/// The kinds whose width is a share of the hidden size.
+const BOTTLENECKS: &[&str] = &["pfeiffer", "houlsby", "parallel"];
+const LORAS: &[&str] = &["lora", "dora"];
+const MAPS: &[&str] = &["lora", "dora", "ia3"];
+const UNFIT: &str = "{} has no such setting";
+const FIXED: Acts = Acts::Without("from", "the adapter in `from` decides it");
+
 /// What kind of adapter.
 pub(super) const KIND: [OptionSpec; 6] = [
-    OptionSpec::choice("adapter", KINDS, "the kind of adapter").or("pfeiffer"),
-    OptionSpec::float(
-        "reduction",
-        1.0,
-        1e6,
-        "bottleneck width = hidden size / this, at least 1",
-    )
-    .otherwise("16; parallel 2"),
-    OptionSpec::int("r", 1, 4096, "rank of a LoRA").or("8"),
-    OptionSpec::float("alpha", 1e-6, 1e6, "a LoRA's change is scaled by alpha / r").or("8"),
-    OptionSpec::bool("rslora", "scale a LoRA's change by alpha / sqrt(r)").or("false"),
-    OptionSpec::list(
-        "targets",
-        "the linear maps of a LoRA or IA3: query, key, value, intermediate, output",
-    )
-    .otherwise("query and value; ia3 key, value and intermediate"),
+    ADAPTER,
+    REDUCTION.acts(&[Acts::With("adapter", BOTTLENECKS, UNFIT)]),
+    RANK.acts(&[Acts::With("adapter", LORAS, UNFIT)]),
+    ALPHA.acts(&[Acts::With("adapter", LORAS, UNFIT)]),
+    RSLORA.acts(&[Acts::With("adapter", LORAS, UNFIT)]),
+    TARGETS.acts(&[Acts::With("adapter", MAPS, UNFIT)]),
 ];
+
+/// The same where the option `from` may give an adapter, whose kind then stands.
+pub(super) const FRESH_KIND: [OptionSpec; 6] = [
+    ADAPTER.acts(&[FIXED]),
+    REDUCTION.acts(&[FIXED, Acts::With("adapter", BOTTLENECKS, UNFIT)]),
+    RANK.acts(&[FIXED, Acts::With("adapter", LORAS, UNFIT)]),
+    ALPHA.acts(&[FIXED, Acts::With("adapter", LORAS, UNFIT)]),
+    RSLORA.acts(&[FIXED, Acts::With("adapter", LORAS, UNFIT)]),
+    TARGETS.acts(&[FIXED, Acts::With("adapter", MAPS, UNFIT)]),
+];
+
+const ADAPTER: OptionSpec =
+    OptionSpec::choice("adapter", KINDS, "the kind of adapter").or("pfeiffer");
+const REDUCTION: OptionSpec = OptionSpec::float(
+    "reduction",
+    1.0,
+    1e6,
+    "bottleneck width = hidden size / this, at least 1",
+)
+.otherwise("16; parallel 2");
+const RANK: OptionSpec = OptionSpec::int("r", 1, 4096, "rank of a LoRA").or("8");
+const ALPHA: OptionSpec =
+    OptionSpec::float("alpha", 1e-6, 1e6, "a LoRA's change is scaled by alpha / r").or("8");
+const RSLORA: OptionSpec =
+    OptionSpec::bool("rslora", "scale a LoRA's change by alpha / sqrt(r)").or("false");
+const TARGETS: OptionSpec = OptionSpec::list(
+    "targets",
+    "the linear maps of a LoRA or IA3: query, key, value, intermediate, output",
+)
+.otherwise("query and value; ia3 key, value and intermediate");
 
 /// What fresh tensors are drawn under.
 pub(super) const INIT_SEED: OptionSpec = OptionSpec::int(
@@ -40,6 +67,9 @@ pub(super) const INIT_SEED: OptionSpec = OptionSpec::int(
     "moves the initial tensors; adapters to be mixed should share it",
 )
 .otherwise("the study's seed");
+
+/// The same where the option `from` may give an adapter with tensors of its own.
+pub(super) const FRESH_INIT_SEED: OptionSpec = INIT_SEED.acts(&[FIXED]);
 
 /// The kind of adapter of this name, one of [`KINDS`], with its defaults.
 pub(super) fn kind_named(name: &str) -> Arc<dyn Kind> {
@@ -65,14 +95,6 @@ fn bottleneck(name: &str) -> Bottleneck {
 /// The kind of adapter that the options of a call describe.
 pub(super) fn kind(options: &Options) -> Result<Arc<dyn Kind>> {
     let name = options.text("adapter")?;
-    let unfit: &[&str] = match name.as_str() {
-        "lora" | "dora" => &["reduction"],
-        "ia3" => &["reduction", "r", "alpha", "rslora"],
-        _ => &["r", "alpha", "rslora", "targets"],
-    };
-    if let Some(option) = unfit.iter().find(|o| options.given(o)) {
-        return Err(options.error(option, format!("{name} has no such setting")));
-    }
     let targets = match options.value::<Array>("targets")? {
         None => None,
         Some(names) => {

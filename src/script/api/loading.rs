@@ -9,8 +9,11 @@ use crate::data::{Columns, Dataset, LoadOptions, bundled, needed};
 use crate::hub::{Hub, Kind, Repo};
 use crate::script::Session;
 use crate::script::describe;
-use crate::script::{NativeSpec, OptionSpec, Options};
+use crate::script::{Acts, NativeSpec, OptionSpec, Options};
 use crate::{About, Error, Result, bail, nearest};
+
+/// Of options that say how files are read.
+const FILES: &[Acts] = &[Acts::Where("with files and rows")];
 
 /// The options of `dataset`.
 pub(super) static DATASET: NativeSpec = NativeSpec {
@@ -21,18 +24,22 @@ pub(super) static DATASET: NativeSpec = NativeSpec {
             "columns",
             "which columns hold what: #{ text: \"..\", text_b: \"..\", label: \"..\" }",
         )
-        .otherwise("the usual names are looked for"),
+        .otherwise("the usual names are looked for")
+        .acts(FILES),
         OptionSpec::map(
             "labels",
             "names for the labels as written, one for each: #{ \"0\": \"negative\", \"1\": \"positive\" }",
         )
-        .otherwise("labels keep their names"),
+        .otherwise("labels keep their names")
+        .acts(FILES),
         OptionSpec::list(
             "split",
             "shares of train, validation and test that one file is cut into, stratified by label",
         )
-        .otherwise("one file has all its rows in every role"),
-        OptionSpec::int("seed", 0, i64::MAX, "moves the cut").or("0"),
+        .otherwise("one file has all its rows in every role")
+        .acts(FILES),
+        OptionSpec::int("seed", 0, i64::MAX, "moves the cut").or("0")
+        .acts(&[Acts::Given("split", "nothing is cut without a split")]),
     ],
 };
 

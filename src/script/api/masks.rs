@@ -9,6 +9,7 @@ use super::tensors::to_tensor;
 use crate::adapter::{Name, Selection, Tensors};
 use crate::prune::Mask;
 use crate::report::table::{Table, Value};
+use crate::script::overwriting::{alone, forced};
 use crate::script::{Fallible, Session};
 
 /// Registers the topic.
@@ -141,7 +142,24 @@ mod natives {
     /// ```
     #[rhai_fn(name = "save", pure, return_raw)]
     pub fn save_mask(context: NativeCallContext, mask: &mut Arc<Mask>, path: &str) -> Fallible<()> {
-        Ok(mask.save(&Session::of(&context)?.write_path(path)?)?)
+        let session = Session::of(&context)?;
+        Ok(session.write_file(path, false, alone, |file| mask.save(file))?)
+    }
+
+    /// The same with options.
+    ///
+    /// ```rhai
+    /// a.prune(0.5).mask.save("out/half.safetensors", #{ force: true });
+    /// ```
+    #[rhai_fn(name = "save", pure, return_raw)]
+    pub fn save_mask_with(
+        context: NativeCallContext,
+        mask: &mut Arc<Mask>,
+        path: &str,
+        options: Map,
+    ) -> Fallible<()> {
+        let (session, force) = (Session::of(&context)?, forced(&options)?);
+        Ok(session.write_file(path, force, alone, |file| mask.save(file))?)
     }
 
     /// The mask in a file that a mask's `save` wrote.

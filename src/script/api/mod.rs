@@ -84,7 +84,7 @@ pub static TOPICS: &[Topic] = &[
     topic("Numbers", maths::register, &[]),
     topic("Sequences", sequences::register, &[]),
     topic("Studies", study::register, study::OPTIONS),
-    topic("Files and parameters", files::register, &[]),
+    topic("Files and parameters", files::register, files::OPTIONS),
     topic("Benchmarks", bench::register, bench::OPTIONS),
 ];
 

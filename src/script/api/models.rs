@@ -352,6 +352,7 @@ fn load(context: &NativeCallContext, name: &str, options: &Map) -> Fallible<Mode
             let missing = || unknown(name);
             let choose = &crate::model::needed;
             let folder = session.path_or_repository(Kind::Model, name, choose, missing)?;
+            session.note_read(&folder);
             Model::from_folder(name, &folder, dtype, &device)?
         }
     };

@@ -5,18 +5,34 @@ use std::sync::Arc;
 use rhai::plugin::*;
 use rhai::{Engine, Map, NativeCallContext};
 
-use super::evidence::{check_idle, evidence, where_gradients_are};
+use super::evidence::{evidence, where_gradients_are};
 use crate::adapter::{Adapter, Selection, formats};
 use crate::prune::{
     Amount, Criterion, Grain, Inputs, Mask, Plan, Scope, check_prunable, criterion, prune,
 };
-use crate::script::{Fallible, NativeSpec, OptionSpec, Options, Session};
+use crate::script::{Acts, Fallible, NativeSpec, OptionSpec, Options, Session};
 use crate::study::Id;
 use crate::train::warmed;
 use crate::{Result, bail};
 
 /// The options of the natives here.
 pub(super) static OPTIONS: &[NativeSpec] = &[PRUNE];
+
+/// The criteria that take gradients of a model on data.
+const GRADIENTS: &[&str] = &["snip", "grasp", "fisher"];
+/// Those that draw numbers, or batches.
+const DRAWING: &[&str] = &["random", "er", "snip", "grasp", "fisher"];
+/// Those whose scores depend on the weights, and so on a warm-up.
+const WEIGHED: &[&str] = &[
+    "magnitude",
+    "snip",
+    "grasp",
+    "fisher",
+    "synflow",
+    "conflict",
+    "movement",
+];
+const WARM: Acts = Acts::Given("warmup", "");
 
 static PRUNE: NativeSpec = NativeSpec {
     name: "prune",
@@ -67,26 +83,30 @@ static PRUNE: NativeSpec = NativeSpec {
             i64::MAX,
             "moves random scores and the order of the batches; by random, adapters pruned with one seed get one mask: for independent masks give each its own",
         )
-        .otherwise("the study's seed"),
+        .otherwise("the study's seed")
+        .acts(&[Acts::Any(&[Acts::With("by", DRAWING, "{} draws no numbers"), WARM])]),
         OptionSpec::value(
             "model",
             "a Model",
             "where gradients are taken and warm-up trains",
         )
-        .otherwise("snip, grasp, fisher and warm-up need it"),
+        .otherwise("snip, grasp, fisher and warm-up need it")
+        .acts(&[Acts::Any(&[Acts::With("by", GRADIENTS, "{} looks at no model"), WARM])]),
         OptionSpec::value(
             "data",
             "a Dataset",
             "the rows of its train split are what gradients are taken on",
         )
-        .otherwise("the dataset the adapter was trained on"),
+        .otherwise("the dataset the adapter was trained on")
+        .acts(&[Acts::Any(&[Acts::With("by", GRADIENTS, "{} looks at no data"), WARM])]),
         OptionSpec::int(
             "batches",
             1,
             1_000_000,
             "how many batches of 32 rows gradients are summed over",
         )
-        .or("1"),
+        .or("1")
+        .acts(&[Acts::With("by", GRADIENTS, "{} needs no gradients")]),
         OptionSpec::int(
             "warmup",
             0,
@@ -94,11 +114,14 @@ static PRUNE: NativeSpec = NativeSpec {
             "steps of training before the scores are taken; the weights that stay are the adapter's own",
         )
         .unit("steps")
-        .or("0"),
+        .or("0")
+        .acts(&[Acts::With("by", WEIGHED, "{} does not look at the weights")]),
         OptionSpec::list("among", "conflict: the adapters that it is to be mixed with")
-            .otherwise("conflict needs it"),
+            .otherwise("conflict needs it")
+        .acts(&[Acts::With("by", &["conflict"], "{} looks at no other adapters")]),
         OptionSpec::value("start", "an Adapter", "movement: where training began")
-            .otherwise("the initialisation that the adapter records"),
+            .otherwise("the initialisation that the adapter records")
+        .acts(&[Acts::With("by", &["movement"], "{} does not look where training began")]),
     ],
 };
 
@@ -255,7 +278,6 @@ fn pruned(
         adapter.kind().as_ref(),
         picked.iter().map(|(name, _)| *name),
     )?;
-    check_idle(&options, by)?;
     let entries = picked
         .iter()
         .map(|(_, s)| s.iter().product::<usize>() as u64);

@@ -8,7 +8,7 @@ use crate::report::table::{CompareOptions, CorrelateOptions, Table};
 use crate::script::Fallible;
 use crate::script::Session;
 use crate::script::describe;
-use crate::script::{NativeSpec, OptionSpec, Options};
+use crate::script::{Acts, NativeSpec, OptionSpec, Options};
 use crate::stats::Correlation;
 use crate::{Result, bail};
 
@@ -28,7 +28,8 @@ static CORRELATE: NativeSpec = NativeSpec {
         OptionSpec::text("within", "a column whose groups are centred first")
             .otherwise("no centring"),
         OptionSpec::text("cluster", "a column whose groups the bootstrap draws whole")
-            .otherwise("rows are drawn"),
+            .otherwise("rows are drawn")
+            .acts(&[Acts::Given("ci", "a cluster only matters to the interval")]),
         OptionSpec::int(
             "ci",
             0,
@@ -37,7 +38,9 @@ static CORRELATE: NativeSpec = NativeSpec {
         )
         .unit("draws")
         .or("0"),
-        OptionSpec::int("seed", 0, i64::MAX, "moves the draws").otherwise("the study's seed"),
+        OptionSpec::int("seed", 0, i64::MAX, "moves the draws")
+            .otherwise("the study's seed")
+            .acts(&[Acts::Given("ci", "nothing is drawn without an interval")]),
     ],
 };
 

@@ -12,12 +12,15 @@ use crate::adapter::Adapter;
 use crate::report::figure::{Figure, HeatmapOptions};
 use crate::report::table::{Table, Value};
 use crate::script::Session;
-use crate::script::{Fallible, NativeSpec, OptionSpec, Options};
+use crate::script::{Acts, Fallible, NativeSpec, OptionSpec, Options};
 use crate::sign::{By, MatrixRow, Members, PairRow, PlaceRow, Subset, by_row, similar, subsets};
 use crate::{Result, bail};
 
 /// The options of the natives here.
 pub(super) static OPTIONS: &[NativeSpec] = &[SIGN_DIFF];
+
+/// Of options that say what of an adapter is compared.
+const ADAPTERS: &[Acts] = &[Acts::Where("with adapters")];
 
 static SIGN_DIFF: NativeSpec = NativeSpec {
     name: "sign_diff",
@@ -28,9 +31,9 @@ static SIGN_DIFF: NativeSpec = NativeSpec {
             "over which entries rates are taken",
         )
         .or("all"),
-        SPACE,
-        TENSORS,
-        BASE,
+        SPACE.acts(ADAPTERS),
+        TENSORS.acts(ADAPTERS),
+        BASE.acts(ADAPTERS),
     ],
 };
 
@@ -539,6 +542,10 @@ fn of_array(context: &NativeCallContext, members: &Array, options: &Map) -> Resu
         return of_adapters(context, &adapters(members, "sign_diff")?, options);
     }
     let options = Options::read(&SIGN_DIFF, options)?;
+    let of_adapters = ["space", "tensors", "base"];
+    if let Some(name) = of_adapters.iter().find(|name| options.given(name)) {
+        return Err(options.error(name, "acts only with adapters, not with Tensors"));
+    }
     let tensors: Vec<(String, Tensor)> = members
         .iter()
         .enumerate()

@@ -13,7 +13,7 @@ use crate::model::Model;
 use crate::script::Fallible;
 use crate::script::Session;
 use crate::script::describe;
-use crate::script::{NativeSpec, OptionSpec, Options};
+use crate::script::{Acts, NativeSpec, OptionSpec, Options};
 use crate::soup::{self, Asked, Draw, Heads, LoraMixing, METHODS, Setting, Settings, Spec};
 use crate::train::{fisher_over, inputs_over};
 use crate::{Result, bail};
@@ -36,7 +36,12 @@ static SUBSETS: NativeSpec = NativeSpec {
             "the most subsets of each size, drawn at random",
         )
         .otherwise("all"),
-        OptionSpec::int("seed", 0, i64::MAX, "moves the draw").otherwise("the study's seed"),
+        OptionSpec::int("seed", 0, i64::MAX, "moves the draw")
+            .otherwise("the study's seed")
+            .acts(&[Acts::Given(
+                "sample",
+                "all subsets are taken: nothing is drawn",
+            )]),
     ],
 };
 
@@ -44,31 +49,39 @@ static SOUP: NativeSpec = NativeSpec {
     name: "soup",
     options: &[
         OptionSpec::choice("method", METHOD_NAMES, "how the members are mixed").or("linear"),
-        OptionSpec::list("weights", "one weight a member, used as given: a number, a list of numbers spread over the layers, or a map of name patterns to either").otherwise("1/N each; 1 for task_arithmetic, ties, dare_ties, della, breadcrumbs_ties"),
+        OptionSpec::list("weights", "one weight a member, used as given: a number, a list of numbers spread over the layers, or a map of name patterns to either").otherwise("1/N each; 1 for task_arithmetic, ties, dare_ties, della, breadcrumbs_ties").acts(OWN),
         OptionSpec::choice(
             "lora",
             &["delta", "svd", "factors", "sqrt_factors", "negate_b"],
             "the form in which LoRAs are mixed: delta is exact and adds ranks up, to the full one at most (methods that work entry by entry give full rank), svd cuts it to `rank`, the others mix factors and have cross terms",
         )
-        .otherwise("delta"),
-        OptionSpec::int("rank", 1, 65536, "the rank that lora: \"svd\" keeps").otherwise("the largest of the members' ranks"),
+        .otherwise("delta")
+        .acts(&[Acts::Where("with LoRAs")]),
+        OptionSpec::int("rank", 1, 65536, "the rank that lora: \"svd\" keeps").otherwise("the largest of the members' ranks").acts(&[Acts::With("lora", &["svd"], "only lora: \"svd\" keeps a rank")]),
         OptionSpec::choice("heads", &["keep", "average", "drop"], "what becomes of the members' heads").or("keep"),
-        OptionSpec::value("base", "\"initial\", \"zero\" or an adapter", "what changes are measured from").otherwise("the members' initialisation where it is recorded, else zero; a LoRA's change from zero"),
-        OptionSpec::value("density", NUMBER, "ties, dare, della, breadcrumbs, magnitude: the share of each member's entries that stays, from 0 to 1; sce: of the entries that vary").otherwise("1"),
-        OptionSpec::value("lambda", NUMBER, "task_arithmetic, ties, dare, della, breadcrumbs, magnitude: the factor on the mixed change, from -100 to 100").otherwise("1"),
-        OptionSpec::choice("rule", &["paper", "peft", "peft_frequency", "mergekit"], "ties and dare_ties: whose trimming, election and mean").otherwise("paper"),
-        OptionSpec::bool("normalize", "divide by the sum of the weights that counted; ties and dare_ties take it with rule: \"mergekit\"").otherwise("false; true for ties by mergekit's rule and della"),
-        OptionSpec::choice("rescale", &["probability", "l1", "none"], "dare and della: what becomes of entries that stay").otherwise("probability; l1 for della"),
-        OptionSpec::value("epsilon", NUMBER, "della: how far the probability varies with the rank, from 0 to 0.5").otherwise("0.15"),
-        OptionSpec::value("gamma", NUMBER, "breadcrumbs: the share of the largest entries that falls, from 0 to 1").otherwise("0.01"),
-        OptionSpec::value("t", NUMBER, "slerp: the share of the way to the second member, from 0 to 1").otherwise("0.5"),
-        OptionSpec::int("max_iter", 0, 100_000, "karcher: the most steps").otherwise("10"),
-        OptionSpec::int("seed", 0, i64::MAX, "dare and della: moves what is dropped; fisher and regmean: which rows are looked at").otherwise("the study's seed"),
-        OptionSpec::value("model", "a Model", "fisher and regmean: where the members are run; for DoRAs the model whose weights they change, so that they are mixed by their changes (dense ones)").otherwise("fisher and regmean need it; DoRAs are mixed tensor by tensor"),
-        OptionSpec::value("data", "a Dataset or an array with one a member", "fisher and regmean: what the members are run on, its train split").otherwise("the datasets the members were trained on"),
-        OptionSpec::int("rows", 1, 1_000_000_000, "fisher and regmean: how many rows of each dataset are looked at").otherwise("256"),
+        OptionSpec::value("base", "\"initial\", \"zero\" or an adapter", "what changes are measured from").otherwise("the members' initialisation where it is recorded, else zero; a LoRA's change from zero").acts(CHANGES),
+        OptionSpec::value("density", NUMBER, "ties, dare, della, breadcrumbs, magnitude: the share of each member's entries that stays, from 0 to 1, where 1 trims nothing; sce: of the entries that vary").otherwise("0.2 for ties, as its paper; the other methods need it").acts(OWN),
+        OptionSpec::value("lambda", NUMBER, "task_arithmetic, ties, dare, della, breadcrumbs, magnitude: the factor on the mixed change, from -100 to 100").otherwise("1").acts(OWN),
+        OptionSpec::choice("rule", &["paper", "peft", "peft_frequency", "mergekit"], "ties and dare_ties: whose trimming, election and mean").otherwise("paper").acts(OWN),
+        OptionSpec::bool("normalize", "divide by the sum of the weights that counted; ties and dare_ties take it with rule: \"mergekit\"").otherwise("false; true for ties by mergekit's rule and della").acts(OWN),
+        OptionSpec::choice("rescale", &["probability", "l1", "none"], "dare and della: what becomes of entries that stay").otherwise("probability; l1 for della").acts(OWN),
+        OptionSpec::value("epsilon", NUMBER, "della: how far the probability varies with the rank, from 0 to 0.5").otherwise("0.15").acts(OWN),
+        OptionSpec::value("gamma", NUMBER, "breadcrumbs: the share of the largest entries that falls, from 0 to 1").otherwise("0.01").acts(OWN),
+        OptionSpec::value("t", NUMBER, "slerp: the share of the way to the second member, from 0 to 1").otherwise("0.5").acts(OWN),
+        OptionSpec::int("max_iter", 0, 100_000, "karcher: the most steps").otherwise("10").acts(OWN),
+        OptionSpec::int("seed", 0, i64::MAX, "dare and della: moves what is dropped; fisher and regmean: which rows are looked at").otherwise("the study's seed").acts(OWN),
+        OptionSpec::value("model", "a Model", "fisher and regmean: where the members are run; for DoRAs the model whose weights they change, so that they are mixed by their changes (dense ones)").otherwise("fisher and regmean need it; DoRAs are mixed tensor by tensor").acts(MODEL),
+        OptionSpec::value("data", "a Dataset or an array with one a member", "fisher and regmean: what the members are run on, its train split").otherwise("the datasets the members were trained on").acts(MEASURING),
+        OptionSpec::int("rows", 1, 1_000_000_000, "fisher and regmean: how many rows of each dataset are looked at").otherwise("256").acts(MEASURING),
     ],
 };
+
+/// Of settings that methods have or do not have; [`mixing`] goes by [`METHODS`].
+const OWN: &[Acts] = &[Acts::Where("with methods that have the setting")];
+const CHANGES: &[Acts] = &[Acts::Where("with methods that work on changes")];
+const BY_DATA: Acts = Acts::With("method", MEASURED, "the method {} has no such setting");
+const MEASURING: &[Acts] = &[BY_DATA];
+const MODEL: &[Acts] = &[Acts::Any(&[BY_DATA, Acts::Where("with DoRAs")])];
 
 /// The names of the methods, in the list's order.
 const METHOD_NAMES: &[&str] = &{
@@ -462,9 +475,6 @@ fn mixing(options: &Options, members: &[Adapter], session: &Session) -> Result<s
             format!("the method {} has no such setting", method.name),
         )
     };
-    if let Some(name) = ["data", "rows"].into_iter().find(|n| options.given(n)) {
-        return Err(refused(name));
-    }
     let mut settings = Settings::default();
     for number in METHODS.iter().flat_map(|m| m.numbers) {
         let Some(value) = options
@@ -512,6 +522,7 @@ fn mixing(options: &Options, members: &[Adapter], session: &Session) -> Result<s
         Some(seed) => Some(seed as u64),
         None => method.random.then(|| session.seed()),
     };
+    method.asks(&settings).map_err(|e| e.within("soup"))?;
     let weights = match options.value::<Array>("weights")? {
         None => None,
         Some(list) => Some(
@@ -565,9 +576,6 @@ pub(super) fn base(options: &Options) -> Result<Option<Asked>> {
 
 fn lora_mixing(options: &Options, members: &[Adapter]) -> Result<Option<LoraMixing>> {
     let how = options.maybe_text("lora")?;
-    if options.given("rank") && how.as_deref() != Some("svd") {
-        return Err(options.error("rank", "only lora: \"svd\" keeps a rank"));
-    }
     let Some(how) = how else {
         return Ok(None);
     };

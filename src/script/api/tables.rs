@@ -9,6 +9,7 @@ use crate::report::table::{Condition, Order, Table, Value};
 use crate::script::Fallible;
 use crate::script::Session;
 use crate::script::describe;
+use crate::script::overwriting::{alone, forced};
 use crate::script::pending::{Later, all_known, later};
 use crate::script::values::in_order;
 use crate::script::{NativeSpec, OptionSpec, Options};
@@ -101,12 +102,22 @@ mod natives {
     /// ```
     #[rhai_fn(pure, return_raw)]
     pub fn save(context: NativeCallContext, table: &mut Table, path: &str) -> Fallible<()> {
-        let session = Session::of(&context)?;
-        table.save(&session.write_path(path)?)?;
-        if let Some(journal) = session.context().journal() {
-            journal.made(&Made::plain("table", path, &table.id()), []);
-        }
-        Ok(())
+        Ok(saved(&context, table, path, false)?)
+    }
+
+    /// The same with options.
+    ///
+    /// ```rhai
+    /// table([#{ x: 1 }]).save("x.md", #{ force: true });
+    /// ```
+    #[rhai_fn(name = "save", pure, return_raw)]
+    pub fn save_with(
+        context: NativeCallContext,
+        table: &mut Table,
+        path: &str,
+        options: Map,
+    ) -> Fallible<()> {
+        Ok(saved(&context, table, path, forced(&options)?)?)
     }
 
     /// The number of rows.
@@ -362,6 +373,15 @@ mod natives {
     pub fn line_card(table: &mut Table) -> String {
         table.summary()
     }
+}
+
+fn saved(context: &NativeCallContext, table: &Table, path: &str, force: bool) -> Result<()> {
+    let session = Session::of(context)?;
+    session.write_file(path, force, alone, |file| table.save(file))?;
+    if let Some(journal) = session.context().journal() {
+        journal.made(&Made::plain("table", path, &table.id()), []);
+    }
+    Ok(())
 }
 
 /// Tables one below another.

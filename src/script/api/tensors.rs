@@ -10,12 +10,18 @@ use crate::report::number;
 use crate::script::Fallible;
 use crate::script::Session;
 use crate::script::describe;
+use crate::script::overwriting::{FORCE, alone};
 use crate::script::{NativeSpec, OptionSpec, Options};
 use crate::study::files::write_atomic;
 use crate::{Result, bail};
 
 /// The options of the natives here.
-pub(super) static OPTIONS: &[NativeSpec] = &[MAX_ABS_DIFF];
+pub(super) static OPTIONS: &[NativeSpec] = &[MAX_ABS_DIFF, SAVE_TENSORS];
+
+static SAVE_TENSORS: NativeSpec = NativeSpec {
+    name: "save_tensors",
+    options: &[FORCE],
+};
 
 static MAX_ABS_DIFF: NativeSpec = NativeSpec {
     name: "max_abs_diff",
@@ -80,13 +86,23 @@ mod natives {
     /// ```
     #[rhai_fn(return_raw)]
     pub fn save_tensors(context: NativeCallContext, path: &str, tensors: Map) -> Fallible<()> {
-        let file = Session::of(&context)?.write_path(path)?;
-        let mut named = BTreeMap::new();
-        for (name, value) in &tensors {
-            named.insert(name.to_string(), to_tensor(value)?);
-        }
-        let bytes = crate::tensorfile::encode(&named, None)?;
-        Ok(write_atomic(&file, &bytes)?)
+        Ok(saved(&context, path, &tensors, false)?)
+    }
+
+    /// The same with options.
+    ///
+    /// ```rhai
+    /// save_tensors("y.safetensors", #{ weight: tensor([1.0]) }, #{ force: true });
+    /// ```
+    #[rhai_fn(name = "save_tensors", return_raw)]
+    pub fn save_tensors_with(
+        context: NativeCallContext,
+        path: &str,
+        tensors: Map,
+        options: Map,
+    ) -> Fallible<()> {
+        let force = Options::read(&SAVE_TENSORS, &options)?.bool("force")?;
+        Ok(saved(&context, path, &tensors, force)?)
     }
 
     /// The lengths of a Tensor's dimensions.
@@ -355,6 +371,16 @@ mod natives {
         )?;
         Ok(done(condition.where_cond(&x, &y))?)
     }
+}
+
+fn saved(context: &NativeCallContext, path: &str, tensors: &Map, force: bool) -> Result<()> {
+    let mut named = BTreeMap::new();
+    for (name, value) in tensors {
+        named.insert(name.to_string(), to_tensor(value)?);
+    }
+    let bytes = crate::tensorfile::encode(&named, None)?;
+    let session = Session::of(context)?;
+    session.write_file(path, force, alone, |file| write_atomic(file, &bytes))
 }
 
 /// Registers `op` for two Tensors and for a Tensor and a number, either way round.

@@ -4,19 +4,25 @@ use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 
 use super::checkpoints::{KEEP, keep};
-use super::kinds::{INIT_SEED, KIND, kind};
+use super::kinds::{FRESH_INIT_SEED, FRESH_KIND, INIT_SEED, KIND, kind};
 use crate::adapter::Adapter;
 use crate::data::Dataset;
 use crate::model::Model;
 use crate::script::Fallible;
 use crate::script::Session;
 use crate::script::describe;
-use crate::script::{NativeSpec, OptionSpec, Options};
+use crate::script::{Acts, NativeSpec, OptionSpec, Options};
 use crate::train::{Gradual, GradualBy, TrainOptions, train, untrained};
 use crate::{Result, bail};
 
 /// The options of the natives here.
 pub(super) static OPTIONS: &[NativeSpec] = &[TRAIN, UNTRAINED];
+
+/// Of options of pruning in the course of a training.
+const GRADUAL: &[Acts] = &[Acts::Given(
+    "sparsity",
+    "nothing is pruned without a sparsity",
+)];
 
 static UNTRAINED: NativeSpec = NativeSpec {
     name: "untrained",
@@ -28,12 +34,12 @@ static UNTRAINED: NativeSpec = NativeSpec {
 static TRAIN: NativeSpec = NativeSpec {
     name: "train",
     options: &[
-        KIND[0],
-        KIND[1],
-        KIND[2],
-        KIND[3],
-        KIND[4],
-        KIND[5],
+        FRESH_KIND[0],
+        FRESH_KIND[1],
+        FRESH_KIND[2],
+        FRESH_KIND[3],
+        FRESH_KIND[4],
+        FRESH_KIND[5],
         OptionSpec::int("epochs", 1, 10_000, "passes over the train split").or("3"),
         OptionSpec::int("batch", 1, 65_536, "rows a step")
             .unit("rows")
@@ -81,7 +87,7 @@ static TRAIN: NativeSpec = NativeSpec {
             "moves the order of rows and the dropout",
         )
         .otherwise("the study's seed"),
-        INIT_SEED,
+        FRESH_INIT_SEED,
         OptionSpec::value(
             "from",
             "an Adapter",
@@ -98,29 +104,33 @@ static TRAIN: NativeSpec = NativeSpec {
         OptionSpec::choice(
             "prune_by",
             &["magnitude", "movement"],
-            "with sparsity: what decides which weights stay",
+            "what decides which weights stay",
         )
-        .or("magnitude"),
+        .or("magnitude")
+        .acts(GRADUAL),
         OptionSpec::choice(
             "prune_scope",
             &["layerwise", "global", "er"],
-            "with sparsity: over what the threshold is taken",
+            "over what the threshold is taken",
         )
-        .or("layerwise"),
+        .or("layerwise")
+        .acts(GRADUAL),
         OptionSpec::float(
             "prune_start",
             0.0,
             1.0,
-            "with sparsity: the share of all steps before pruning begins",
+            "the share of all steps before pruning begins",
         )
-        .or("0.1"),
+        .or("0.1")
+        .acts(GRADUAL),
         OptionSpec::float(
             "prune_end",
             0.0,
             1.0,
-            "with sparsity: the share of all steps after which nothing more is pruned",
+            "the share of all steps after which nothing more is pruned",
         )
-        .or("0.7"),
+        .or("0.7")
+        .acts(GRADUAL),
         OptionSpec::int(
             "token_budget",
             16,
@@ -280,13 +290,7 @@ fn fresh(
 fn settings(session: &Session, options: &Options) -> Result<TrainOptions> {
     let from = options.value::<Adapter>("from")?;
     let kind = match &from {
-        Some(start) => {
-            let fixed = ["adapter", "reduction", "r", "alpha", "targets", "init_seed"];
-            if let Some(name) = fixed.iter().find(|n| options.given(n)) {
-                return Err(options.error(name, "the adapter in `from` decides it"));
-            }
-            start.kind().clone()
-        }
+        Some(start) => start.kind().clone(),
         None => kind(options)?,
     };
     let study = session.seed();
@@ -316,11 +320,7 @@ fn settings(session: &Session, options: &Options) -> Result<TrainOptions> {
 /// How the adapter grows sparse, where it does.
 fn gradual(options: &Options) -> Result<Option<Gradual>> {
     let Some(sparsity) = options.maybe_float("sparsity")? else {
-        let idle = ["prune_by", "prune_scope", "prune_start", "prune_end"];
-        return match idle.iter().find(|n| options.given(n)) {
-            Some(name) => Err(options.error(name, "nothing is pruned without a sparsity")),
-            None => Ok(None),
-        };
+        return Ok(None);
     };
     Ok(Some(Gradual {
         sparsity,

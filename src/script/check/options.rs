@@ -5,7 +5,9 @@ use rhai::{Expr, FnCallExpr};
 use super::natives::Type;
 use super::walk::Walk;
 use crate::Error;
+use crate::script::acts::{self, Said};
 use crate::script::api::options_of;
+use crate::script::options::said_of;
 use crate::script::values::a;
 use crate::script::{Absent, Kind, NativeSpec, OptionSpec};
 
@@ -30,6 +32,19 @@ impl<'w> Walk<'w, '_> {
             match spec.find(&key.name) {
                 None => self.report(key.pos, spec.unknown(&key.name)),
                 Some(option) => self.option(spec, option, value),
+            }
+        }
+        let said = |name: &str| match entries.0.iter().find(|(key, _)| key.name == name) {
+            None => Said::Nothing,
+            Some((_, value)) => value
+                .get_literal_value(None)
+                .map_or(Said::Something, |literal| said_of(&literal)),
+        };
+        for (key, _) in &entries.0 {
+            if let Some(option) = spec.find(&key.name)
+                && let Err(error) = acts::check(spec, option.name, option.acts, &said)
+            {
+                self.report(key.pos, error);
             }
         }
         let given = |option: &OptionSpec| entries.0.iter().any(|(key, _)| key.name == option.name);

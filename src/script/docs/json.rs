@@ -60,5 +60,6 @@ fn option(option: &OptionSpec) -> Value {
         "otherwise": otherwise,
         "required": option.default == Absent::Required,
         "doc": option.doc,
+        "acts": option.acts.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }

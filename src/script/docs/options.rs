@@ -21,7 +21,7 @@ pub fn options_table(spec: &NativeSpec) -> String {
             option.name,
             escaped(&option.expected()),
             escaped(&default_text(option)),
-            escaped(option.doc)
+            escaped(&option.told())
         );
     }
     table
@@ -40,7 +40,7 @@ pub fn all_options() -> String {
             escaped(&default_text(option)),
             option.unit,
             escaped(&option.expected()),
-            escaped(option.doc)
+            escaped(&option.told())
         );
     }
     table
@@ -71,7 +71,7 @@ pub(super) fn list(spec: &NativeSpec, look: &Look) -> String {
             Absent::Value(text) => format!("default {}", option.written(text)),
         };
         let mut words = Words::default();
-        words.push(option.doc, "", look);
+        words.push(&option.told(), "", look);
         page.push(words.wrapped(&name, &indent, look.width));
         let mut words = Words::default();
         words.push(

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::study::files::write_atomic;
+use crate::adapter::formats::refused;
+use crate::study::files::{listed, write_atomic};
 use crate::tensorfile::Number;
 use crate::{Error, Result, bail};
 
@@ -153,6 +154,39 @@ fn vocabulary(folder: &Path) -> Result<Option<BTreeMap<String, u64>>> {
         return Ok(Some(lines.collect()));
     }
     Ok(None)
+}
+
+/// An error unless the folder is empty or holds what the same recipe made: its recipe and its card
+/// are those that would be written.
+pub fn may_replace(config: &Config, recipe: &Path, models: &Models, out: &Path) -> Result<()> {
+    let Some((first, _)) = listed(out)?.into_iter().next() else {
+        return Ok(());
+    };
+    let text = std::fs::read_to_string(recipe).map_err(|e| Error::at_path(recipe, e))?;
+    let card = card(config, models, &text).map_err(|e| Error::new(e.to_string()))?;
+    let is = |name: &str, text: &str| {
+        std::fs::read_to_string(out.join(name)).is_ok_and(|there| there == text)
+    };
+    match is("mergekit_config.yml", &text) && is("README.md", &card) {
+        true => Ok(()),
+        false => Err(refused(out, &format!("is not empty: {first} is there"))),
+    }
+}
+
+/// The files of weights in a folder, which new ones of other names do not replace.
+pub fn weights_in(folder: &Path) -> Result<Vec<String>> {
+    let starts = ["model", "pytorch_model"];
+    let ends = [
+        ".safetensors",
+        ".safetensors.index.json",
+        ".bin",
+        ".bin.index.json",
+    ];
+    let names = listed(folder)?.into_iter().map(|(name, _)| name);
+    let weights = |name: &String| {
+        starts.iter().any(|s| name.starts_with(s)) && ends.iter().any(|e| name.ends_with(e))
+    };
+    Ok(names.filter(weights).collect())
 }
 
 /// Writes everything but the weights; the configuration last, so that a folder with it is whole.

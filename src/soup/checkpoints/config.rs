@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::tensorfile::Number;
 use crate::{Error, Result, bail};
 
-use super::super::method::{On, Spec, Work};
+use super::super::method::{self, On, Spec, Work};
 use super::super::settings::{Setting, Settings};
 
 /// Settings by name, as written.
@@ -414,7 +414,8 @@ impl Method {
         let mut settings = Settings::default();
         for (theirs, ours) in &self.numbers {
             let default = self.spec.numbers.iter().find(|n| n.name == *ours);
-            let default = || default.map(|n| Setting::Number(n.default));
+            // What mergekit does without a density: nothing is trimmed.
+            let default = || default.map(|n| Setting::Number(untrimmed(n)));
             let own = members
                 .iter()
                 .map(|levels| chain(levels, theirs, default()))
@@ -440,6 +441,14 @@ impl Method {
         }
         Ok(settings)
     }
+}
+
+/// What mergekit uses where a number is not given.
+fn untrimmed(number: &method::Number) -> f64 {
+    number
+        .default
+        .filter(|_| number.name != "density")
+        .unwrap_or(1.0)
 }
 
 /// A yes or no of the whole.

@@ -14,30 +14,35 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::study::files::write_atomic;
+use crate::study::files::{Aside, write_atomic};
 use crate::tensorfile::{Number, Part, Streamed, write_streamed};
-use crate::{Context, Error, Result};
+use crate::{Context, Error, Result, bail};
 
 use super::method::{At, Group, Work};
 use super::mixture::Mixture;
+use super::settings::Setting;
 use checkpoint::Checkpoint;
-use config::Config;
+use config::{Blend, Config};
 use layout::{Models, Output, outputs};
 
 /// How to merge, besides the recipe.
 #[derive(Debug, Clone)]
 pub struct MergeOptions {
-    /// Moves the random choices of dare and della.
-    pub seed: u64,
+    /// Seed of the random choices of dare and della; 0 where it is not given. An error with
+    /// recipes that make none.
+    pub seed: Option<u64>,
     /// The most bytes of a file of weights.
     pub shard: usize,
+    /// Whether another model, or other files, in the folder that is written may be overwritten.
+    pub force: bool,
 }
 
 impl Default for MergeOptions {
     fn default() -> Self {
         Self {
-            seed: 0,
+            seed: None,
             shard: 5_000_000_000,
+            force: false,
         }
     }
 }
@@ -57,8 +62,14 @@ pub fn merge(
 ) -> Result<()> {
     let recipe = Config::read(config)?;
     let blends = recipe
-        .blends(options.seed)
+        .blends(options.seed.unwrap_or(0))
         .map_err(|e| e.within(config.display()))?;
+    if options.seed.is_some() && !blends.iter().any(|blend| blend.spec.random) {
+        bail!(
+            "{}: seed: {} makes no random choices", config.display(), recipe.method();
+            hint: "leave --seed out"
+        );
+    }
     let mut models = Models::new();
     for name in recipe.models_named() {
         let folder = find(&name)?;
@@ -71,13 +82,40 @@ pub fn merge(
         models.insert(name, model);
     }
     beside::check(&recipe, &models)?;
+    if !options.force {
+        beside::may_replace(&recipe, config, &models, out)?;
+    }
+    for blend in &blends {
+        tell_untrimmed(blend, context);
+    }
     let outputs = outputs(&blends, &models)?;
     let number = recipe.number()?;
     let layers = recipe
         .is_sliced()
         .then(|| blends.iter().filter_map(|b| b.layers).sum());
-    write_weights(&outputs, number, out, options.shard, context)?;
-    beside::write(&recipe, config, &models, number, layers, out)
+    let aside = Aside::of(out)?;
+    write_weights(&outputs, number, &aside.path(), options.shard, context)?;
+    beside::write(&recipe, config, &models, number, layers, &aside.path())?;
+    // The models' files are read no more.
+    let stale = beside::weights_in(out)?;
+    aside.settle(&["config.json"], &stale)
+}
+
+/// mergekit trims nothing where no density is given; what is left is then a plain mixture.
+fn tell_untrimmed(blend: &Blend, context: &Context) {
+    let Some(densities) = blend.settings.numbers.get("density") else {
+        return;
+    };
+    if densities
+        .iter()
+        .flat_map(Setting::numbers)
+        .all(|density| density >= 1.0)
+    {
+        context.notice(format!(
+            "{}: the density is 1, mergekit's default, so nothing is trimmed; parameters: density says what stays",
+            blend.spec.name
+        ));
+    }
 }
 
 /// Writes the weights in files of at most `shard` bytes, with an index where they are several.
