@@ -157,7 +157,7 @@ print([s.members.len, s.members[0].name]);
 let few = greedy_soup(base, bottlenecks, sets[1], #{{ by: "sign_diff", threshold: 0.0 }});
 print(few.members.len);
 for search in ["cma_es", "coordinate"] {{
-    let l = learned_soup(base, loras, sets[0], #{{ search: search, evaluations: 8, seed: 1 }});
+    let l = learned_soup(base, loras, sets[0], #{{ search: search, evaluations: 8 }});
     let c = l.recipe.chosen;
     print([c.evaluations, c.cost <= c.cost_uniform]);
 }}

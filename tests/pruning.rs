@@ -150,7 +150,7 @@ fn what_cannot_be_ranked_is_refused_with_the_reason() {
     // Before anything is trained for it.
     told("a.prune(#{ keep: 100000000, warmup: 3 })", "weights");
     told(
-        "a.prune(0.5, #{ by: \"er\", scope: \"global\", warmup: 3 })",
+        "a.prune(0.5, #{ by: \"er\", scope: \"global\" })",
         "prune: option scope: er has densities of its own",
     );
 }

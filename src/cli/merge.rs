@@ -46,7 +46,7 @@ impl Merge {
         let options = MergeOptions {
             seed: self.seed,
             shard: self.shard,
-            force: self.force,
+            keep: !self.force,
         };
         let out = self.out.unwrap_or(self.output);
         let find = |name: &str| folder(name, &context);

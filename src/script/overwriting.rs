@@ -10,6 +10,7 @@ use super::{Mode, NativeSpec, OptionSpec, Options, Session};
 use crate::Result;
 use crate::adapter::Adapter;
 use crate::adapter::formats::{self, Layout, Standing, is_used, may_replace, refused, standing};
+use crate::study::files::{Links, tree};
 
 /// The option of natives that write.
 pub(super) const FORCE: OptionSpec = OptionSpec::bool(
@@ -71,6 +72,14 @@ impl Session {
             .is_ok_and(|path| touched.written.contains(&path))
     }
 
+    fn wrote_all_in(&self, folder: &Path) -> Result<bool> {
+        let files = match folder.is_dir() {
+            true => tree(folder, Links::Left)?,
+            false => Vec::new(),
+        };
+        Ok(files.iter().all(|(_, path)| self.wrote(path)))
+    }
+
     fn has_read(&self, path: &Path) -> bool {
         let touched = self.state().touched.borrow();
         path.canonicalize()
@@ -100,7 +109,8 @@ impl Session {
     ) -> Result<()> {
         let folder = self.write_path(path)?;
         if !force && !self.wrote(&folder) {
-            let own = self.is_own(&folder) && !self.has_read(&folder);
+            let own = self.is_own(&folder) || self.wrote_all_in(&folder)?;
+            let own = own && !self.has_read(&folder);
             let replaced = match own.then(|| standing(adapter, &folder)).transpose()? {
                 Some(Standing::Ours { edited, same, .. }) => same || !edited,
                 Some(Standing::Foreign(_)) => !is_used(&folder),

@@ -142,7 +142,7 @@ impl Aside {
         let name = self.folder.file_name();
         self.aside
             .path()
-            .join(name.unwrap_or(std::ffi::OsStr::new("folder")))
+            .join(name.unwrap_or(std::ffi::OsStr::new("adapter")))
     }
 
     /// Puts what was written in its place, file by file, those with one of the names `last` at

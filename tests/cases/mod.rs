@@ -13,6 +13,7 @@ mod load_checks;
 mod merges;
 mod metadata;
 mod names;
+mod options;
 mod overwrite;
 mod pointers;
 mod quantised;

@@ -78,8 +78,8 @@ pub fn standing(adapter: &Adapter, folder: &Path) -> Result<Standing> {
     }
     for (name, path) in tree(folder, Links::Left)? {
         let unchanged = match expected.get(&name) {
-            // What is neither written nor read as an adapter's stays where it is.
-            None => !KNOWN.contains(&name.rsplit('/').next().unwrap_or_default()),
+            // What is not among an adapter's files stays where it is.
+            None => !of_adapter(&name, &parts),
             Some(None) if name.ends_with(CARD) => is_card(&path),
             Some(None) => true,
             Some(Some(hash)) => hash_of(&path)? == **hash,
@@ -91,7 +91,7 @@ pub fn standing(adapter: &Adapter, folder: &Path) -> Result<Standing> {
         }
     }
     let ids = |origin: &Origin| origin.whole.clone().unwrap_or_else(|| origin.id.clone());
-    let own = parts.iter().filter(|(part, _)| !part.starts_with(MEMBERS));
+    let own = parts.iter().filter(|(part, _)| !is_member(part));
     Ok(Standing::Ours {
         same: own
             .map(|(_, origin)| ids(origin))
@@ -101,35 +101,58 @@ pub fn standing(adapter: &Adapter, folder: &Path) -> Result<Standing> {
     })
 }
 
+/// Whether a file has the name of one of an adapter's, in the folder of one of these.
+fn of_adapter(name: &str, parts: &[(String, Origin)]) -> bool {
+    let (folder, file) = name.rsplit_once('/').unwrap_or(("", name));
+    KNOWN.contains(&file) && parts.iter().any(|(part, _)| part == folder)
+}
+
 /// Whether a folder holds files that saving an adapter there would replace.
 pub fn is_used(folder: &Path) -> bool {
     let mut names = KNOWN.iter().chain([&CARD]);
     names.any(|name| folder.join(name).exists())
 }
 
-/// The adapters that were saved in a folder: it itself, its heads, and the members beside it.
+/// The adapters that were saved to a folder: the one in it, or one for each head in folders of
+/// their own, and the members of a soup. Other adapters in folders below are not part of it.
 fn parts(folder: &Path) -> Result<Vec<(String, Origin)>> {
     let mut found = Vec::new();
-    for (name, _) in tree(folder, Links::Left)? {
-        let of = match name.as_str() {
-            origin::FILE => Some(""),
-            name => name
-                .strip_suffix(origin::FILE)
-                .and_then(|n| n.strip_suffix('/')),
-        };
-        if let Some(part) = of
-            && let Ok(Some(origin)) = Origin::read(&folder.join(part))
-        {
-            found.push((part.to_string(), origin));
+    if let Ok(Some(origin)) = Origin::read(folder) {
+        found.push((String::new(), origin));
+    }
+    for (name, path) in listed(folder)? {
+        let of_head = |origin: &Origin| origin.whole.is_some();
+        if let Some(origin) = Origin::read(&path).ok().flatten().filter(of_head) {
+            found.push((name, origin));
+        }
+    }
+    if found.is_empty() {
+        return Ok(found);
+    }
+    for (name, path) in listed(&folder.join(MEMBERS))? {
+        if let Ok(Some(origin)) = Origin::read(&path) {
+            found.push((format!("{MEMBERS}/{name}"), origin));
+        }
+        // A member with several heads.
+        for (head, path) in listed(&path).unwrap_or_default() {
+            if let Ok(Some(origin)) = Origin::read(&path) {
+                found.push((format!("{MEMBERS}/{name}/{head}"), origin));
+            }
         }
     }
     Ok(found)
 }
 
+/// Whether a part is a member beside the adapter itself.
+fn is_member(part: &str) -> bool {
+    part.split('/').next() == Some(MEMBERS)
+}
+
 /// The files of a saved adapter that a new one in its folder does not keep, by their paths in it.
 pub fn stale(folder: &Path) -> Result<Vec<String>> {
     let mut all: Vec<String> = KNOWN.iter().map(|name| (*name).to_string()).collect();
-    for (part, origin) in parts(folder)? {
+    let parts = parts(folder)?;
+    for (part, origin) in parts.into_iter().filter(|(part, _)| !is_member(part)) {
         let names = origin.files.into_keys().chain([origin::FILE.to_string()]);
         let names = names.filter(|name| !name.ends_with(CARD));
         all.extend(names.map(|name| match part.as_str() {

@@ -429,3 +429,41 @@ fn examples_of(attacked: &Attacked) -> Result<Table> {
     ]);
     Table::from_columns(columns)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attack::RECIPES;
+    use crate::script::Acts;
+
+    #[test]
+    fn options_act_with_the_recipes_that_need_them() {
+        let listed = |option: &str, recipe: &str| {
+            let conditions = ATTACK.find(option).map_or(&[][..], |option| option.acts);
+            let mut words = conditions.iter().flat_map(|condition| match condition {
+                Acts::Any([Acts::With(_, words, _), ..]) | Acts::With(_, words, _) => *words,
+                _ => &[][..],
+            });
+            words.any(|word| *word == recipe)
+        };
+        for recipe in RECIPES {
+            let name = recipe.name;
+            assert_eq!(
+                listed("neighbors", name),
+                recipe.needs_neighbors(),
+                "{name}"
+            );
+            assert_eq!(
+                listed("wordnet", name),
+                recipe.same_part_of_speech,
+                "{name}"
+            );
+            assert_eq!(
+                listed("encoder", name),
+                recipe.similarity.is_some(),
+                "{name}"
+            );
+            assert_eq!(listed("seed", name), recipe.is_random(), "{name}");
+        }
+    }
+}

@@ -430,3 +430,26 @@ fn masked(adapter: &Adapter, mask: Arc<Mask>) -> Result<Adapter> {
     parts.mask = Some(mask);
     Adapter::new(parts, tensors)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prune::Need;
+    use crate::script::Kind;
+
+    #[test]
+    fn options_act_with_the_criteria_that_need_them() {
+        let by = PRUNE.find("by").map(|option| option.kind);
+        let Some(Kind::Choice(names)) = by else {
+            panic!("{by:?}");
+        };
+        for name in names {
+            let need = criterion(name).unwrap().needs();
+            let gradients = matches!(need, Need::Gradient | Need::Curvature);
+            assert_eq!(GRADIENTS.contains(name), gradients, "{name}");
+            assert!(DRAWING.contains(name) || !gradients, "{name}");
+            assert_eq!(*name == "conflict", need == Need::Conflict, "{name}");
+            assert_eq!(*name == "movement", need == Need::Start, "{name}");
+        }
+    }
+}

@@ -33,8 +33,9 @@ pub struct MergeOptions {
     pub seed: Option<u64>,
     /// The most bytes of a file of weights.
     pub shard: usize,
-    /// Whether another model, or other files, in the folder that is written may be overwritten.
-    pub force: bool,
+    /// Whether what is in the folder that is written stays, unless the same recipe made it: then
+    /// it is an error. By default it is overwritten.
+    pub keep: bool,
 }
 
 impl Default for MergeOptions {
@@ -42,7 +43,7 @@ impl Default for MergeOptions {
         Self {
             seed: None,
             shard: 5_000_000_000,
-            force: false,
+            keep: false,
         }
     }
 }
@@ -82,7 +83,7 @@ pub fn merge(
         models.insert(name, model);
     }
     beside::check(&recipe, &models)?;
-    if !options.force {
+    if options.keep {
         beside::may_replace(&recipe, config, &models, out)?;
     }
     for blend in &blends {
