@@ -14,10 +14,10 @@ let films = dataset("films").sample(24, #{ seed: 1 });
 let more = dataset("films").sample(40, #{ seed: 2 });
 let few = films.sample(2, #{ seed: 1 });
 let news = dataset("news").sample(24, #{ seed: 1 });
-let a = train(base, films, #{ epochs: 1 });
-let b = train(base, news, #{ epochs: 1 });
-let la = train(base, films, #{ adapter: "lora", epochs: 1 });
-let lb = train(base, news, #{ adapter: "lora", epochs: 1 });
+let a = train(base, films, #{ epochs: 1, batch: 8, warmup: 0.0 });
+let b = train(base, news, #{ epochs: 1, batch: 8, warmup: 0.0 });
+let la = train(base, films, #{ adapter: "lora", epochs: 1, batch: 8, warmup: 0.0 });
+let lb = train(base, news, #{ adapter: "lora", epochs: 1, batch: 8, warmup: 0.0 });
 let pa = a.prune(0.5, #{ by: "random", seed: 1 });
 let pb = b.prune(0.5, #{ by: "random", seed: 2 });
 let kept = train(base, films, #{ epochs: 2, keep: "epochs" }).checkpoints;
@@ -31,11 +31,11 @@ for i in 0..12 {
 let two = [];
 for i in 0..24 { two.push(#{ text: `good ${i}`, text_b: `a wonderful film ${i}`, label: i % 2 }); }
 let paired = dataset(two);
-let pair = train(base, paired, #{ epochs: 1 });
+let pair = train(base, paired, #{ epochs: 1, batch: 8, warmup: 0.0 });
 let cells = [];
 for i in 0..12 {
     let k = if i % 2 == 0 { "a" } else { "b" };
-    cells.push(#{ x: i % 4, y: (i * 7) % 5, z: (i * i) % 7, g: `g${i % 3}`, k: k, s: i / 2 });
+    cells.push(#{ x: i % 4, y: (i * 7) % 5, z: (i * i) % 7, g: `g${i % 3}`, k: k, s: quotient(i, 2) });
 }
 let t = table(cells);
 let other = table([#{ s: 0, x: 5 }, #{ s: 1, x: 6 }]);
@@ -72,8 +72,13 @@ const CALLS: &[Call] = &[
     ),
     call(
         "tokenize",
-        "base.tokenize([\"one two three four five\", \"six\"], OPTIONS).input_ids",
-        &[("max_length", "", "4"), ("padding", "", "false")],
+        "base.tokenize([\"one two three four five\", \"six\"], OPTIONS).input_ids.shape",
+        &[("max_length", "", "4")],
+    ),
+    call(
+        "tokenize",
+        "base.tokenize([\"one two three four five\", \"six\"], OPTIONS).input_ids.type_of()",
+        &[("padding", "", "false")],
     ),
     call(
         "dataset",
@@ -131,7 +136,7 @@ const CALLS: &[Call] = &[
     ),
     call(
         "train",
-        "let t = train(base, films, OPTIONS); let n = 0; try { n = t.checkpoints.len; } catch {} `${t.id} ${n}`",
+        "let trained = train(base, films, OPTIONS); let n = 0; try { n = trained.checkpoints.len; } catch {} `${trained.id} ${n}`",
         &[
             ("adapter", "epochs: 1", "\"lora\""),
             ("reduction", "epochs: 1", "8"),
@@ -275,7 +280,7 @@ const CALLS: &[Call] = &[
             ("bound", "evaluations: 4", "0.5"),
             ("penalty", "evaluations: 4", "1.0"),
             ("seed", "evaluations: 4", "5"),
-            ("soup", "evaluations: 4", "#{ heads: \"drop\" }"),
+            ("soup", "evaluations: 4", "#{ heads: \"average\" }"),
         ],
     ),
     call(
@@ -341,7 +346,7 @@ const CALLS: &[Call] = &[
             ("tensors", "", "\"all\""),
             ("seed", "by: \"random\"", "5"),
             ("model", "by: \"snip\"", "base"),
-            ("data", "by: \"snip\", model: base", "films"),
+            ("data", "by: \"snip\", model: base", "more"),
             ("batches", "by: \"snip\", model: base, data: more", "2"),
             ("warmup", "model: base", "2"),
             ("among", "by: \"conflict\"", "[b]"),
@@ -741,7 +746,8 @@ fn a_script_is_checked_for_idle_options_before_it_runs() {
     let script = "let a = load_adapter(\"x\");\nlet how = \"snip\";\nif false {\n    a.prune(0.5, #{ seed: 3 });\n    a.prune(0.5, #{ by: how, seed: 3 });\n}\n";
     std::fs::write(folder.path().join("s.rhai"), script).unwrap();
     let found = super::tureen(folder.path(), &["check", "s.rhai"]);
-    let told = String::from_utf8_lossy(&found.stdout).into_owned() + super::refused(&found).as_str();
+    let told =
+        String::from_utf8_lossy(&found.stdout).into_owned() + super::refused(&found).as_str();
     assert!(
         told.contains("option seed: magnitude draws no numbers"),
         "{told}"

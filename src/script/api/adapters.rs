@@ -27,14 +27,14 @@ static SAVE: NativeSpec = NativeSpec {
         OptionSpec::choice(
             "format",
             &["adapterhub", "peft"],
-            "whose layout: LoRA and IA3 can be PEFT's, every kind but PEFT's own AdapterHub's",
+            "of an adapter: whose layout; LoRA and IA3 can be PEFT's, every kind but PEFT's own AdapterHub's",
         )
         .otherwise("the one the adapter came from, else adapterhub")
         .acts(&[Acts::With("layout", &["dense"], "the sparse layout is no library's")]),
         OptionSpec::choice(
             "layout",
             &["dense", "sparse"],
-            "dense is what the Python libraries read; sparse keeps masks as bits and the kept weights alone",
+            "of an adapter: dense is what the Python libraries read; sparse keeps masks as bits and the kept weights alone",
         )
         .or("dense"),
         OptionSpec::bool(
