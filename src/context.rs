@@ -1,7 +1,8 @@
 //! What a long operation needs from its surroundings: a way to be stopped and to tell how far it is.
 
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -56,6 +57,8 @@ pub struct Context {
     /// Whether it was told that the store cannot be written.
     unkept: Arc<AtomicBool>,
     journal: Option<Arc<Journal>>,
+    /// The lines that are told once.
+    told: Arc<Mutex<HashSet<String>>>,
 }
 
 impl Context {
@@ -68,6 +71,7 @@ impl Context {
             plan: Arc::default(),
             unkept: Arc::default(),
             journal: None,
+            told: Arc::default(),
         }
     }
 
@@ -208,5 +212,15 @@ impl Context {
     /// Tells the user something, one line.
     pub fn notice(&self, line: impl AsRef<str>) {
         self.progress.notice(line.as_ref());
+    }
+
+    /// The same, but each line once: for what many calls would repeat.
+    pub fn notice_once(&self, line: impl AsRef<str>) {
+        // A poisoned lock only means that a notice failed elsewhere; the set is whole.
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.insert(line.as_ref().to_string()) {
+            drop(told);
+            self.notice(line);
+        }
     }
 }

@@ -322,10 +322,13 @@ proptest! {
                     prop_assert!(close(distance(&found, &expected), size(&expected)), "{method} {kind}");
                 }
                 let terms: Vec<(f64, Adapter)> = w.iter().copied().zip(members.iter().cloned()).collect();
-                let found = effect(&combine(&terms).unwrap());
+                let found = effect(&combine(&terms, &Context::silent()).unwrap());
                 prop_assert!(close(distance(&found, &expected), size(&expected)), "operators {kind}");
             }
-            let gone = combine(&[(1.0, members[0].clone()), (-1.0, members[0].clone())]).unwrap();
+            let gone = combine(
+                &[(1.0, members[0].clone()), (-1.0, members[0].clone())],
+                &Context::silent(),
+            ).unwrap();
             prop_assert!(close(size(&effect(&gone)), size(&effect(&members[0]))), "{kind}");
         }
     }

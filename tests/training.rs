@@ -198,7 +198,8 @@ fn a_soup_of_one_adapter_and_itself_is_that_adapter() {
         let both = [a.clone(), a.clone()];
         let same = soup(&both, &Options::default(), &Context::silent()).unwrap();
         assert_eq!(score(&a).predicted, score(&same).predicted);
-        let weighted = combine(&[(0.25, a.clone()), (0.75, a.clone())]).unwrap();
+        let weighted =
+            combine(&[(0.25, a.clone()), (0.75, a.clone())], &Context::silent()).unwrap();
         assert_eq!(score(&a).predicted, score(&weighted).predicted);
         // Operators and the function make one recipe.
         let weights = Some([0.25, 0.75].map(Setting::Number).to_vec());

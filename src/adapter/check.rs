@@ -39,11 +39,7 @@ pub fn fits(adapter: &Adapter, config: &Config) -> Result<()> {
                 parameter.name
             );
         };
-        let rank = match parameter.name.as_str().rsplit('.').next() {
-            Some("lora_A") => Some(0),
-            Some("lora_B") => Some(1),
-            _ => None,
-        };
+        let rank = parameter.name.factor().map(|f| usize::from(!f.is_a));
         let same = shape.len() == parameter.shape.len()
             && (0..parameter.shape.len())
                 .all(|d| Some(d) == rank || shape[d] == parameter.shape[d]);

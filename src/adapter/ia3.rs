@@ -15,7 +15,7 @@ use crate::{Result, bail};
 
 use super::kind::{Init, Kind, Mixing, Parameter};
 use super::lora::{Common, read_common, write_common};
-use super::modules::{Modules, Place};
+use super::modules::{Modules, Names, Place};
 use super::tensors::{Name, Tensors};
 
 /// The settings of an IA3.
@@ -54,7 +54,7 @@ impl Ia3 {
     fn scales_input(&self, place: &Place) -> Result<bool> {
         match &self.modules {
             Modules::Names(names) => match &names.feedforward_modules {
-                Some(targets) => targets.matches(&format!("{}{}", names.prefix, place.stem)),
+                Some(targets) => targets.matches(&names.full(&place.stem)),
                 None => Ok(false),
             },
             Modules::Sites { .. } => Ok(false),
@@ -100,6 +100,13 @@ impl Kind for Ia3 {
 
     fn initial(&self, _: &Name, _: &[usize]) -> Result<Init> {
         Ok(Init::Ones)
+    }
+
+    fn peft_names(&self) -> Option<&Names> {
+        match &self.modules {
+            Modules::Names(names) => Some(names),
+            Modules::Sites { .. } => None,
+        }
     }
 
     fn sites(&self, tensors: &Tensors, base: &Config) -> Result<Box<dyn Sites>> {

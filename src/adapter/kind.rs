@@ -13,6 +13,7 @@ use crate::{Result, bail};
 use super::bottleneck::Bottleneck;
 use super::ia3::Ia3;
 use super::lora::Lora;
+use super::modules::Names;
 use super::tensors::{Name, Tensors};
 use super::watch::Watch;
 
@@ -143,6 +144,11 @@ pub trait Kind: Debug + Send + Sync {
     /// Whether a tensor scales what is there rather than adding to it: it lies near 1, not near 0.
     fn scales(&self, _: &Name) -> bool {
         false
+    }
+
+    /// PEFT's choice of modules, for kinds that are configured in PEFT's terms.
+    fn peft_names(&self) -> Option<&Names> {
+        None
     }
 
     /// How adapters of this kind add up.

@@ -3,6 +3,7 @@
 mod alignment;
 mod bottleneck;
 mod check;
+mod factor;
 pub mod formats;
 mod head;
 mod ia3;
@@ -10,6 +11,8 @@ mod journal;
 pub mod kind;
 mod lora;
 mod modules;
+mod relations;
+pub mod saved;
 mod selection;
 mod source;
 mod tensors;
@@ -20,6 +23,7 @@ mod why;
 
 pub use alignment::check_aligned;
 pub use bottleneck::{Bottleneck, Reduction, Residual, Scaling};
+pub use factor::{Factor, FactorNames};
 pub use head::{Form, Head, Labels, Layers, forward as head_forward, states as head_states};
 pub use ia3::Ia3;
 pub use journal::tell;
@@ -29,6 +33,7 @@ pub use lora::{
     ranks_differ,
 };
 pub use modules::{Modules, Names, Targets};
+pub use relations::{of_one_model, tell_of_base};
 pub use selection::Selection;
 pub use source::{FileTensors, Shapes, Source};
 pub use tensors::{Name, Tensors, matrices, natural, on_model};

@@ -1,11 +1,13 @@
 //! Which linear maps of a model an adapter changes: by site, as AdapterHub says, or by module
 //! name, as PEFT says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fancy_regex::Regex;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::factor::FactorNames;
 use super::tensors::Name;
 use crate::model::{Config, LinearSite};
 use crate::{Error, Result, bail};
@@ -23,6 +25,9 @@ pub enum Modules {
     /// PEFT's choice.
     Names(Names),
 }
+
+/// The last parts of what PEFT's adapters add to a model beside low-rank factors.
+const OWN_PARTS: &[&str] = &[".lora_B.bias", ".lora_magnitude_vector", ".ia3_l"];
 
 /// PEFT's choice of modules, in the names of its `adapter_config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
@@ -49,6 +54,14 @@ pub struct Names {
     pub lora_bias: bool,
     /// The base's biases that are trained too: `none`, `all` or `lora_only`.
     pub bias: String,
+    /// The modules of a task model that stand beside its base, such as `lm_head`: no prefix stands
+    /// before their names.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub beside: BTreeSet<String>,
+    /// The tokens whose rows of an embedding are trained by themselves, as PEFT's configuration
+    /// says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trainable_token_indices: Option<Value>,
 }
 
 /// Names of modules, a regular expression, or `all-linear`.
@@ -231,9 +244,33 @@ impl Modules {
 }
 
 impl Names {
+    /// The full name, in the model it was made for, of the module or tensor of this canonical name.
+    pub fn full(&self, name: &str) -> String {
+        let first = name.split('.').next().unwrap_or(name);
+        match self.beside.contains(first) {
+            true => name.to_string(),
+            false => format!("{}{name}", self.prefix),
+        }
+    }
+
+    /// Whether the tensor of this name belongs to a module that was saved as a whole, and not to
+    /// what the adapter adds to a model. `has` tells which tensors there are.
+    pub fn is_saved(&self, name: &Name, has: &dyn Fn(&Name) -> bool) -> bool {
+        let text = name.as_str();
+        if name.factor().is_some() || OWN_PARTS.iter().any(|part| text.ends_with(part)) {
+            return false;
+        }
+        let bias = text.strip_suffix(".bias");
+        match (bias, self.bias.as_str()) {
+            (Some(_), "all") => false,
+            (Some(stem), "lora_only") => FactorNames::at(stem, has).is_none(),
+            _ => true,
+        }
+    }
+
     /// Whether the module of this canonical name is changed.
     pub fn selects(&self, stem: &str, layer: usize) -> Result<bool> {
-        let full = format!("{}{stem}", self.prefix);
+        let full = self.full(stem);
         if let Some(excluded) = &self.exclude_modules
             && excluded.matches(&full)?
         {
@@ -251,7 +288,7 @@ impl Names {
 
     /// The value of the first pattern that this name matches.
     fn own<V: Copy>(&self, patterns: &BTreeMap<String, V>, stem: &str) -> Option<V> {
-        let full = format!("{}{stem}", self.prefix);
+        let full = self.full(stem);
         let fits = |key: &str| {
             is_end(&full, key)
                 || Regex::new(&format!("^(?:.*\\.)?(?:{key})$"))
@@ -266,6 +303,15 @@ impl Names {
         let alike = self.exclude_modules == other.exclude_modules
             && self.layers_pattern == other.layers_pattern;
         let mut joined = self.clone();
+        // An adapter of modules beside the base alone has no prefix.
+        match (self.prefix.as_str(), other.prefix.as_str()) {
+            ("", theirs) => joined.prefix = theirs.into(),
+            (own, theirs) if theirs.is_empty() || own == theirs => {}
+            (own, theirs) => bail!(
+                "one names its base's modules {own}*, the other {theirs}*, so they were made for different kinds of models"
+            ),
+        }
+        joined.beside.extend(other.beside.iter().cloned());
         match (a, b) {
             (Targets::List(a), Targets::List(b)) if alike && own == theirs => {
                 joined.target_modules = Targets::List(sorted(a, b));
@@ -275,8 +321,9 @@ impl Names {
                     own.as_ref().zip(theirs.as_ref()).map(|(a, b)| sorted(a, b));
             }
             _ => {
-                let full = |stem: &Name| format!("{}{stem}", self.prefix);
-                joined.target_modules = Targets::List(stems()?.iter().map(full).collect());
+                let all = stems()?;
+                let full = |stem: &Name| joined.full(stem.as_str());
+                joined.target_modules = Targets::List(all.iter().map(full).collect());
                 (joined.exclude_modules, joined.layers_to_transform) = (None, None);
                 joined.layers_pattern = None;
             }

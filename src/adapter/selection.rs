@@ -13,7 +13,7 @@ pub enum Selection {
     /// The weight matrices: no biases, norms or scales.
     #[default]
     Matrices,
-    /// Every tensor.
+    /// Every tensor. Of an adapter, saved modules are left out here and above.
     All,
     /// The tensors whose whole name matches; `*` stands for any text, dots included, and `|`
     /// stands between patterns of which one must match.

@@ -74,18 +74,20 @@ impl FileTensors {
         4 * self.shapes.values().map(count).sum::<usize>()
     }
 
-    /// Gives every tensor another name.
-    pub fn rename(&mut self, name: impl Fn(&Name) -> Name) {
-        let renamed = |(old, value)| (name(&old), value);
-        self.places = std::mem::take(&mut self.places)
-            .into_iter()
-            .map(renamed)
-            .collect();
-        let renamed = |(old, value)| (name(&old), value);
-        self.shapes = std::mem::take(&mut self.shapes)
-            .into_iter()
-            .map(renamed)
-            .collect();
+    /// Gives every tensor another name; an error where two would have the same.
+    pub fn rename(&mut self, name: impl Fn(&Name) -> Name) -> Result<()> {
+        let mut places = BTreeMap::new();
+        for (old, place) in &self.places {
+            let new = name(old);
+            if places.insert(new.clone(), place.clone()).is_some() {
+                let path = self.files[place.0].path().display();
+                bail!("{path}: two tensors mean {new}");
+            }
+        }
+        let shapes = std::mem::take(&mut self.shapes);
+        self.places = places;
+        self.shapes = shapes.into_iter().map(|(old, s)| (name(&old), s)).collect();
+        Ok(())
     }
 
     /// Takes tensors out under the name that `name` gives them, and reads them.

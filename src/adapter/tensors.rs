@@ -65,7 +65,7 @@ impl Name {
         let vector = self.0.contains("norm") || self.0.ends_with(".m.weight");
         match last {
             "weight" => !vector,
-            "lora_A" | "lora_B" | "delta" => true,
+            "lora_A" | "lora_B" | "lora_embedding_A" | "lora_embedding_B" | "delta" => true,
             _ => false,
         }
     }

@@ -439,15 +439,21 @@ impl Adapter {
             );
         }
         if !base.suits(config) {
+            // PEFT's files do not say how wide a base is.
+            let (of, width) = match base.hidden_size {
+                0 => (String::new(), String::new()),
+                own => (
+                    format!(" of width {own}"),
+                    format!(" of width {}", config.hidden_size),
+                ),
+            };
             bail!(
-                "adapter {} is for {} of width {} ({}), but {} is {} of width {}",
+                "adapter {} is for {}{of} ({}), but {} is {}{width}",
                 self.name(),
                 base.model_type,
-                base.hidden_size,
                 base.name,
                 model.name(),
-                config.model_type,
-                config.hidden_size
+                config.model_type
             );
         }
         check::fits(self, config)

@@ -17,7 +17,7 @@ use super::sources::Sources;
 use super::text::Attacked;
 use super::victim::Victim;
 use super::wordnet::WordNet;
-use crate::adapter::{Adapter, Head, head_id};
+use crate::adapter::{Adapter, Head, head_id, tell_of_base};
 use crate::compute::threads;
 use crate::data::{Dataset, Label, Split, Task};
 use crate::evaluate::{Encoded, choose_split, match_labels, max_length};
@@ -77,6 +77,7 @@ pub fn attack(
     let head = adapter.head_for(data)?;
     let outputs = match_labels(data, &head.labels)?;
     adapter.fits(model)?;
+    tell_of_base(adapter, model, context);
     let split = choose_split(data, options.split, context);
     let rows = rows(data, split, options)?;
     let keeps_first = data.is_paired() && options.keeps_first.unwrap_or(recipe.keeps_first);

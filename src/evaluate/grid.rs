@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::adapter::{Adapter, Head, on_model};
+use crate::adapter::{Adapter, Head, on_model, tell_of_base};
 use crate::compute::threads;
 use crate::data::{Dataset, Split};
 use crate::model::Model;
@@ -244,6 +244,7 @@ impl Grid<'_> {
         for (soup, datasets) in soups.iter().zip(plan) {
             for (data, owner) in datasets {
                 for adapter in [Some(soup), owner.as_ref()].into_iter().flatten() {
+                    tell_of_base(adapter, self.model, self.context);
                     let job = self.job(adapter, data)?;
                     if !seen.insert(job.id.clone()) {
                         continue;

@@ -2,7 +2,7 @@
 
 use candle_core::DType;
 
-use crate::adapter::{Adapter, Head, Labels, on_model};
+use crate::adapter::{Adapter, Head, Labels, on_model, tell_of_base};
 use crate::compute::threads;
 use crate::data::{Dataset, Split};
 use crate::model::{Encoding, Model, Noise, Sites};
@@ -33,6 +33,7 @@ pub fn evaluate(
     options: &EvaluateOptions,
     context: &Context,
 ) -> Result<Score> {
+    tell_of_base(adapter, model, context);
     let head = adapter.head_for(data)?;
     let split = choose_split(data, options.split, context);
     let max_length = max_length(model, adapter, head, options.max_length);

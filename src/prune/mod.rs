@@ -319,12 +319,15 @@ fn check_ranked(
     scores: &Tensors,
     before: Option<&Mask>,
 ) -> Result<()> {
-    let named = |ends: [&str; 2]| -> Vec<&Name> {
-        let ends = |name: &&Name| ends.iter().any(|end| name.as_str().ends_with(end));
-        scores.keys().filter(ends).collect()
+    let named = |is_first: bool, end: &str| -> Vec<&Name> {
+        let own = |name: &&Name| match name.factor() {
+            Some(factor) => factor.is_a == is_first,
+            None => name.as_str().ends_with(end),
+        };
+        scores.keys().filter(own).collect()
     };
-    let first = named(["lora_A", "adapter_down.weight"]);
-    let second = named(["lora_B", "adapter_up.weight"]);
+    let first = named(true, "adapter_down.weight");
+    let second = named(false, "adapter_up.weight");
     let by = criterion.name();
     let hint = "take the scores after some steps of training (warmup), or prune by random or er";
     let zero = |v: f32| v == 0.0;

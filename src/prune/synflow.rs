@@ -116,12 +116,19 @@ pub(super) struct Pair<'a> {
 impl<'a> Pair<'a> {
     /// None where this is no first matrix.
     pub fn of(first: &Name, tensors: &'a Tensors) -> Option<Self> {
-        let (stem, second) = match first.as_str().strip_suffix("adapter_down.weight") {
-            Some(stem) => (stem, "adapter_up.weight"),
-            None => (first.as_str().strip_suffix("lora_A")?, "lora_B"),
+        let (second, bias_name) = match first.as_str().strip_suffix("adapter_down.weight") {
+            Some(stem) => (
+                Name::new(format!("{stem}adapter_up.weight")),
+                Name::new(format!("{stem}adapter_down.bias")),
+            ),
+            None => {
+                let factor = first.factor().filter(|f| f.is_a)?;
+                // No LoRA has a bias between its factors.
+                let bias = Name::new(format!("{}.adapter_down.bias", factor.stem));
+                (factor.names.b(factor.stem), bias)
+            }
         };
-        let (name, second) = tensors.get_key_value(&Name::new(format!("{stem}{second}")))?;
-        let bias_name = Name::new(format!("{stem}adapter_down.bias"));
+        let (name, second) = tensors.get_key_value(&second)?;
         Some(Self {
             name,
             second,

@@ -94,6 +94,7 @@ pub struct LikenessRow {
 
 /// Every pair of members at every place: pairs (0, 1), (0, 2), ..., each with its places in order.
 pub fn likeness(members: &Members, by: By, context: &Context) -> Result<Vec<LikenessRow>> {
+    members.tell(context);
     let n = members.names().len();
     let pairs: Vec<(usize, usize)> = (0..n)
         .flat_map(|a| (a + 1..n).map(move |b| (a, b)))

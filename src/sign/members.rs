@@ -7,8 +7,8 @@ use rayon::prelude::*;
 
 use super::{Planes, SignPlanes};
 use crate::adapter::{
-    Adapter, Name, OTHER_RANKS, Selection, Shapes, Tensors, check_aligned, check_change,
-    factors_at, has_factors, ranks_differ, with_values,
+    Adapter, Factor, FactorNames, Name, OTHER_RANKS, Selection, Shapes, Tensors, check_aligned,
+    check_change, factors_at, has_factors, of_one_model, ranks_differ, with_values,
 };
 use crate::soup::{Asked, Base, shared};
 use crate::{Context, Result, bail};
@@ -41,6 +41,8 @@ pub struct View {
 #[derive(Debug, Clone)]
 pub struct Members {
     names: Vec<String>,
+    /// What the user should know of the members' bases.
+    notices: Vec<String>,
     source: Source,
     shapes: Shapes,
 }
@@ -76,6 +78,7 @@ impl Members {
                 other.kind().name()
             );
         }
+        let notices = of_one_model(adapters)?;
         let view = &View {
             space: space(adapters, view)?,
             ..view.clone()
@@ -96,6 +99,7 @@ impl Members {
         let held = |m: &Adapter| m.recipe().map(|_| m.tensors()).transpose();
         Ok(Self {
             names: adapters.iter().map(|m| m.name().to_string()).collect(),
+            notices,
             source: Source::Adapters {
                 adapters: adapters.to_vec(),
                 space: view.space,
@@ -123,6 +127,7 @@ impl Members {
                 .iter()
                 .map(|(name, _)| (*name).to_string())
                 .collect(),
+            notices: Vec::new(),
             source: Source::Tensors(tensors.iter().map(|(_, t)| (*t).clone()).collect()),
             shapes,
         })
@@ -165,11 +170,7 @@ impl Members {
         else {
             return String::new();
         };
-        let factor = |name: &Name| {
-            [".lora_A", ".lora_B"]
-                .iter()
-                .any(|f| name.as_str().ends_with(f))
-        };
+        let factor = |name: &Name| name.factor().is_some();
         let low_rank = !ia3(&adapters[0]) && self.shapes.keys().any(factor);
         let what = match (low_rank, space) {
             (_, Space::Delta) => "the changes B A",
@@ -189,6 +190,13 @@ impl Members {
         }
     }
 
+    /// Tells what the user should know of the members' bases.
+    pub(super) fn tell(&self, context: &Context) {
+        self.notices
+            .iter()
+            .for_each(|line| context.notice_once(line));
+    }
+
     /// Whether the tensors are compared as they are, and not their changes.
     pub fn are_weights(&self) -> bool {
         match &self.source {
@@ -200,6 +208,7 @@ impl Members {
     /// The signs of every member, built tensor by tensor: what lies in files is read part by
     /// part.
     pub fn planes(&self, context: &Context) -> Result<Vec<SignPlanes>> {
+        self.tell(context);
         let by_tensor: Vec<(&Name, Vec<Planes>)> = self
             .shapes
             .par_iter()
@@ -373,7 +382,7 @@ fn less(tensor: &Tensor, base: &[f32]) -> Result<Vec<f32>> {
 fn delta(adapter: &Adapter, name: &Name) -> Result<Tensor> {
     let stem = name.as_str().trim_end_matches(".delta");
     match factors_at(adapter, stem)? {
-        Some(factors) => factors.delta(),
+        Some(factors) => factors.weight_change(),
         None => bail!("{} does not change {stem}", adapter.name()),
     }
 }
@@ -396,7 +405,7 @@ fn space(adapters: &[Adapter], view: &View) -> Result<Space> {
 
 /// The selected tensors of an adapter with their shapes.
 fn shapes(adapter: &Adapter, view: &View) -> Result<Shapes> {
-    let mut all = adapter.shapes()?;
+    let mut all = view.selection.reach(adapter)?;
     if view.space == Space::Delta {
         all = deltas(&all);
     }
@@ -419,9 +428,13 @@ fn deltas(shapes: &Shapes) -> Shapes {
     shapes
         .iter()
         .filter_map(|(name, a)| {
-            let stem = name.as_str().strip_suffix(".lora_A")?;
-            let b = shapes.get(&Name::new(format!("{stem}.lora_B")))?;
-            let shape = vec![*b.first()?, *a.get(1)?];
+            let Factor { stem, names, .. } = name.factor().filter(|f| f.is_a)?;
+            let b = shapes.get(&names.b(stem))?;
+            let (output, input) = (*b.first()?, *a.get(1)?);
+            let shape = match names {
+                FactorNames::Linear => vec![output, input],
+                FactorNames::Embedding => vec![input, output],
+            };
             Some((Name::new(format!("{stem}.delta")), shape))
         })
         .collect()

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use serde_json::json;
 
-use crate::adapter::{Adapter, Factors, Kind, Lora, Name, Tensors, with_values};
+use crate::adapter::{Adapter, FactorNames, Factors, Kind, Lora, Name, Tensors, with_values};
 use crate::model::Model;
 use crate::study::Id;
 use crate::{Result, bail};
@@ -103,6 +103,7 @@ fn change(
         b,
         scale,
         groups,
+        names: FactorNames::Linear,
     };
     let raw = (&weight + factors.delta()?)?;
     let lengths = lengths.reshape((output, 1))?;

@@ -9,10 +9,11 @@ use candle_core::{Device, Tensor};
 use serde_json::Value;
 
 use crate::adapter::{Adapter, Tensors, with_values};
-use crate::{Result, bail};
+use crate::{Context, Result, bail};
 
 use super::heads::Heads;
 use super::ready::ready;
+use super::saved::Saved;
 
 /// Added to every entry of the information, as a share of the largest: what nothing depends on is
 /// averaged.
@@ -26,6 +27,7 @@ pub fn fisher(
     information: &[Tensors],
     details: &Value,
     heads: Heads,
+    context: &Context,
 ) -> Result<Adapter> {
     if information.len() != members.len() || weights.len() != members.len() {
         bail!("{} members, {} weights", members.len(), weights.len());
@@ -36,28 +38,35 @@ pub fn fisher(
         largest = largest.max(f64::from(own));
     }
     let floor = FLOOR * if largest > 0.0 { largest } else { 1.0 };
-    ready("fisher", members, details, heads, |name, own| {
-        let n = own[0].elem_count();
-        let (mut above, mut below) = (vec![0f64; n], vec![0f64; n]);
-        for ((tensor, information), weight) in own.iter().zip(information).zip(weights) {
-            let Some(information) = information.get(name) else {
-                bail!("no information on this tensor");
-            };
-            with_values(tensor, |values| {
-                with_values(information, |information| {
-                    for (j, (x, f)) in values.iter().zip(information).enumerate() {
-                        let share = weight * (f64::from(*f) + floor);
-                        above[j] += share * f64::from(*x);
-                        below[j] += share;
-                    }
-                })
-            })??;
-        }
-        let mixed: Vec<f32> = above
-            .iter()
-            .zip(&below)
-            .map(|(a, b)| (a / b) as f32)
-            .collect();
-        Ok(Tensor::from_vec(mixed, own[0].dims(), &Device::Cpu)?)
-    })
+    ready(
+        "fisher",
+        members,
+        details,
+        (heads, Saved::Keep),
+        context,
+        |name, own| {
+            let n = own[0].elem_count();
+            let (mut above, mut below) = (vec![0f64; n], vec![0f64; n]);
+            for ((tensor, information), weight) in own.iter().zip(information).zip(weights) {
+                let Some(information) = information.get(name) else {
+                    bail!("no information on this tensor");
+                };
+                with_values(tensor, |values| {
+                    with_values(information, |information| {
+                        for (j, (x, f)) in values.iter().zip(information).enumerate() {
+                            let share = weight * (f64::from(*f) + floor);
+                            above[j] += share * f64::from(*x);
+                            below[j] += share;
+                        }
+                    })
+                })??;
+            }
+            let mixed: Vec<f32> = above
+                .iter()
+                .zip(&below)
+                .map(|(a, b)| (a / b) as f32)
+                .collect();
+            Ok(Tensor::from_vec(mixed, own[0].dims(), &Device::Cpu)?)
+        },
+    )
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::adapter::kind::Mixing;
-use crate::adapter::{Adapter, Kind, Lora, Modules, Name, Shapes};
+use crate::adapter::{Adapter, FactorNames, Kind, Lora, Modules, Name, Shapes};
 use crate::{Result, bail};
 
 /// A form for mixing LoRA's A and B.
@@ -160,24 +160,25 @@ impl LoraMixing {
                 continue;
             };
             let rank = uniform.unwrap_or(first.rank);
+            let names = names_at(members, &stem)?;
             let a = vec![first.groups * rank, first.input];
-            shapes.insert(Name::new(format!("{stem}.lora_A")), a);
+            shapes.insert(names.a(stem.as_str()), a);
             let b = vec![first.output, rank];
-            shapes.insert(Name::new(format!("{stem}.lora_B")), b);
+            shapes.insert(names.b(stem.as_str()), b);
         }
         Ok(shapes)
     }
 }
 
-/// An error where a member has trained more than its factors, which only they could hold.
+/// An error where a member has something of its own beside its factors.
 fn only_factors(members: &[Adapter]) -> Result<()> {
-    let is_factor = |n: &Name| n.as_str().ends_with(".lora_A") || n.as_str().ends_with(".lora_B");
     for member in members {
-        if let Some(other) = member.shapes()?.keys().find(|name| !is_factor(name)) {
+        let own = member.own_shapes()?;
+        if let Some(other) = own.keys().find(|name| name.factor().is_none()) {
             bail!(
                 "{} holds {other} beside its low-rank factors, which has no place in their mixture",
                 member.name();
-                hint: "mix adapters without modules_to_save and biases"
+                hint: "mix adapters without biases"
             );
         }
     }
@@ -192,10 +193,10 @@ fn ranks(members: &[Adapter]) -> Result<(usize, usize)> {
         let shapes = member.shapes()?;
         let mut largest = 0;
         for (name, b) in &shapes {
-            let Some(stem) = name.as_str().strip_suffix(".lora_B") else {
+            let Some(factor) = name.factor().filter(|f| !f.is_a) else {
                 continue;
             };
-            let a = shapes.get(&Name::new(format!("{stem}.lora_A")));
+            let a = shapes.get(&factor.names.a(factor.stem));
             if let (Some(&[rows, input]), &[output, rank]) = (a.map(|a| &a[..]), &b[..]) {
                 largest = largest.max(rank);
                 full = full.max(input.min(output * rank.max(1) / rows.max(1)));
@@ -211,7 +212,8 @@ pub fn largest_rank(members: &[Adapter]) -> Result<usize> {
     let mut largest = 1;
     for member in members {
         for (name, shape) in member.shapes()? {
-            if let (true, Some(rank)) = (name.as_str().ends_with(".lora_B"), shape.get(1)) {
+            let is_b = name.factor().is_some_and(|f| !f.is_a);
+            if let (true, Some(rank)) = (is_b, shape.get(1)) {
                 largest = largest.max(*rank);
             }
         }
@@ -226,10 +228,39 @@ pub(super) fn stems(members: &[Adapter]) -> Result<BTreeSet<Name>> {
         let shapes = member.shapes()?;
         let own = shapes
             .keys()
-            .filter_map(|n| n.as_str().strip_suffix(".lora_A"));
+            .filter_map(|n| Some(n.factor().filter(|f| f.is_a)?.stem));
         stems.extend(own.map(Name::new));
     }
     Ok(stems)
+}
+
+/// How the members' factors at a module are named; an error where it is an embedding in some and a
+/// linear map in others.
+pub(super) fn names_at(members: &[Adapter], stem: &Name) -> Result<FactorNames> {
+    let mut found: Option<(FactorNames, &Adapter)> = None;
+    for member in members {
+        let mut own = None;
+        for names in FactorNames::ALL {
+            let stem = stem.as_str();
+            if member.shape(&names.a(stem))?.is_some() || member.shape(&names.b(stem))?.is_some() {
+                own = Some(names);
+                break;
+            }
+        }
+        let Some(own) = own else {
+            continue;
+        };
+        match found {
+            Some((names, first)) if names != own => bail!(
+                "{stem} is an embedding in one of {} and {}, a linear map in the other",
+                first.name(),
+                member.name()
+            ),
+            Some(_) => {}
+            None => found = Some((own, member)),
+        }
+    }
+    Ok(found.map_or(FactorNames::Linear, |(names, _)| names))
 }
 
 /// The sizes of a map's factors.
@@ -244,10 +275,8 @@ pub(super) struct Sizes {
 /// The sizes of each member's factors at a map; none where it leaves the map as it is. An error
 /// unless all change the same map.
 pub(super) fn sizes_at(members: &[Adapter], stem: &Name) -> Result<Vec<Option<Sizes>>> {
-    let (a, b) = (
-        Name::new(format!("{stem}.lora_A")),
-        Name::new(format!("{stem}.lora_B")),
-    );
+    let names = names_at(members, stem)?;
+    let (a, b) = (names.a(stem.as_str()), names.b(stem.as_str()));
     let mut all: Vec<Option<Sizes>> = Vec::with_capacity(members.len());
     for member in members {
         let (a, b) = (member.shape(&a)?, member.shape(&b)?);

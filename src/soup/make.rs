@@ -15,6 +15,7 @@ use super::heads::Heads;
 use super::members::compatible;
 use super::method::{On, Spec};
 use super::recipe::{Soup, Weights};
+use super::saved::Saved;
 use super::settings::{Setting, Settings};
 
 /// How to mix.
@@ -32,6 +33,8 @@ pub struct Options {
     pub base: Option<Asked>,
     /// What becomes of the heads; all are kept.
     pub heads: Heads,
+    /// What becomes of saved modules; they are kept.
+    pub saved: Saved,
     /// How the members were chosen, for the record.
     pub chosen: Option<Value>,
 }
@@ -45,6 +48,7 @@ impl Default for Options {
             lora: None,
             base: None,
             heads: Heads::default(),
+            saved: Saved::default(),
             chosen: None,
         }
     }
@@ -54,7 +58,8 @@ impl Default for Options {
 /// members, on settings that the method does not take, on a wrong number of weights, and on
 /// weights that are all zero.
 pub fn soup(members: &[Adapter], options: &Options, context: &Context) -> Result<Adapter> {
-    compatible(members)?;
+    compatible(members, context)?;
+    options.saved.check(members, context)?;
     let (spec, n) = (options.method, members.len());
     if n > spec.most {
         bail!(
@@ -88,6 +93,7 @@ pub fn soup(members: &[Adapter], options: &Options, context: &Context) -> Result
         base,
         offset: 0.0,
         heads: options.heads,
+        saved: options.saved,
         chosen: options.chosen.clone(),
         prepared: Default::default(),
     };
@@ -187,7 +193,7 @@ fn base_of(
         Some(Asked::Adapter(adapter)) => {
             let mut all = members.to_vec();
             all.push(adapter.clone());
-            compatible(&all)?;
+            compatible(&all, context)?;
             Ok(Base::Adapter(adapter.clone()))
         }
         None if members[0].kind().mixing() == Mixing::Factors => Ok(Base::Zero),
@@ -250,7 +256,7 @@ fn made_id(soup: &Soup) -> Id {
 
 /// The linear soup that `terms` of operators make, such as `0.7 * a + 0.3 * b`: terms that are
 /// themselves linear soups by operator are opened, so the result is the soup of all members.
-pub fn combine(terms: &[(f64, Adapter)]) -> Result<Adapter> {
+pub fn combine(terms: &[(f64, Adapter)], context: &Context) -> Result<Adapter> {
     let (mut members, mut weights) = (Vec::new(), Vec::new());
     let (mut offset, mut base) = (0.0, Base::Zero);
     for (weight, adapter) in terms {
@@ -272,7 +278,8 @@ pub fn combine(terms: &[(f64, Adapter)]) -> Result<Adapter> {
         }
     }
     let numbers: Vec<Setting> = weights.into_iter().map(Setting::Number).collect();
-    compatible(&members)?;
+    compatible(&members, context)?;
+    Saved::Keep.check(&members, context)?;
     linear(members, Some(&numbers), base, offset)
 }
 
@@ -294,6 +301,7 @@ fn linear(
         base: if offset == 0.0 { Base::Zero } else { base },
         offset,
         heads: Heads::Keep,
+        saved: Saved::Keep,
         chosen: None,
         prepared: Default::default(),
     };
@@ -308,6 +316,7 @@ fn opened(adapter: &Adapter) -> Option<(Vec<f64>, &Soup)> {
         && !soup.settings.flag("normalize")
         && matches!(soup.form, None | Some(LoraMixing::Delta))
         && soup.heads == Heads::Keep
+        && soup.saved == Saved::Keep
         && *adapter.id() == made_id(soup)
         && soup.chosen.is_none();
     let weights = soup.weights.constant(soup.members.len())?;

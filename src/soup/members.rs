@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::adapter::kind::Mixing;
-use crate::adapter::{Adapter, Base};
-use crate::{Result, bail};
+use crate::adapter::{Adapter, of_one_model};
+use crate::{Context, Result, bail};
 
 /// An error that lists what differs unless all adapters belong to one base and are of one kind
 /// with the same settings.
-pub fn compatible(members: &[Adapter]) -> Result<()> {
+pub fn compatible(members: &[Adapter], context: &Context) -> Result<()> {
     let Some(first) = members.first() else {
         return Err(crate::Error::new("a soup of no adapters").hint("give at least one"));
     };
@@ -25,11 +25,14 @@ pub fn compatible(members: &[Adapter]) -> Result<()> {
             );
         }
     }
+    for notice in of_one_model(members)? {
+        context.notice_once(notice);
+    }
     Ok(())
 }
 
 fn differences(a: &Adapter, b: &Adapter) -> Vec<String> {
-    let mut all = base_differences(a.base(), b.base());
+    let mut all = a.base().differences(b.base());
     let (x, y) = (a.kind(), b.kind());
     match x.name() == y.name() {
         // A sum of low-rank changes may have any ranks, scales and targets.
@@ -39,30 +42,6 @@ fn differences(a: &Adapter, b: &Adapter) -> Vec<String> {
             x.mixing() == Mixing::Factors && y.mixing() == Mixing::Factors,
         )),
         false => all.push(format!("kind ({} and {})", x.name(), y.name())),
-    }
-    all
-}
-
-fn base_differences(a: &Base, b: &Base) -> Vec<String> {
-    let mut all = Vec::new();
-    let known = !a.model_type.is_empty() && !b.model_type.is_empty();
-    if known && a.model_type != b.model_type {
-        all.push(format!(
-            "the base's type ({} and {})",
-            a.model_type, b.model_type
-        ));
-    }
-    // PEFT's files do not say how wide a base is.
-    if a.hidden_size != b.hidden_size && a.hidden_size > 0 && b.hidden_size > 0 {
-        all.push(format!(
-            "the base's width ({} and {})",
-            a.hidden_size, b.hidden_size
-        ));
-    }
-    if let (Some(x), Some(y)) = (&a.id, &b.id)
-        && x != y
-    {
-        all.push(format!("the base's weights ({} and {})", a.name, b.name));
     }
     all
 }
@@ -87,12 +66,14 @@ const OF_LORAS: &[&str] = &[
 
 /// What changes nothing, or shows in the tensors' shapes.
 const IDLE: &[&str] = &[
+    "beside",
     "dropout",
     "dtype",
     "init_weights",
     "init_weights_seed",
     "prefix",
     "reduction_factor",
+    "trainable_token_indices",
 ];
 
 /// The settings that change the maths and differ.

@@ -8,11 +8,12 @@ use serde_json::{Value, json};
 use crate::adapter::kind::Mixing;
 use crate::adapter::{Adapter, Kind, Lora, Name, Parts, Recipe, Shapes, Tensors};
 use crate::study::Id;
-use crate::{Result, bail};
+use crate::{Context, Result, bail};
 
 use super::form::LoraMixing;
 use super::heads::Heads;
 use super::members::compatible;
+use super::saved::Saved;
 
 /// A mixture whose tensors are there.
 #[derive(Debug)]
@@ -54,21 +55,23 @@ impl Recipe for Ready {
 }
 
 /// The mixture by method `method` of `members`, whose tensors `mix` makes one by one from theirs.
-/// `details` is what else decides the numbers. LoRAs are mixed factor by factor and must share
+/// `details` is what else decides the numbers; saved modules are weighed equally. LoRAs are mixed factor by factor and must share
 /// rank and scale.
 pub fn ready(
     method: &str,
     members: &[Adapter],
     details: &Value,
-    heads: Heads,
+    (heads, saved): (Heads, Saved),
+    context: &Context,
     mut mix: impl FnMut(&Name, &[candle_core::Tensor]) -> Result<candle_core::Tensor>,
 ) -> Result<Adapter> {
-    compatible(members)?;
+    compatible(members, context)?;
+    saved.check(members, context)?;
     let kind = kind(members)?;
-    let shapes = members[0].shapes()?;
+    let shapes = members[0].own_shapes()?;
     for member in &members[1..] {
         let (own, theirs) = (members[0].name(), member.name());
-        let other = member.shapes()?;
+        let other = member.own_shapes()?;
         crate::adapter::check_aligned((own, &shapes), (theirs, &other), Vec::as_slice)?;
     }
     let mut tensors = Tensors::new();
@@ -86,6 +89,10 @@ pub fn ready(
         }
         tensors.insert(name.clone(), mixed);
     }
+    for name in saved.shapes(members)?.keys() {
+        let kept = saved.tensor(members, || Ok(vec![1.0; members.len()]), name)?;
+        tensors.extend(kept.map(|tensor| (name.clone(), tensor)));
+    }
     let mut description = json!({"method": method});
     for (key, value) in details.as_object().into_iter().flatten() {
         description[key] = value.clone();
@@ -94,6 +101,12 @@ pub fn ready(
     if heads != Heads::Keep {
         description["heads"] = heads.name().into();
     }
+    if let Some(word) = saved.describe(members) {
+        description["saved"] = word.into();
+    }
+    let own = tensors.iter();
+    let shapes = own.map(|(n, t)| (n.clone(), t.dims().to_vec())).collect();
+    let kind = saved.fitted(kind, members, &shapes)?;
     let names: Vec<&str> = members.iter().map(Adapter::name).collect();
     let parts = Parts {
         name: names.join("+"),

@@ -16,10 +16,11 @@ use crate::{Result, bail};
 
 use super::base::Base;
 use super::factors::{joined, of_change, products, stacked, truncated};
-use super::form::{LoraMixing, sizes_at, stems};
+use super::form::{LoraMixing, names_at, sizes_at, stems};
 use super::heads::Heads;
 use super::method::{At, Gram, Group, On, Spec, Work};
 use super::mixture::{Mixture, add};
+use super::saved::Saved;
 use super::settings::{Place, Setting, Settings};
 
 /// The recipe of a soup.
@@ -36,6 +37,7 @@ pub struct Soup {
     /// How often the base is added to a linear soup: `a + 0.5 * b.delta()` takes away half of it.
     pub(super) offset: f64,
     pub(super) heads: Heads,
+    pub(super) saved: Saved,
     /// How the members were chosen, where they were.
     pub(super) chosen: Option<Value>,
     pub(super) prepared: Prepared,
@@ -80,6 +82,7 @@ impl Weights {
 pub(super) struct Prepared {
     layers: OnceLock<usize>,
     cuts: OnceLock<Vec<f32>>,
+    saved: OnceLock<Shapes>,
 }
 
 impl Soup {
@@ -90,9 +93,13 @@ impl Soup {
 
     /// The kind of the mixture.
     pub(super) fn kind(&self) -> Result<std::sync::Arc<dyn Kind>> {
-        match self.form {
-            None => Ok(self.members[0].kind().clone()),
-            Some(form) => form.kind(&self.members, self.combined()),
+        let kind = match self.form {
+            None => self.members[0].kind().clone(),
+            Some(form) => form.kind(&self.members, self.combined())?,
+        };
+        match kind.peft_names() {
+            Some(_) => self.saved.fitted(kind, &self.members, &self.shapes()?),
+            None => Ok(kind),
         }
     }
 
@@ -123,9 +130,9 @@ impl Soup {
 
     /// The members' shapes, which must be the same; an error that lists what differs.
     fn checked(&self) -> Result<Shapes> {
-        let first = self.members[0].shapes()?;
+        let first = self.members[0].own_shapes()?;
         for member in &self.members[1..] {
-            let other = member.shapes()?;
+            let other = member.own_shapes()?;
             let (own, theirs) = (self.members[0].name(), member.name());
             check_aligned((own, &first), (theirs, &other), Vec::as_slice)?;
         }
@@ -148,9 +155,10 @@ impl Soup {
         match self.form {
             Some(form) if !form.by_factor() => {
                 let (a, b) = self.change(form, name).map_err(|e| e.within(name))?;
+                let names = names_at(&self.members, name)?;
                 Ok(vec![
-                    (Name::new(format!("{name}.lora_A")), a),
-                    (Name::new(format!("{name}.lora_B")), b),
+                    (names.a(name.as_str()), a),
+                    (names.b(name.as_str()), b),
                 ])
             }
             _ => Ok(vec![(name.clone(), self.entry(name)?)]),
@@ -292,17 +300,33 @@ impl Soup {
         }
     }
 
+    /// The saved modules' tensors.
+    fn saved_shapes(&self) -> Result<&Shapes> {
+        match self.prepared.saved.get() {
+            Some(shapes) => Ok(shapes),
+            None => {
+                let shapes = self.saved.shapes(&self.members)?;
+                Ok(self.prepared.saved.get_or_init(|| shapes))
+            }
+        }
+    }
+
+    /// A tensor of a saved module; none where the soup has none of that name.
+    fn kept(&self, name: &Name) -> Result<Option<Tensor>> {
+        if !self.saved_shapes()?.contains_key(name) {
+            return Ok(None);
+        }
+        let weights = || self.weights.at(self.members.len(), self.place(name)?);
+        self.saved.tensor(&self.members, weights, name)
+    }
+
     /// What the members of these numbers weigh at a tensor.
     fn weights_of(&self, name: &Name, place: Place<'_>, indices: &[usize]) -> Result<Vec<f64>> {
         let all = self.weights.at(self.members.len(), place)?;
-        let factor = match name.as_str().rsplit_once('.') {
-            Some((stem, "lora_A")) => Some((stem, true)),
-            Some((stem, "lora_B")) => Some((stem, false)),
-            _ => None,
-        };
-        let own = indices.iter().map(|&i| match (self.form, factor) {
-            (Some(form), Some((stem, is_a))) => {
-                form.weight(is_a, all[i], self.members[i].kind().scale_at(stem))
+        let own = indices.iter().map(|&i| match (self.form, name.factor()) {
+            (Some(form), Some(factor)) => {
+                let scale = self.members[i].kind().scale_at(factor.stem);
+                form.weight(factor.is_a, all[i], scale)
             }
             _ => all[i],
         });
@@ -392,32 +416,36 @@ impl Recipe for Soup {
         for made in made {
             all.extend(made?);
         }
+        for name in self.saved_shapes()?.keys() {
+            all.extend(self.kept(name)?.map(|tensor| (name.clone(), tensor)));
+        }
         Ok(all)
     }
 
     fn shapes(&self) -> Result<Shapes> {
-        match self.form {
-            None => self.checked(),
-            Some(form) => form.shapes(&self.members, self.combined()),
-        }
+        let mut shapes = match self.form {
+            None => self.checked()?,
+            Some(form) => form.shapes(&self.members, self.combined())?,
+        };
+        shapes.extend(self.saved_shapes()?.clone());
+        Ok(shapes)
     }
 
     fn tensor(&self, name: &Name) -> Result<Tensor> {
+        if let Some(kept) = self.kept(name)? {
+            return Ok(kept);
+        }
         let form = match self.form {
             Some(form) if !form.by_factor() => form,
             _ => return self.entry(name),
         };
-        let Some((stem, part)) = name.as_str().rsplit_once('.') else {
+        let Some(factor) = name.factor() else {
             bail!("the mixture has no tensor {name}");
         };
         let (a, b) = self
-            .change(form, &Name::new(stem))
-            .map_err(|e| e.within(stem))?;
-        match part {
-            "lora_A" => Ok(a),
-            "lora_B" => Ok(b),
-            _ => bail!("the mixture has no tensor {name}"),
-        }
+            .change(form, &Name::new(factor.stem))
+            .map_err(|e| e.within(factor.stem))?;
+        Ok(if factor.is_a { a } else { b })
     }
 
     fn members(&self) -> &[Adapter] {
@@ -483,6 +511,9 @@ impl Soup {
         }
         if self.heads != Heads::Keep {
             recipe["heads"] = self.heads.name().into();
+        }
+        if let Some(word) = self.saved.describe(&self.members) {
+            recipe["saved"] = word.into();
         }
         recipe
     }

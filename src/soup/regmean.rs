@@ -14,11 +14,12 @@ use faer::linalg::solvers::Solve;
 use serde_json::Value;
 
 use crate::adapter::{Adapter, Gram, Name, with_values};
-use crate::{Result, bail};
+use crate::{Context, Result, bail};
 
 use super::heads::Heads;
 use super::mixture::weighted_sum;
 use super::ready::ready;
+use super::saved::Saved;
 
 /// What entries off the diagonal are multiplied by.
 const SHRINK: f64 = 0.9;
@@ -32,24 +33,32 @@ pub fn regmean(
     inputs: &[BTreeMap<Name, Gram>],
     details: &Value,
     heads: Heads,
+    context: &Context,
 ) -> Result<Adapter> {
     if inputs.len() != members.len() {
         bail!("{} members, {} sets of inputs", members.len(), inputs.len());
     }
-    ready("regmean", members, details, heads, |name, own| {
-        let grams: Option<Vec<&Gram>> = inputs.iter().map(|all| all.get(name)).collect();
-        let mixed = match grams {
-            Some(grams) => regressed(own, &grams)?,
-            None => {
-                let all = own
-                    .iter()
-                    .map(|t| with_values(t, <[f32]>::to_vec))
-                    .collect::<Result<Vec<_>>>()?;
-                weighted_sum(&all, &vec![1.0 / own.len() as f64; own.len()])
-            }
-        };
-        Ok(Tensor::from_vec(mixed, own[0].dims(), &Device::Cpu)?)
-    })
+    ready(
+        "regmean",
+        members,
+        details,
+        (heads, Saved::Keep),
+        context,
+        |name, own| {
+            let grams: Option<Vec<&Gram>> = inputs.iter().map(|all| all.get(name)).collect();
+            let mixed = match grams {
+                Some(grams) => regressed(own, &grams)?,
+                None => {
+                    let all = own
+                        .iter()
+                        .map(|t| with_values(t, <[f32]>::to_vec))
+                        .collect::<Result<Vec<_>>>()?;
+                    weighted_sum(&all, &vec![1.0 / own.len() as f64; own.len()])
+                }
+            };
+            Ok(Tensor::from_vec(mixed, own[0].dims(), &Device::Cpu)?)
+        },
+    )
 }
 
 fn regressed(weights: &[Tensor], grams: &[&Gram]) -> Result<Vec<f32>> {

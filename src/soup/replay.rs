@@ -16,6 +16,7 @@ use super::heads::Heads;
 use super::make::{made, weights};
 use super::method::Spec;
 use super::recipe::Soup;
+use super::saved::Saved;
 use super::settings::{Setting, Settings};
 
 /// Finds an adapter that is no soup, by what is known of it.
@@ -196,6 +197,7 @@ fn read(recipe: &Value, inputs: &BTreeMap<String, Adapter>) -> Result<Adapter> {
         base,
         offset: recipe["base_weight"].as_f64().unwrap_or(0.0),
         heads: Heads::of(recipe["heads"].as_str().unwrap_or("keep")),
+        saved: Saved::of(recipe["saved"].as_str().unwrap_or("keep")),
         chosen: recipe.get("chosen").cloned(),
         prepared: Default::default(),
     })

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::adapter::{Adapter, Epoch, Head, Labels, Name, Tensors, on_model};
+use crate::adapter::{Adapter, Epoch, Head, Labels, Name, Tensors, on_model, tell_of_base};
 use crate::compute::threads;
 use crate::data::batch::training_batches;
 use crate::data::{Dataset, Split};
@@ -38,6 +38,9 @@ pub fn train(
 ) -> Result<Adapter> {
     if let Some(gradual) = &options.gradual {
         gradual.check(options.kind.as_ref(), model.config())?;
+    }
+    if let Some(start) = &options.from {
+        tell_of_base(start, model, context);
     }
     let job = Job::new(model, data, options);
     let rows = data.split(Split::Train).len();

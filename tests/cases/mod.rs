@@ -15,6 +15,7 @@ mod metadata;
 mod names;
 mod options;
 mod overwrite;
+mod peft;
 mod pointers;
 mod quantised;
 mod readers;

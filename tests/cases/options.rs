@@ -24,6 +24,7 @@ let kept = train(base, films, #{ epochs: 2, keep: "epochs" }).checkpoints;
 let lkept = train(base, films, #{ adapter: "lora", epochs: 2, keep: "epochs" }).checkpoints;
 a.save("loaded");
 let loaded = load_adapter("loaded");
+let whole = load_adapter("whole");
 let rows = [];
 for i in 0..12 {
     rows.push(#{ text: `text ${i}`, other: `other ${i}`, label: i % 2, mark: i % 3 });
@@ -239,6 +240,11 @@ const CALLS: &[Call] = &[
         &[("lora", "", "\"svd\""), ("rank", "lora: \"svd\"", "2")],
     ),
     call(
+        "soup",
+        "soup([whole, whole], OPTIONS).id",
+        &[("saved", "", "\"drop\"")],
+    ),
+    call(
         "subsets",
         "subsets([1, 2, 3, 4, 5, 6], 2..=3, OPTIONS)",
         &[("sample", "", "2"), ("seed", "sample: 2", "5")],
@@ -251,6 +257,11 @@ const CALLS: &[Call] = &[
             ("version", "", "2"),
             ("heads", "", "\"drop\""),
         ],
+    ),
+    call(
+        "merge_with",
+        "merge_with([whole, whole], |x, y| x + y, OPTIONS).id",
+        &[("saved", "", "\"drop\"")],
     ),
     call(
         "greedy_soup",
@@ -521,6 +532,12 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "soup([a, b], #{ method: \"ties\", seed: 3 })",
     ),
     ("soup", "lora", "soup([a, b], #{ lora: \"svd\" })"),
+    ("soup", "saved", "soup([a, b], #{ saved: \"drop\" })"),
+    (
+        "merge_with",
+        "saved",
+        "merge_with([a, b], |x, y| x + y, #{ saved: \"drop\" })",
+    ),
     ("soup", "model", "soup([a, b], #{ model: base })"),
     (
         "sign_diff",

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::Tensor;
 
+use crate::adapter::factor::FactorNames;
 use crate::adapter::kind::Mixing;
 use crate::adapter::tensors::{Name, Tensors};
 use crate::adapter::value::Adapter;
@@ -21,9 +22,21 @@ pub struct Factors {
     /// How many A's lie on top of each other, each for its part of B's rows: more than 1 only
     /// where AdapterHub changes several sites that one map computes.
     pub groups: usize,
+    /// How they are named.
+    pub names: FactorNames,
 }
 
 impl Factors {
+    /// The change of the module's weight: scale B A, [out, in]; of an embedding its transpose,
+    /// [tokens, width], as its table lies.
+    pub fn weight_change(&self) -> Result<Tensor> {
+        let delta = self.delta()?;
+        match self.names {
+            FactorNames::Linear => Ok(delta),
+            FactorNames::Embedding => Ok(delta.t()?.contiguous()?),
+        }
+    }
+
     /// scale B A, [out, in].
     pub fn delta(&self) -> Result<Tensor> {
         let (rank, out) = (self.b.dim(1)?, self.b.dim(0)? / self.groups.max(1));
@@ -42,9 +55,9 @@ pub const OTHER_RANKS: &str = "a LoRA soup's rank is the sum of its members': lo
 
 /// Whether two shapes of a tensor of this name differ in the rank of low-rank factors alone.
 pub fn ranks_differ(name: &Name, own: &[usize], other: &[usize]) -> bool {
-    match (name.as_str().rsplit('.').next(), own, other) {
-        (Some("lora_A"), [r, width], [s, other]) => r != s && width == other,
-        (Some("lora_B"), [width, r], [other, s]) => r != s && width == other,
+    match (name.factor().map(|f| f.is_a), own, other) {
+        (Some(true), [r, width], [s, other]) => r != s && width == other,
+        (Some(false), [width, r], [other, s]) => r != s && width == other,
         _ => false,
     }
 }
@@ -52,7 +65,7 @@ pub fn ranks_differ(name: &Name, own: &[usize], other: &[usize]) -> bool {
 /// Whether an adapter has low-rank factors, whatever else it has: LoRAs and DoRAs do.
 pub fn has_factors(adapter: &Adapter) -> Result<bool> {
     let shapes = adapter.shapes()?;
-    Ok(shapes.keys().any(|n| n.as_str().ends_with(".lora_A")))
+    Ok(shapes.keys().any(|n| n.factor().is_some()))
 }
 
 /// An error unless what the adapter changes is scale B A at every map.
@@ -81,13 +94,19 @@ pub fn check_change(adapter: &Adapter) -> Result<()> {
 pub fn factors_at(adapter: &Adapter, stem: &str) -> Result<Option<Factors>> {
     let kind = adapter.kind();
     check_change(adapter)?;
-    let name = |part: &str| Name::new(format!("{stem}.{part}"));
-    if adapter.shape(&name("lora_A"))?.is_none() {
-        return Ok(None);
+    let mut found = None;
+    for names in FactorNames::ALL {
+        if adapter.shape(&names.a(stem))?.is_some() {
+            found = Some(names);
+            break;
+        }
     }
+    let Some(names) = found else {
+        return Ok(None);
+    };
     let (a, b) = (
-        adapter.tensor(&name("lora_A"))?,
-        adapter.tensor(&name("lora_B"))?,
+        adapter.tensor(&names.a(stem))?,
+        adapter.tensor(&names.b(stem))?,
     );
     let groups = kind
         .groups_at(&a, &b)
@@ -98,6 +117,7 @@ pub fn factors_at(adapter: &Adapter, stem: &str) -> Result<Option<Factors>> {
         b,
         scale,
         groups,
+        names,
     }))
 }
 
@@ -109,11 +129,12 @@ pub fn factors(adapter: &Adapter) -> Result<BTreeMap<String, Factors>> {
     let tensors = adapter.tensors()?;
     let mut all = BTreeMap::new();
     for (name, a) in tensors.iter() {
-        let Some(stem) = name.as_str().strip_suffix(".lora_A") else {
+        let Some(factor) = name.factor().filter(|f| f.is_a) else {
             continue;
         };
-        let Some(b) = tensors.get(&Name::new(format!("{stem}.lora_B"))) else {
-            bail!("{} has {name} but no {stem}.lora_B", adapter.name());
+        let (stem, names) = (factor.stem, factor.names);
+        let Some(b) = tensors.get(&names.b(stem)) else {
+            bail!("{} has {name} but no {}", adapter.name(), names.b(stem));
         };
         let groups = kind
             .groups_at(a, b)
@@ -124,17 +145,18 @@ pub fn factors(adapter: &Adapter) -> Result<BTreeMap<String, Factors>> {
             b,
             scale,
             groups,
+            names,
         };
         all.insert(stem.to_string(), factors);
     }
     Ok(all)
 }
 
-/// The change that a LoRA makes to each weight matrix, scale B A [out, in], under the map's path
-/// with `delta` for a last part.
+/// The change that a LoRA makes to each weight matrix, scale B A [out, in] and of an embedding its
+/// transpose, under the map's path with `delta` for a last part.
 pub fn deltas(adapter: &Adapter) -> Result<Tensors> {
     let of = |(stem, factors): (String, Factors)| {
-        Ok((Name::new(format!("{stem}.delta")), factors.delta()?))
+        Ok((Name::new(format!("{stem}.delta")), factors.weight_change()?))
     };
     factors(adapter)?.into_iter().map(of).collect()
 }

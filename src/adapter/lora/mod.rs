@@ -14,7 +14,7 @@ use crate::model::{Config, LinearSite, Sites};
 use crate::{Result, bail};
 
 use super::kind::{Init, Kind, Mixing, Parameter};
-use super::modules::{Modules, Place};
+use super::modules::{Modules, Names, Place};
 use super::tensors::{Name, Tensors};
 use super::watch::Watch;
 
@@ -139,6 +139,9 @@ impl Kind for Lora {
     fn initial(&self, name: &Name, shape: &[usize]) -> Result<Init> {
         let name = name.as_str();
         Ok(match name.rsplit_once('.') {
+            // PEFT begins an embedding's factors the other way round.
+            Some((_, "lora_embedding_A")) => Init::Zeros,
+            Some((_, "lora_embedding_B")) => Init::Normal(1.0),
             Some((_, "lora_A")) => Init::kaiming(shape.get(1).copied().unwrap_or(1)),
             Some((_, "lora_B")) => Init::Zeros,
             Some((_, "lora_magnitude_vector")) => Init::RowNorms,
@@ -165,6 +168,13 @@ impl Kind for Lora {
     fn scales(&self, name: &Name) -> bool {
         let name = name.as_str();
         name.ends_with(".m.weight") || name.ends_with(".lora_magnitude_vector")
+    }
+
+    fn peft_names(&self) -> Option<&Names> {
+        match &self.modules {
+            Modules::Names(names) => Some(names),
+            Modules::Sites { .. } => None,
+        }
     }
 
     fn mixing(&self) -> Mixing {

@@ -10,6 +10,7 @@ use super::tensors::{map_of, to_tensor};
 use crate::adapter::formats::{self, Layout};
 use crate::adapter::{Adapter, Head, Labels, Name, Selection, Tensors};
 use crate::hub::Kind;
+use crate::prune::Mask;
 use crate::script::Fallible;
 use crate::script::Session;
 use crate::script::overwriting::FORCE;
@@ -367,12 +368,12 @@ fn like(adapter: &Adapter, map: &Map) -> Result<Adapter> {
     parts.id = Id::of_content("adapter", &bytes);
     parts.training = None;
     parts.init_seed = None;
-    parts.mask = match parts.mask {
-        Some(_) => Some(Arc::new(crate::prune::Mask::of(
-            &tensors,
-            &Selection::Matrices,
-        )?)),
-        None => None,
-    };
+    let pruned = parts.mask.take().is_some();
+    let adapter = Adapter::new(parts.clone(), tensors.clone())?;
+    if !pruned {
+        return Ok(adapter);
+    }
+    let own = adapter.reached(&Selection::Matrices)?;
+    parts.mask = Some(Arc::new(Mask::of(&own, &Selection::Matrices)?));
     Adapter::new(parts, tensors)
 }

@@ -29,7 +29,7 @@ pub(super) const SPACE: OptionSpec = OptionSpec::choice(
 .or("factors");
 pub(super) const TENSORS: OptionSpec = OptionSpec::text(
     "tensors",
-    "\"weights\", \"all\" or patterns of names with *, of which | stands between several",
+    "\"weights\", \"all\" or patterns of names with *, of which | stands between several; saved modules only by their name, as in *lm_head*",
 )
 .or("weights");
 pub(super) const BASE: OptionSpec = OptionSpec::value(

@@ -1,5 +1,7 @@
 //! What pruning looks at beside the weights: gradients, curvature, other adapters, the start.
 
+use std::sync::Arc;
+
 use rhai::Array;
 
 use crate::Result;
@@ -42,18 +44,21 @@ pub(super) fn evidence(
                     "conflict needs the adapters it is to be mixed with",
                 ));
             };
-            let mut set = vec![(adapter.name().to_string(), scored.tensors()?)];
+            let mut set = vec![(adapter.name().to_string(), scored.reached(include)?)];
             for other in &others {
                 match other.clone().try_cast::<Adapter>() {
                     Some(other) if other.id() == adapter.id() => {}
-                    Some(other) => set.push((other.name().to_string(), other.tensors()?)),
+                    Some(other) => set.push((other.name().to_string(), other.reached(include)?)),
                     None => {
                         let found = format!("expected adapters, got {}", describe(other));
                         return Err(options.error("among", found));
                     }
                 }
             }
-            let set: Vec<_> = set.iter().map(|(n, t)| (n.as_str(), t.clone())).collect();
+            let set: Vec<_> = set
+                .iter()
+                .map(|(n, t)| (n.as_str(), Arc::new(t.clone())))
+                .collect();
             conflicts(&set, include).map(Some)
         }
         Need::Start => match options.value::<Adapter>("start")? {

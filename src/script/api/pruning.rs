@@ -74,7 +74,7 @@ static PRUNE: NativeSpec = NativeSpec {
         .or("entries"),
         OptionSpec::text(
             "tensors",
-            "\"weights\", \"all\" or a pattern of names with *",
+            "\"weights\", \"all\" or a pattern of names with *; saved modules only by their name, as in *lm_head*",
         )
         .or("weights"),
         OptionSpec::int(
@@ -239,7 +239,7 @@ mod natives {
         match adapter.mask() {
             Some(mask) => Ok(mask.clone()),
             None => Ok(Arc::new(Mask::of(
-                &*adapter.tensors()?,
+                &adapter.reached(&Selection::Matrices)?,
                 &Selection::Matrices,
             )?)),
         }
@@ -251,7 +251,10 @@ mod natives {
     pub fn sparsity(adapter: &mut Adapter) -> Fallible<f64> {
         let tensors = adapter.tensors()?;
         let zeros = match adapter.mask() {
-            None => Mask::of(&tensors, &Selection::Matrices)?,
+            None => Mask::of(
+                &adapter.reached(&Selection::Matrices)?,
+                &Selection::Matrices,
+            )?,
             Some(mask) => {
                 let covered = tensors.iter().filter(|(name, _)| mask.covers(name));
                 let covered = covered.map(|(n, t)| (n.clone(), t.clone())).collect();
@@ -272,7 +275,7 @@ fn pruned(
     let options = Options::read(&PRUNE, options)?;
     let by = criterion(&options.text("by")?)?;
     let include = Selection::from(options.text("tensors")?.as_str());
-    let shapes = adapter.shapes()?;
+    let shapes = include.reach(adapter)?;
     let picked = include.pick(&shapes)?;
     check_prunable(
         adapter.kind().as_ref(),
@@ -309,7 +312,7 @@ fn pruned(
         evidence: evidence.as_ref(),
         seed,
     };
-    let tensors = scored.tensors()?;
+    let tensors = scored.reached(&include)?;
     let mask = match options.maybe_int("bytes")? {
         None => prune(&tensors, by, &inputs, &plan, session.context())?,
         Some(bytes) => {

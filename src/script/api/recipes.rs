@@ -44,6 +44,9 @@ static MERGE_WITH: NativeSpec = NativeSpec {
             "what becomes of the members' heads",
         )
         .or("keep"),
+        OptionSpec::choice("saved", &["keep", "average", "drop"], super::soups::SAVED)
+            .or("keep")
+            .acts(super::soups::WITH_SAVED),
     ],
 };
 
@@ -171,9 +174,11 @@ fn by_rule(
         "rule": options.text("name")?, "version": options.int("version")?,
     });
     let heads = Heads::of(&options.text("heads")?);
+    let saved = super::soups::saved(&options, &members)?;
     let session = Session::of(context)?;
-    soup::ready("merge_with", &members, &details, heads, |_, own| {
-        session.context().check()?;
+    let (own, told) = ((heads, saved), session.context());
+    soup::ready("merge_with", &members, &details, own, told, |_, own| {
+        told.check()?;
         let tensors: Vec<Dynamic> = own.iter().map(|t| Dynamic::from(t.clone())).collect();
         let mixed: Dynamic = rule
             .call_within_context(context, tensors)
@@ -248,9 +253,14 @@ fn find(
 }
 
 fn explanation(adapter: &Adapter) -> Result<Map> {
-    let (mut entries, mut nonzero) = (0usize, 0usize);
+    let (mut all, mut entries, mut nonzero) = (0usize, 0usize, 0usize);
+    let own = adapter.own_shapes()?;
     let tensors = adapter.tensors()?;
-    for tensor in tensors.values() {
+    for (name, tensor) in tensors.iter() {
+        all += tensor.elem_count();
+        if !own.contains_key(name) {
+            continue;
+        }
         let (n, own) = crate::adapter::with_values(tensor, |values| {
             (values.len(), values.iter().filter(|v| **v != 0.0).count())
         })?;
@@ -292,7 +302,7 @@ fn explanation(adapter: &Adapter) -> Result<Map> {
         ),
         ("members", Dynamic::from(table)),
         ("leaves", Dynamic::from(leaf_table)),
-        ("parameters", (entries as i64).into()),
+        ("parameters", (all as i64).into()),
         ("density", (nonzero as f64 / entries.max(1) as f64).into()),
     ]);
     if members.len() > 1

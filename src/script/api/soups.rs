@@ -14,7 +14,7 @@ use crate::script::Fallible;
 use crate::script::Session;
 use crate::script::describe;
 use crate::script::{Acts, NativeSpec, OptionSpec, Options};
-use crate::soup::{self, Asked, Draw, Heads, LoraMixing, METHODS, Setting, Settings, Spec};
+use crate::soup::{self, Asked, Draw, Heads, LoraMixing, METHODS, Saved, Setting, Settings, Spec};
 use crate::train::{fisher_over, inputs_over};
 use crate::{Result, bail};
 
@@ -59,6 +59,7 @@ static SOUP: NativeSpec = NativeSpec {
         .acts(&[Acts::Where("with LoRAs")]),
         OptionSpec::int("rank", 1, 65536, "the rank that lora: \"svd\" keeps").otherwise("the largest of the members' ranks").acts(&[Acts::With("lora", &["svd"], "only lora: \"svd\" keeps a rank")]),
         OptionSpec::choice("heads", &["keep", "average", "drop"], "what becomes of the members' heads").or("keep"),
+        OptionSpec::choice("saved", &["keep", "average", "drop"], SAVED).or("keep").acts(WITH_SAVED),
         OptionSpec::value("base", "\"initial\", \"zero\" or an adapter", "what changes are measured from").otherwise("the members' initialisation where it is recorded, else zero; a LoRA's change from zero").acts(CHANGES),
         OptionSpec::value("density", NUMBER, "ties, dare, della, breadcrumbs, magnitude: the share of each member's entries that stays, from 0 to 1, where 1 trims nothing; sce: of the entries that vary").otherwise("0.2 for ties, as its paper; the other methods need it").acts(OWN),
         OptionSpec::value("lambda", NUMBER, "task_arithmetic, ties, dare, della, breadcrumbs, magnitude: the factor on the mixed change, from -100 to 100").otherwise("1").acts(OWN),
@@ -82,6 +83,12 @@ const CHANGES: &[Acts] = &[Acts::Where("with methods that work on changes")];
 const BY_DATA: Acts = Acts::With("method", MEASURED, "the method {} has no such setting");
 const MEASURING: &[Acts] = &[BY_DATA];
 const MODEL: &[Acts] = &[Acts::Any(&[BY_DATA, Acts::Where("with DoRAs")])];
+
+/// What the option `saved` says.
+pub(super) const SAVED: &str = "what becomes of whole modules saved beside the adapters (PEFT's modules_to_save, weights under an embedding's factors, single rows of embeddings): keep takes those that all members have alike, and is an error where they differ; average is their mean by the members' weights";
+
+/// When the option `saved` acts.
+pub(super) const WITH_SAVED: &[Acts] = &[Acts::Where("with saved modules")];
 
 /// The names of the methods, in the list's order.
 const METHOD_NAMES: &[&str] = &{
@@ -268,49 +275,58 @@ mod natives {
     }
 
     #[rhai_fn(name = "+", return_raw)]
-    pub fn add(a: Adapter, b: Adapter) -> Fallible<Adapter> {
-        Ok(soup::combine(&[(1.0, a), (1.0, b)])?)
+    pub fn add(context: NativeCallContext, a: Adapter, b: Adapter) -> Fallible<Adapter> {
+        Ok(sum(&context, &[(1.0, a), (1.0, b)])?)
     }
 
     #[rhai_fn(name = "-", return_raw)]
-    pub fn subtract(a: Adapter, b: Adapter) -> Fallible<Adapter> {
-        Ok(soup::combine(&[(1.0, a), (-1.0, b)])?)
+    pub fn subtract(context: NativeCallContext, a: Adapter, b: Adapter) -> Fallible<Adapter> {
+        Ok(sum(&context, &[(1.0, a), (-1.0, b)])?)
     }
 
     #[rhai_fn(name = "-", return_raw)]
-    pub fn negate(a: Adapter) -> Fallible<Adapter> {
-        Ok(soup::combine(&[(-1.0, a)])?)
+    pub fn negate(context: NativeCallContext, a: Adapter) -> Fallible<Adapter> {
+        Ok(sum(&context, &[(-1.0, a)])?)
     }
 
     #[rhai_fn(name = "*", return_raw)]
-    pub fn scaled(weight: f64, a: Adapter) -> Fallible<Adapter> {
-        Ok(soup::combine(&[(weight, a)])?)
+    pub fn scaled(context: NativeCallContext, weight: f64, a: Adapter) -> Fallible<Adapter> {
+        Ok(sum(&context, &[(weight, a)])?)
     }
 
     #[rhai_fn(name = "*", return_raw)]
-    pub fn scaled_by(a: Adapter, weight: f64) -> Fallible<Adapter> {
-        Ok(soup::combine(&[(weight, a)])?)
+    pub fn scaled_by(context: NativeCallContext, a: Adapter, weight: f64) -> Fallible<Adapter> {
+        Ok(sum(&context, &[(weight, a)])?)
     }
 
     #[rhai_fn(name = "*", return_raw)]
-    pub fn scaled_whole(weight: i64, a: Adapter) -> Fallible<Adapter> {
-        Ok(soup::combine(&[(weight as f64, a)])?)
+    pub fn scaled_whole(context: NativeCallContext, weight: i64, a: Adapter) -> Fallible<Adapter> {
+        Ok(sum(&context, &[(weight as f64, a)])?)
     }
 
     #[rhai_fn(name = "*", return_raw)]
-    pub fn scaled_by_whole(a: Adapter, weight: i64) -> Fallible<Adapter> {
-        Ok(soup::combine(&[(weight as f64, a)])?)
+    pub fn scaled_by_whole(
+        context: NativeCallContext,
+        a: Adapter,
+        weight: i64,
+    ) -> Fallible<Adapter> {
+        Ok(sum(&context, &[(weight as f64, a)])?)
     }
 
     #[rhai_fn(name = "/", return_raw)]
-    pub fn divided(a: Adapter, by: f64) -> Fallible<Adapter> {
-        Ok(soup::combine(&[(1.0 / by, a)])?)
+    pub fn divided(context: NativeCallContext, a: Adapter, by: f64) -> Fallible<Adapter> {
+        Ok(sum(&context, &[(1.0 / by, a)])?)
     }
 
     #[rhai_fn(name = "/", return_raw)]
-    pub fn divided_whole(a: Adapter, by: i64) -> Fallible<Adapter> {
-        Ok(soup::combine(&[(1.0 / by as f64, a)])?)
+    pub fn divided_whole(context: NativeCallContext, a: Adapter, by: i64) -> Fallible<Adapter> {
+        Ok(sum(&context, &[(1.0 / by as f64, a)])?)
     }
+}
+
+/// The linear soup that operators make.
+fn sum(context: &NativeCallContext, terms: &[(f64, Adapter)]) -> Result<Adapter> {
+    soup::combine(terms, Session::of(context)?.context())
 }
 
 /// The adapters of an array; an error for anything else in it.
@@ -419,6 +435,7 @@ fn measured(options: &Options, members: &[Adapter], session: &Session) -> Result
             &inputs.collect::<Result<Vec<_>>>()?,
             &details,
             heads,
+            context,
         );
     }
     let weights = match options.value::<Array>("weights")? {
@@ -445,6 +462,7 @@ fn measured(options: &Options, members: &[Adapter], session: &Session) -> Result
         &information.collect::<Result<Vec<_>>>()?,
         &details,
         heads,
+        context,
     )
 }
 
@@ -538,8 +556,23 @@ fn mixing(options: &Options, members: &[Adapter], session: &Session) -> Result<s
         lora: lora_mixing(options, members)?,
         base: base(options)?,
         heads: Heads::of(&options.text("heads")?),
+        saved: saved(options, members)?,
         chosen: None,
     })
+}
+
+/// What becomes of saved modules; an error where the option is given and no member has any.
+pub(super) fn saved(options: &Options, members: &[Adapter]) -> Result<Saved> {
+    if options.given("saved") {
+        let mut any = false;
+        for member in members {
+            any |= !member.saved_shapes()?.is_empty();
+        }
+        if !any {
+            return Err(options.error("saved", "no member has saved modules"));
+        }
+    }
+    Ok(Saved::of(&options.text("saved")?))
 }
 
 /// A setting for all members, or one a member.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::adapter::modules::{Modules, Names, Targets};
-use crate::adapter::{Ia3, Lora};
+use crate::adapter::{Ia3, Lora, Name};
 use crate::tensorfile::Planned;
 use crate::{Error, Result, bail};
 
@@ -133,6 +133,9 @@ fn common(key: &str, value: &Value, names: &mut Names) -> Result<()> {
                     .filter(|l| !l.is_empty()),
             }
         }
+        "trainable_token_indices" => {
+            names.trainable_token_indices = Some(value.clone()).filter(|v| !is_off(v));
+        }
         "bias" => match value.as_str() {
             Some(bias @ ("none" | "all" | "lora_only")) => names.bias = bias.into(),
             _ => return Err(wrong()),
@@ -177,10 +180,12 @@ pub fn write_lora(lora: &Lora, plan: &[Planned<'_>]) -> Result<Value> {
     let Modules::Names(names) = &lora.modules else {
         bail!("a LoRA of sites has no names for PEFT");
     };
-    let mut ranks: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut ranks: BTreeMap<String, usize> = BTreeMap::new();
     for planned in plan {
-        if let Some(stem) = planned.name.strip_suffix(".lora_A") {
-            ranks.insert(stem, planned.shape.first().copied().unwrap_or(0));
+        let name = Name::new(&planned.name);
+        if let Some(factor) = name.factor().filter(|f| f.is_a) {
+            let rank = planned.shape.first().copied().unwrap_or(0);
+            ranks.insert(factor.stem.to_string(), rank);
         }
     }
     // A scale is what counts: alpha follows from it and from the rank that the tensors have.
@@ -271,6 +276,7 @@ fn base(kind: &str, names: &Names) -> Value {
         "revision": null,
         "target_modules": names.target_modules,
         "task_type": null,
+        "trainable_token_indices": names.trainable_token_indices,
     })
 }
 
@@ -311,7 +317,6 @@ mod tests {
             ("use_qalora", json!(true)),
             ("layer_replication", json!([[0, 4]])),
             ("something_new", json!(3)),
-            ("trainable_token_indices", json!([1])),
         ] {
             let message = lora(json!({key: value})).err().unwrap().to_string();
             assert!(message.contains(key), "{message}");

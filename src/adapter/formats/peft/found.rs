@@ -1,5 +1,6 @@
 //! What PEFT's configuration says, and what only the tensors beside it do.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::adapter::modules::{Modules, Targets};
@@ -27,22 +28,27 @@ impl FoundKind {
     /// Says what stands before the modules' canonical names, and what the configuration leaves to
     /// PEFT's table of models: the modules are those that have tensors, and vectors that lie in a
     /// row scale inputs.
-    pub fn complete(&mut self, prefix: &str, shapes: &Shapes) {
-        let (modules, part, scales) = match self {
-            Self::Lora(lora) => (&mut lora.modules, ".lora_A", false),
-            Self::Ia3(ia3) => (&mut ia3.modules, ".ia3_l", true),
+    pub fn complete(&mut self, prefix: &str, beside: BTreeSet<String>, shapes: &Shapes) {
+        let (modules, scales) = match self {
+            Self::Lora(lora) => (&mut lora.modules, false),
+            Self::Ia3(ia3) => (&mut ia3.modules, true),
         };
         let Modules::Names(names) = modules else {
             return;
         };
+        names.prefix = prefix.into();
+        names.beside = beside;
+        let own = names.clone();
         let with = |fits: fn(&[usize]) -> bool| {
             let stem = |(name, shape): (&Name, &Vec<usize>)| {
-                let stem = name.as_str().strip_suffix(part)?;
-                fits(shape).then(|| format!("{prefix}{stem}"))
+                let stem = match scales {
+                    true => name.as_str().strip_suffix(".ia3_l")?,
+                    false => name.factor().filter(|f| f.is_a)?.stem,
+                };
+                fits(shape).then(|| own.full(stem))
             };
             Targets::List(shapes.iter().filter_map(stem).collect())
         };
-        names.prefix = prefix.into();
         if names.target_modules == Targets::default() {
             names.target_modules = with(|_| true);
         }
@@ -88,14 +94,18 @@ mod tests {
             read(&json!({"peft_type": "LORA", "target_modules": null, "layers_to_transform": []}))
                 .unwrap()
                 .kind;
-        kind.complete("bert.", &shapes(&[("x.0.query.lora_A", [2, 4])]));
+        kind.complete(
+            "bert.",
+            BTreeSet::new(),
+            &shapes(&[("x.0.query.lora_A", [2, 4])]),
+        );
         let own = names(&kind);
         assert_eq!(own.target_modules, list(&["bert.x.0.query"]));
         assert_eq!(own.layers_to_transform, None);
         assert!(own.selects("x.0.query", 0).unwrap());
         let mut kind = read(&json!({"peft_type": "IA3"})).unwrap().kind;
         let both = shapes(&[("x.0.key.ia3_l", [4, 1]), ("x.0.out.ia3_l", [1, 8])]);
-        kind.complete("", &both);
+        kind.complete("", BTreeSet::new(), &both);
         let own = names(&kind);
         assert_eq!(own.target_modules, list(&["x.0.key", "x.0.out"]));
         assert_eq!(own.feedforward_modules, Some(list(&["x.0.out"])));

@@ -2,6 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
+use crate::adapter::modules::Names;
+use crate::adapter::saved::{BASE_LAYER, TOKEN_ROWS};
 use crate::adapter::tensors::Name;
 use crate::model::Architecture;
 use crate::tensorfile::Planned;
@@ -14,6 +18,8 @@ const PARTS: &[(&str, &str)] = &[
     (".lora_A.weight", ".lora_A"),
     (".lora_B.weight", ".lora_B"),
     (".lora_B.bias", ".lora_B.bias"),
+    (".lora_embedding_A", ".lora_embedding_A"),
+    (".lora_embedding_B", ".lora_embedding_B"),
     (".lora_magnitude_vector", ".lora_magnitude_vector"),
     (".ia3_l", ".ia3_l"),
 ];
@@ -21,8 +27,73 @@ const PARTS: &[(&str, &str)] = &[
 /// What a changed map's own bias is called; older versions say `.bias`.
 const BIAS: &str = ".base_layer.bias";
 
-/// Prefixes of models that are not among the architectures here.
-const FOREIGN: &[&str] = &["model.", "transformer."];
+/// What transformers calls the base within task models that are not among the architectures here
+/// (`base_model_prefix`).
+const FOREIGN: &[&str] = &[
+    "model.",
+    "transformer.",
+    "albert.",
+    "backbone.",
+    "beit.",
+    "biogpt.",
+    "camembert.",
+    "convbert.",
+    "data2vec_text.",
+    "data2vec_vision.",
+    "deit.",
+    "dinov2.",
+    "dinov2_with_registers.",
+    "dinov3_vit.",
+    "ernie.",
+    "esm.",
+    "funnel.",
+    "gpt_neox.",
+    "gpt_neox_japanese.",
+    "hiera.",
+    "hubert.",
+    "ibert.",
+    "layoutlm.",
+    "layoutlmv2.",
+    "layoutlmv3.",
+    "longformer.",
+    "luke.",
+    "mobilebert.",
+    "mobilevit.",
+    "mra.",
+    "nezha.",
+    "nystromformer.",
+    "rembert.",
+    "roberta_prelayernorm.",
+    "rwkv.",
+    "segformer.",
+    "sew.",
+    "squeezebert.",
+    "swin.",
+    "swinv2.",
+    "unispeech.",
+    "unispeech_sat.",
+    "vilt.",
+    "vit.",
+    "vit_mae.",
+    "wav2vec2.",
+    "wav2vec2_bert.",
+    "wavlm.",
+    "xmod.",
+    "yoso.",
+];
+
+/// Modules that stand beside the base in task models of transformers.
+const BESIDE: &[&str] = &[
+    "classification_head",
+    "classifier",
+    "cls",
+    "embed_out",
+    "lm_head",
+    "logits_proj",
+    "pre_classifier",
+    "qa_outputs",
+    "score",
+];
 
 /// Where the adapter's modules are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,28 +129,45 @@ pub fn own(full: &str) -> Result<Option<String>> {
     Ok(Some(bare))
 }
 
-/// The name of a tensor within the base; one of what stands beside the base in a task model, such
-/// as `lm_head`, begins with a dot.
+/// The canonical name of a tensor: the name within the base, or, of what stands beside the base in a
+/// task model, such as `lm_head`, the whole name.
 pub fn within(name: &str, prefix: &str) -> String {
-    match name.strip_prefix(prefix) {
-        Some(bare) => bare.to_string(),
-        None => format!(".{name}"),
+    name.strip_prefix(prefix).unwrap_or(name).to_string()
+}
+
+/// Where the tensors of these names belong, in a folder of this configuration.
+///
+/// What stands before the names of the base's modules follows from the type of model, which the
+/// configuration's base and class and the path within a layer tell, or else is one of the names
+/// that transformers has for the base. Of architectures whose tensors are named alike the type is that which the base's own name
+/// contains, else the first.
+pub fn home<'a>(names: impl Iterator<Item = &'a Name>, base: &str, json: &Value) -> Home {
+    let stems: Vec<&str> = names.map(Name::as_str).filter(|n| is_adapter(n)).collect();
+    let (prefix, model_type) = place(&stems, base, json);
+    Home {
+        prefix: prefix.into(),
+        model_type,
     }
 }
 
-/// The name in a task model whose base has this prefix.
-fn whole(name: &str, prefix: &str) -> String {
-    match name.strip_prefix('.') {
-        Some(beside) => beside.to_string(),
-        None => format!("{prefix}{name}"),
-    }
+/// The modules, among those of these full names, that stand beside a base with this prefix.
+pub fn beside<'a>(names: impl Iterator<Item = &'a Name>, prefix: &str) -> BTreeSet<String> {
+    let beside = |name: &&Name| match prefix {
+        "" => BESIDE.contains(&first(name)),
+        prefix => !name.as_str().starts_with(prefix),
+    };
+    let all = names.filter(beside).map(|name| first(name).to_string());
+    all.collect()
 }
 
-/// Where the tensors of these names belong. Of architectures whose tensors are named alike it is
-/// the one that the base's own name contains, else the first.
-pub fn home<'a>(names: impl Iterator<Item = &'a Name>, base: &str) -> Home {
-    let stems: Vec<&str> = names.filter(|n| is_adapter(n)).map(Name::as_str).collect();
-    let stems = || stems.iter().copied();
+/// The first part of a name.
+fn first(name: &Name) -> &str {
+    let name = name.as_str();
+    name.split_once('.').map_or(name, |(first, _)| first)
+}
+
+/// The prefix and, where it can be told, the type of model.
+fn place(stems: &[&str], base: &str, json: &Value) -> (&'static str, String) {
     // The path within a layer tells an architecture from a foreign one with such a prefix.
     let known = |a: &Architecture, prefix: &str, n: &str| {
         let own = n
@@ -92,74 +180,92 @@ pub fn home<'a>(names: impl Iterator<Item = &'a Name>, base: &str) -> Home {
         };
         path.is_some_and(|(_, path)| a.maps.iter().any(|m| within(path, m.path)))
     };
+    let architectures = crate::model::ARCHITECTURES;
+    let declared = declared_type(json);
     let fitting = || {
-        let all = crate::model::ARCHITECTURES.iter();
-        all.filter(|a| stems().any(|n| known(a, a.prefix, n)))
+        let all = architectures.iter();
+        all.filter(|a| stems.iter().any(|n| known(a, a.prefix, n)))
     };
-    let named = fitting().filter(|a| base.contains(a.model_type));
-    let best = named.max_by_key(|a| a.model_type.len());
-    if let Some(architecture) = best.or_else(|| fitting().next()) {
-        return Home {
-            prefix: architecture.prefix.into(),
-            model_type: architecture.model_type.into(),
-        };
+    let said = fitting().find(|a| a.model_type == declared);
+    let named = || {
+        let named = fitting().filter(|a| base.contains(a.model_type));
+        named.max_by_key(|a| a.model_type.len())
+    };
+    if let Some(found) = said.or_else(named).or_else(|| fitting().next()) {
+        return (found.prefix, found.model_type.into());
     }
     // Bare models: several have the same names, so that nothing is said of which.
-    let prefix = FOREIGN
-        .iter()
-        .find(|prefix| stems().all(|n| n.starts_with(*prefix)));
-    let bare = |a: &&&Architecture| stems().all(|n| known(a, "", n));
-    let fitting: Vec<_> = crate::model::ARCHITECTURES.iter().filter(bare).collect();
-    let model_type = match &fitting[..] {
-        [only] => only.model_type,
-        _ => "",
-    };
-    Home {
-        prefix: prefix.map_or_else(String::new, |p| (*p).into()),
-        model_type: model_type.into(),
+    let bare = |a: &&Architecture| stems.iter().any(|n| known(a, "", n));
+    let bare: Vec<&Architecture> = architectures.iter().filter(bare).collect();
+    if !bare.is_empty() {
+        let model_type = match &bare[..] {
+            [only] => only.model_type,
+            several => match several.iter().find(|a| a.model_type == declared) {
+                Some(said) => said.model_type,
+                None => "",
+            },
+        };
+        return ("", model_type.into());
     }
+    let own = architectures.iter().map(|a| a.prefix);
+    let mut prefixes = FOREIGN.iter().copied().chain(own).filter(|p| !p.is_empty());
+    let prefix = prefixes.find(|p| stems.iter().any(|n| n.starts_with(p)));
+    (prefix.unwrap_or_default(), declared)
 }
 
-fn is_adapter(name: &Name) -> bool {
-    PARTS.iter().any(|(_, own)| name.as_str().ends_with(own))
+/// The type of model that the class in a configuration is of; empty where none is written.
+fn declared_type(json: &Value) -> String {
+    let library = json["auto_mapping"]["parent_library"].as_str();
+    let of = |library: &str| {
+        let own = library.strip_prefix("transformers.models.")?;
+        Some(own.split('.').next()?.replace('_', "-"))
+    };
+    library.and_then(of).unwrap_or_default()
 }
 
-/// The modules that are trained as a whole beside the adapter's own tensors, `biases` not counted:
-/// PEFT passes over their tensors unless its configuration names them.
-pub fn others(plan: &[Planned<'_>], prefix: &str, biases: bool) -> Vec<String> {
+fn is_adapter(name: &str) -> bool {
+    PARTS.iter().any(|(_, own)| name.ends_with(own))
+}
+
+/// The modules that were trained as a whole, `biases` not counted: PEFT passes over their tensors
+/// unless its configuration names them. It saves the weights under a module's factors and single
+/// rows of embeddings without naming them.
+pub fn others(plan: &[Planned<'_>], names: &Names, biases: bool) -> Vec<String> {
     let maps = maps(plan);
     let module = |planned: &Planned<'_>| {
         let (module, part) = planned.name.rsplit_once('.')?;
-        let own = PARTS.iter().any(|(_, part)| planned.name.ends_with(part));
+        let own = PARTS.iter().any(|(_, part)| planned.name.ends_with(part))
+            || planned.name.contains(BASE_LAYER)
+            || planned.name.ends_with(TOKEN_ROWS);
         let bias = part == "bias" && (biases || maps.contains(module));
-        (!own && !bias).then(|| whole(module, prefix))
+        (!own && !bias).then(|| names.full(module))
     };
     let modules: BTreeSet<String> = plan.iter().filter_map(module).collect();
     modules.into_iter().collect()
 }
 
-/// The maps that have factors.
+/// The modules that have factors.
 fn maps(plan: &[Planned<'_>]) -> BTreeSet<String> {
     plan.iter()
-        .filter_map(|p| p.name.strip_suffix(".lora_A").map(str::to_string))
+        .filter_map(|p| Some(Name::new(&p.name).factor()?.stem.to_string()))
         .collect()
 }
 
 /// The tensors under the names PEFT gives them.
-pub fn full<'a>(plan: Vec<Planned<'a>>, prefix: &str) -> Vec<Planned<'a>> {
+pub fn full<'a>(plan: Vec<Planned<'a>>, names: &Names) -> Vec<Planned<'a>> {
     let maps = maps(&plan);
     let name = |text: &str| {
         if let Some(stem) = text.strip_suffix(".bias")
             && maps.contains(stem)
         {
-            return format!("{ROOT}{}{BIAS}", whole(stem, prefix));
+            return format!("{ROOT}{}{BIAS}", names.full(stem));
         }
         for (theirs, ours) in PARTS {
             if let Some(stem) = text.strip_suffix(ours) {
-                return format!("{ROOT}{}{theirs}", whole(stem, prefix));
+                return format!("{ROOT}{}{theirs}", names.full(stem));
             }
         }
-        format!("{ROOT}{}", whole(text, prefix))
+        format!("{ROOT}{}", names.full(text))
     };
     plan.into_iter()
         .map(|planned| Planned {
@@ -173,10 +279,20 @@ pub fn full<'a>(plan: Vec<Planned<'a>>, prefix: &str) -> Vec<Planned<'a>> {
 mod tests {
     use super::*;
     use candle_core::{Device, Tensor};
+    use serde_json::json;
 
     fn home_of(names: &[&str], base: &str) -> Home {
         let names: Vec<Name> = names.iter().map(Name::new).collect();
-        home(names.iter(), base)
+        home(names.iter(), base, &json!({}))
+    }
+
+    fn named(prefix: &str, beside: &[&str]) -> Names {
+        Names {
+            prefix: prefix.into(),
+            beside: beside.iter().map(|b| (*b).to_string()).collect(),
+            bias: "none".into(),
+            ..Names::default()
+        }
     }
 
     #[test]
@@ -188,14 +304,18 @@ mod tests {
             "lora_B.bias",
             "lora_magnitude_vector",
         ];
-        let files: Vec<String> = parts.iter().map(|p| format!("{stem}.{p}")).collect();
+        let mut files: Vec<String> = parts.iter().map(|p| format!("{stem}.{p}")).collect();
+        let table = "base_model.model.bert.embeddings.word_embeddings";
+        files.push(format!("{table}.lora_embedding_A"));
+        files.push(format!("{table}.base_layer.weight"));
+        files.push("base_model.model.classifier.weight".into());
         let tensor = Tensor::new(&[1f32], &Device::Cpu).unwrap();
         let bare = |full: &String| {
             let own = own(full).unwrap().unwrap();
-            let name = own.strip_prefix("bert.").unwrap().to_string();
-            Planned::ready(name, tensor.clone())
+            Planned::ready(within(&own, "bert."), tensor.clone())
         };
-        let back = full(files.iter().map(bare).collect(), "bert.");
+        let names = named("bert.", &["classifier"]);
+        let back = full(files.iter().map(bare).collect(), &names);
         let back: Vec<&String> = back.iter().map(|p| &p.name).collect();
         assert_eq!(back, files.iter().collect::<Vec<_>>());
         assert!(own("bert.x").is_err());
@@ -212,22 +332,66 @@ mod tests {
             "q.bias",
             "k.bias",
             "embed.weight",
-            ".lm_head.weight",
+            "table.base_layer.weight",
+            "table.lora_embedding_A",
+            "table.trainable_tokens_delta",
+            "lm_head.weight",
         ];
         let plan = || names.map(|n| Planned::ready(n.into(), tensor.clone()));
-        assert_eq!(others(&plan(), "model.", true), ["lm_head", "model.embed"]);
-        assert_eq!(others(&plan(), "", false), ["embed", "k", "lm_head"]);
+        let (model, bare) = (named("model.", &["lm_head"]), named("", &[]));
+        assert_eq!(others(&plan(), &model, true), ["lm_head", "model.embed"]);
+        assert_eq!(others(&plan(), &bare, false), ["embed", "k", "lm_head"]);
         assert_eq!(within("model.embed.weight", "model."), "embed.weight");
-        assert_eq!(within("lm_head.weight", "model."), ".lm_head.weight");
+        assert_eq!(within("lm_head.weight", "model."), "lm_head.weight");
+    }
+
+    #[test]
+    fn canonical_names_do_not_follow_from_what_a_file_happens_to_hold() {
+        let q = "model.layers.0.self_attn.q_proj.lora_A";
+        for names in [
+            &[q][..],
+            &[q, "lm_head.lora_A"],
+            &[q, "model.embed_tokens.lora_embedding_A"],
+        ] {
+            assert_eq!(
+                home_of(names, "someone/llama").prefix,
+                "model.",
+                "{names:?}"
+            );
+        }
+        let all = [q, "lm_head.lora_A"].map(Name::new);
+        for (names, prefix) in [(&all[..], "model."), (&all[1..], "")] {
+            assert_eq!(
+                home(names.iter(), "someone/llama", &json!({})).prefix,
+                prefix
+            );
+            let beside = beside(names.iter(), prefix);
+            assert_eq!(beside, ["lm_head".to_string()].into());
+        }
+        let vit = "vit.encoder.layer.0.attention.attention.query.lora_A";
+        let class = json!({"auto_mapping": {"base_model_class": "ViTForImageClassification",
+                           "parent_library": "transformers.models.vit.modeling_vit"}});
+        let names = [Name::new(vit), Name::new("classifier.weight")];
+        let found = home(names.iter(), "someone/vit", &class);
+        assert_eq!(
+            (found.prefix.as_str(), found.model_type.as_str()),
+            ("vit.", "vit")
+        );
+        // DistilBERT alone: its own list of layers is called as others call their base.
+        let bare = home_of(&["transformer.layer.0.attention.q_lin.lora_A"], "x");
+        assert_eq!(
+            (bare.prefix.as_str(), bare.model_type.as_str()),
+            ("", "distilbert")
+        );
     }
 
     #[test]
     fn the_model_is_told_by_its_names() {
-        let home = |name: &str| home_of(&[name, "classifier.bias"], "base");
-        let of = |prefix: &str, model_type: &str| Home {
-            prefix: prefix.into(),
-            model_type: model_type.into(),
+        let home = |name: &str| {
+            let found = home_of(&[name, "classifier.bias"], "base");
+            (found.prefix, found.model_type)
         };
+        let of = |prefix: &str, model_type: &str| (prefix.to_string(), model_type.to_string());
         assert_eq!(
             home("bert.encoder.layer.0.attention.self.query.lora_A"),
             of("bert.", "bert")
