@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use faer::Mat;
 use rayon::prelude::*;
 
-use crate::adapter::{Adapter, Name, factors, with_values};
+use crate::adapter::{Adapter, Name, factors, of_one_model, with_values};
 use crate::{Context, Result, bail};
 
 /// The angles between two subspaces, ascending, in radians; as many as the smaller one has
@@ -60,6 +60,9 @@ pub fn principal_angles(adapters: &[Adapter], context: &Context) -> Result<Vec<A
             "principal angles need at least two adapters, got {}",
             adapters.len()
         );
+    }
+    for notice in of_one_model(adapters)? {
+        context.notice_once(notice);
     }
     let spans: Vec<Vec<(Name, Spans)>> = adapters
         .iter()

@@ -160,7 +160,7 @@ impl LoraMixing {
                 continue;
             };
             let rank = uniform.unwrap_or(first.rank);
-            let names = names_at(members, &stem)?;
+            let names = first.names;
             let a = vec![first.groups * rank, first.input];
             shapes.insert(names.a(stem.as_str()), a);
             let b = vec![first.output, rank];
@@ -234,38 +234,10 @@ pub(super) fn stems(members: &[Adapter]) -> Result<BTreeSet<Name>> {
     Ok(stems)
 }
 
-/// How the members' factors at a module are named; an error where it is an embedding in some and a
-/// linear map in others.
-pub(super) fn names_at(members: &[Adapter], stem: &Name) -> Result<FactorNames> {
-    let mut found: Option<(FactorNames, &Adapter)> = None;
-    for member in members {
-        let mut own = None;
-        for names in FactorNames::ALL {
-            let stem = stem.as_str();
-            if member.shape(&names.a(stem))?.is_some() || member.shape(&names.b(stem))?.is_some() {
-                own = Some(names);
-                break;
-            }
-        }
-        let Some(own) = own else {
-            continue;
-        };
-        match found {
-            Some((names, first)) if names != own => bail!(
-                "{stem} is an embedding in one of {} and {}, a linear map in the other",
-                first.name(),
-                member.name()
-            ),
-            Some(_) => {}
-            None => found = Some((own, member)),
-        }
-    }
-    Ok(found.map_or(FactorNames::Linear, |(names, _)| names))
-}
-
 /// The sizes of a map's factors.
 #[derive(Debug, Clone)]
 pub(super) struct Sizes {
+    pub names: FactorNames,
     pub rank: usize,
     pub groups: usize,
     pub input: usize,
@@ -275,15 +247,22 @@ pub(super) struct Sizes {
 /// The sizes of each member's factors at a map; none where it leaves the map as it is. An error
 /// unless all change the same map.
 pub(super) fn sizes_at(members: &[Adapter], stem: &Name) -> Result<Vec<Option<Sizes>>> {
-    let names = names_at(members, stem)?;
-    let (a, b) = (names.a(stem.as_str()), names.b(stem.as_str()));
     let mut all: Vec<Option<Sizes>> = Vec::with_capacity(members.len());
     for member in members {
-        let (a, b) = (member.shape(&a)?, member.shape(&b)?);
+        let (mut names, mut a, mut b) = (FactorNames::Linear, None, None);
+        for own in FactorNames::ALL {
+            a = member.shape(&own.a(stem.as_str()))?;
+            b = member.shape(&own.b(stem.as_str()))?;
+            if a.is_some() || b.is_some() {
+                names = own;
+                break;
+            }
+        }
         let own = match (a.as_deref(), b.as_deref()) {
             (Some(&[rows, input]), Some(&[output, rank])) if rank > 0 && rows % rank == 0 => {
                 let groups = rows / rank;
                 Some(Sizes {
+                    names,
                     rank,
                     groups,
                     input,
@@ -301,9 +280,13 @@ pub(super) fn sizes_at(members: &[Adapter], stem: &Name) -> Result<Vec<Option<Si
                 .iter()
                 .enumerate()
                 .find_map(|(i, s)| Some((i, s.as_ref()?)))
-            && (own.input, own.output, own.groups) != (first.input, first.output, first.groups)
+            && (own.input, own.output, own.groups, own.names)
+                != (first.input, first.output, first.groups, first.names)
         {
             let map = |s: &Sizes| match s.groups {
+                _ if s.names == FactorNames::Embedding => {
+                    format!("an embedding [{}, {}]", s.input, s.output)
+                }
                 1 => format!("[{}, {}]", s.output, s.input),
                 n => format!("[{}, {}] in {n} parts", s.output, s.input),
             };

@@ -10,13 +10,14 @@ use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use crate::adapter::{
-    Adapter, Factors, Kind, Name, Recipe, Shapes, Tensors, check_aligned, factors_at, with_values,
+    Adapter, FactorNames, Factors, Kind, Name, Recipe, Shapes, Tensors, check_aligned, factors_at,
+    with_values,
 };
 use crate::{Result, bail};
 
 use super::base::Base;
 use super::factors::{joined, of_change, products, stacked, truncated};
-use super::form::{LoraMixing, names_at, sizes_at, stems};
+use super::form::{LoraMixing, sizes_at, stems};
 use super::heads::Heads;
 use super::method::{At, Gram, Group, On, Spec, Work};
 use super::mixture::{Mixture, add};
@@ -154,8 +155,7 @@ impl Soup {
     fn unit(&self, name: &Name) -> Result<Vec<(Name, Tensor)>> {
         match self.form {
             Some(form) if !form.by_factor() => {
-                let (a, b) = self.change(form, name).map_err(|e| e.within(name))?;
-                let names = names_at(&self.members, name)?;
+                let (names, a, b) = self.change(form, name).map_err(|e| e.within(name))?;
                 Ok(vec![
                     (names.a(name.as_str()), a),
                     (names.b(name.as_str()), b),
@@ -223,16 +223,18 @@ impl Soup {
     }
 
     /// The factors of the mixture of the changes to one map.
-    fn change(&self, form: LoraMixing, stem: &Name) -> Result<(Tensor, Tensor)> {
+    fn change(&self, form: LoraMixing, stem: &Name) -> Result<(FactorNames, Tensor, Tensor)> {
         let rank = form.rank(&self.members, self.combined())?;
         let sizes = sizes_at(&self.members, stem)?;
+        let first = sizes.iter().flatten().next();
+        let names = first.map_or(FactorNames::Linear, |s| s.names);
         let parts = self
             .members
             .iter()
             .map(|m| factors_at(m, stem.as_str()))
             .collect::<Result<Vec<_>>>()?;
         let place = self.place(stem)?;
-        match &self.work {
+        let (a, b) = match &self.work {
             Work::Combination(method) => {
                 let weights = self.weights.at(self.members.len(), place)?;
                 let at = At {
@@ -297,7 +299,8 @@ impl Soup {
                     .collect::<Result<Vec<_>>>()?;
                 stacked(&groups, rank)
             }
-        }
+        }?;
+        Ok((names, a, b))
     }
 
     /// The saved modules' tensors.
@@ -442,7 +445,7 @@ impl Recipe for Soup {
         let Some(factor) = name.factor() else {
             bail!("the mixture has no tensor {name}");
         };
-        let (a, b) = self
+        let (_, a, b) = self
             .change(form, &Name::new(factor.stem))
             .map_err(|e| e.within(factor.stem))?;
         Ok(if factor.is_a { a } else { b })

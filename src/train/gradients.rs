@@ -6,6 +6,7 @@ use candle_core::{DType, Tensor};
 
 use crate::adapter::{
     Adapter, Gram, Head, Name, Selection, Tensors, Watch, head_forward, head_states, on_model,
+    tell_of_base,
 };
 use crate::compute::memory;
 use crate::data::batch::training_batches;
@@ -90,6 +91,7 @@ pub fn gradients_over(
     context: &Context,
 ) -> Result<Tensors> {
     let seen = Seen::new(model, adapter, data)?;
+    tell_of_base(adapter, model, context);
     let mut sum = Tensors::new();
     for batch in training_batches(&seen.lengths(), BATCH, seed, 1)
         .iter()
@@ -119,6 +121,7 @@ pub fn curvature_over(
 ) -> Result<Tensors> {
     let model = model.in_f64()?;
     let seen = Seen::new(&model, adapter, data)?;
+    tell_of_base(adapter, &model, context);
     let batches: Vec<Vec<usize>> = training_batches(&seen.lengths(), BATCH, seed, 1)
         .into_iter()
         .take(batches)
@@ -214,6 +217,7 @@ pub fn fisher_over(
     context: &Context,
 ) -> Result<Tensors> {
     let seen = Seen::new(model, adapter, data)?;
+    tell_of_base(adapter, model, context);
     let chosen = seen.chosen(rows, seed);
     if chosen.is_empty() {
         bail!("{}: the train split has no rows", data.name());
@@ -248,6 +252,7 @@ pub fn inputs_over(
     context: &Context,
 ) -> Result<BTreeMap<Name, Gram>> {
     let seen = Seen::new(model, adapter, data)?;
+    tell_of_base(adapter, model, context);
     adapter.fits(model)?;
     let watch = Watch::default();
     let tensors = on_model(&*adapter.tensors()?, model)?;

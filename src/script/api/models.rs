@@ -9,7 +9,7 @@ use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 
 use super::tensors::{integers, map_of, to_tensor};
 use crate::adapter::formats::peft::classifier_of;
-use crate::adapter::{Adapter, Head, Labels};
+use crate::adapter::{Adapter, Head, Labels, tell_of_base};
 use crate::compute::{device, device_name};
 use crate::hub::{Kind, Repo};
 use crate::model::{BUNDLED, Encoding, Frozen, Inputs, Model, Noise, Stamp, stamp, tokenize::Text};
@@ -226,7 +226,13 @@ mod natives {
     /// base.forward(a, inputs).max_abs_diff(base.forward(inputs)) > 0.0    // true
     /// ```
     #[rhai_fn(name = "forward", pure, return_raw)]
-    pub fn forward_with(model: &mut Model, adapter: Adapter, inputs: Map) -> Fallible<Tensor> {
+    pub fn forward_with(
+        context: NativeCallContext,
+        model: &mut Model,
+        adapter: Adapter,
+        inputs: Map,
+    ) -> Fallible<Tensor> {
+        tell_of_base(&adapter, model, Session::of(&context)?.context());
         let inputs = read_inputs(model, &inputs, &[])?;
         Ok(hidden(model, &adapter, &inputs)?)
     }
@@ -264,7 +270,13 @@ mod natives {
     /// base.logits(a, base.tokenize(["a text", "another one"])).shape    // [2, 2]
     /// ```
     #[rhai_fn(pure, return_raw)]
-    pub fn logits(model: &mut Model, adapter: Adapter, inputs: Map) -> Fallible<Tensor> {
+    pub fn logits(
+        context: NativeCallContext,
+        model: &mut Model,
+        adapter: Adapter,
+        inputs: Map,
+    ) -> Fallible<Tensor> {
+        tell_of_base(&adapter, model, Session::of(&context)?.context());
         let inputs = read_inputs(model, &inputs, &["labels"])?;
         let head = only_head(&adapter)?;
         adapter.fits(model)?;
@@ -288,7 +300,13 @@ mod natives {
     /// found.grads["encoder.layer.0.output.adapter_down.weight"].shape    // [24, 384]
     /// ```
     #[rhai_fn(pure, return_raw)]
-    pub fn gradients(model: &mut Model, adapter: Adapter, inputs: Map) -> Fallible<Map> {
+    pub fn gradients(
+        context: NativeCallContext,
+        model: &mut Model,
+        adapter: Adapter,
+        inputs: Map,
+    ) -> Fallible<Map> {
+        tell_of_base(&adapter, model, Session::of(&context)?.context());
         Ok(gradients_map(model, &adapter, &inputs)?)
     }
 }
