@@ -7,6 +7,7 @@ mod origin;
 pub mod own;
 pub mod peft;
 mod place;
+mod prefix;
 pub mod sparse;
 mod standing;
 

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::super::prefix;
 use crate::adapter::source::FileTensors;
 use crate::adapter::tensors::Name;
 use crate::model::Architecture;
@@ -36,11 +37,14 @@ pub fn canonical(
     model_type: &str,
     config: &Value,
 ) -> Result<FileTensors> {
-    let prefix = Architecture::find(model_type).map_or("", |a| a.prefix);
+    let known = Architecture::find(model_type).map(|a| a.prefix);
+    let prefix = |full: &str| known.unwrap_or_else(|| prefix::of_any(std::iter::once(full)));
     let normed = config.get("ln_before") == Some(&Value::Bool(true));
-    FileTensors::new(files, |full| match canonical_name(full, adapter, prefix) {
-        Some(name) => Ok(own_name(&name, normed)),
-        None => bail!("tensor {full} does not belong to adapter {adapter}"),
+    FileTensors::new(files, |full| {
+        match canonical_name(full, adapter, prefix(full)) {
+            Some(name) => Ok(own_name(&name, normed)),
+            None => bail!("tensor {full} does not belong to adapter {adapter}"),
+        }
     })
 }
 

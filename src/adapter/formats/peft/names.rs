@@ -11,6 +11,7 @@ use crate::model::Architecture;
 use crate::tensorfile::Planned;
 use crate::{Result, bail};
 
+use super::super::prefix;
 use super::ROOT;
 
 /// What an adapter's tensors are called after their module's name: in the file, and here.
@@ -26,61 +27,6 @@ const PARTS: &[(&str, &str)] = &[
 
 /// What a changed map's own bias is called; older versions say `.bias`.
 const BIAS: &str = ".base_layer.bias";
-
-/// What transformers calls the base within task models that are not among the architectures here
-/// (`base_model_prefix`).
-const FOREIGN: &[&str] = &[
-    "model.",
-    "transformer.",
-    "albert.",
-    "backbone.",
-    "beit.",
-    "biogpt.",
-    "camembert.",
-    "convbert.",
-    "data2vec_text.",
-    "data2vec_vision.",
-    "deit.",
-    "dinov2.",
-    "dinov2_with_registers.",
-    "dinov3_vit.",
-    "ernie.",
-    "esm.",
-    "funnel.",
-    "gpt_neox.",
-    "gpt_neox_japanese.",
-    "hiera.",
-    "hubert.",
-    "ibert.",
-    "layoutlm.",
-    "layoutlmv2.",
-    "layoutlmv3.",
-    "longformer.",
-    "luke.",
-    "mobilebert.",
-    "mobilevit.",
-    "mra.",
-    "nezha.",
-    "nystromformer.",
-    "rembert.",
-    "roberta_prelayernorm.",
-    "rwkv.",
-    "segformer.",
-    "sew.",
-    "squeezebert.",
-    "swin.",
-    "swinv2.",
-    "unispeech.",
-    "unispeech_sat.",
-    "vilt.",
-    "vit.",
-    "vit_mae.",
-    "wav2vec2.",
-    "wav2vec2_bert.",
-    "wavlm.",
-    "xmod.",
-    "yoso.",
-];
 
 /// Modules that stand beside the base in task models of transformers.
 const BESIDE: &[&str] = &[
@@ -207,10 +153,8 @@ fn place(stems: &[&str], base: &str, json: &Value) -> (&'static str, String) {
         };
         return ("", model_type.into());
     }
-    let own = architectures.iter().map(|a| a.prefix);
-    let mut prefixes = FOREIGN.iter().copied().chain(own).filter(|p| !p.is_empty());
-    let prefix = prefixes.find(|p| stems.iter().any(|n| n.starts_with(p)));
-    (prefix.unwrap_or_default(), declared)
+    let prefix = prefix::of_any(stems.iter().copied());
+    (prefix, declared)
 }
 
 /// The type of model that the class in a configuration is of; empty where none is written.
