@@ -697,7 +697,15 @@ fn fisher_and_regmean_by_hand() {
     };
     // (2 1 1 + 1 3 3) / (2 1 + 3); where nothing is known, the mean by weights.
     let all = [information([1.0, 0.0]), information([3.0, 0.0])];
-    let mixed = fisher(&pair, &[2.0, 1.0], &all, &json!({}), Heads::Keep).unwrap();
+    let mixed = fisher(
+        &pair,
+        &[2.0, 1.0],
+        &all,
+        &json!({}),
+        Heads::Keep,
+        &Context::silent(),
+    )
+    .unwrap();
     let found: Vec<f32> = effect(&mixed).into_values().flatten().collect();
     for (x, y) in found.iter().zip([11.0 / 5.0, 10.0 / 3.0]) {
         assert!((x - y).abs() < 1e-5, "{found:?}");
@@ -722,7 +730,14 @@ fn fisher_and_regmean_by_hand() {
     };
     let inputs = [gram([2.0, 1.0, 1.0, 2.0]), gram([1.0, 0.0, 0.0, 1.0])];
     let members = [map([1.0, 0.0]), map([0.0, 1.0])];
-    let mixed = regmean(&members, &inputs, &json!({}), Heads::Keep).unwrap();
+    let mixed = regmean(
+        &members,
+        &inputs,
+        &json!({}),
+        Heads::Keep,
+        &Context::silent(),
+    )
+    .unwrap();
     let found: Vec<f32> = effect(&mixed).into_values().flatten().collect();
     for (x, y) in found.iter().zip([4.29 / 8.19, 3.9 / 8.19]) {
         assert!((x - y).abs() < 1e-5, "{found:?}");

@@ -141,8 +141,9 @@ fn place(stems: &[&str], base: &str, json: &Value) -> (&'static str, String) {
         return (found.prefix, found.model_type.into());
     }
     // Bare models: several have the same names, so that nothing is said of which.
-    let bare = |a: &&Architecture| stems.iter().any(|n| known(a, "", n));
-    let bare: Vec<&Architecture> = architectures.iter().filter(bare).collect();
+    let bare = architectures.iter().copied();
+    let bare = bare.filter(|a| stems.iter().any(|n| known(a, "", n)));
+    let bare: Vec<&Architecture> = bare.collect();
     if !bare.is_empty() {
         let model_type = match &bare[..] {
             [only] => only.model_type,
