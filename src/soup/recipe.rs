@@ -98,9 +98,13 @@ impl Soup {
             None => self.members[0].kind().clone(),
             Some(form) => form.kind(&self.members, self.combined())?,
         };
-        match kind.peft_names() {
-            Some(_) => self.saved.fitted(kind, &self.members, &self.shapes()?),
-            None => Ok(kind),
+        let beyond = |m: &Adapter| {
+            let names = m.kind().peft_names();
+            names.is_some_and(|n| !n.beside.is_empty() || n.trainable_token_indices.is_some())
+        };
+        match self.members.iter().any(beyond) {
+            true => self.saved.fitted(kind, &self.members, &self.shapes()?),
+            false => Ok(kind),
         }
     }
 

@@ -76,21 +76,20 @@ fn signs_are_counted_on_factors_alone() {
         let d = sign_diff(a, b); print(`${d.entries} ${d.rate}`);
         print(sign_diff([a, b], #{ tensors: \"all\" }).entries);
         print(sign_diff([a, b], #{ space: \"delta\" }).entries);
-        print(sign_diff([a, b], #{ tensors: \"*embed_tokens*\" }).entries);";
+        print(sign_diff([a, b], #{ tensors: \"*embed_tokens*\" }).entries);
+        print(sign_diff(a, b, #{ tensors: \"*.lora_A|*.lora_B\" }).rate);";
     let (out, _) = printed(&tureen(&folder, &["-e", code]));
     let lines: Vec<&str> = out.lines().collect();
     let (entries, rate) = lines[0].split_once(' ').unwrap();
     // A and B of two embeddings, two query and two value maps of rank 4.
     let of_factors = 2 * 4 * (96 + 32) + 2 * 4 * (32 + 32) + 2 * 4 * (32 + 16);
     assert_eq!(entries, of_factors.to_string());
-    assert!(
-        (rate.parse::<f64>().unwrap() - 0.51).abs() < 0.005,
-        "{rate}"
-    );
+    assert_eq!(rate, (961.0 / 1920.0).to_string());
     assert_eq!(lines[1], of_factors.to_string());
     let of_changes = 2 * 96 * 32 + 2 * 32 * 32 + 2 * 16 * 32;
     assert_eq!(lines[2], of_changes.to_string());
     assert_eq!(lines[3], (4 * (96 + 32) + 96 * 32).to_string());
+    assert_eq!(lines[4], (715.0 / 1408.0).to_string());
 }
 
 #[test]
