@@ -612,6 +612,13 @@ fn prepared() -> (tempfile::TempDir, Session, Interpreter) {
         allow_read: vec![folder.path().to_path_buf()],
         ..Setup::default()
     });
+    // An adapter with whole modules saved beside it.
+    let whole = folder.path().join("whole");
+    std::fs::create_dir(&whole).unwrap();
+    let inside = super::case("modules-to-save-prune/lmhead-emb-saved-1");
+    for file in std::fs::read_dir(inside).unwrap().flatten() {
+        std::fs::copy(file.path(), whole.join(file.file_name())).unwrap();
+    }
     let mut interpreter = Interpreter::new(session.clone());
     if let Err(error) = interpreter.run("prelude", PRELUDE) {
         panic!("{error}");
