@@ -29,6 +29,7 @@ pub mod soup;
 pub mod stats;
 pub mod study;
 pub mod tensorfile;
+pub mod text;
 pub mod train;
 
 pub use context::Context;

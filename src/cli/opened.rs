@@ -7,7 +7,7 @@ use crate::script::{Mode, Setup};
 use crate::study::pack::{Pack, is_pack};
 use crate::study::size::bytes;
 use crate::study::{Lock, script_hash};
-use crate::{Error, Result, bail};
+use crate::{Error, Result, bail, text};
 
 /// A study that can be run.
 pub(super) struct Opened {
@@ -44,7 +44,10 @@ impl Opened {
         Ok(Self {
             named: path.to_path_buf(),
             source: path.display().to_string(),
-            text: std::fs::read_to_string(path).map_err(|error| Error::new(error.to_string()))?,
+            text: match std::fs::read(path) {
+                Ok(bytes) => text::decode(&path.display().to_string(), bytes)?,
+                Err(error) => return Err(Error::new(error.to_string())),
+            },
             lock: None,
             parameters: BTreeMap::new(),
             script: path.to_path_buf(),
@@ -76,7 +79,7 @@ impl Opened {
         let name = script.strip_prefix(&root).unwrap_or(&script);
         Ok(Self {
             source: path.join(name).display().to_string(),
-            text: text(&script)?,
+            text: text::read(&script)?,
             lock: Some(pack.lock()?),
             parameters: pack.run()?.record.parameters,
             named: path.to_path_buf(),
@@ -106,8 +109,4 @@ impl Opened {
             setup.allow_read.extend(self.inputs.clone());
         }
     }
-}
-
-fn text(script: &Path) -> Result<String> {
-    std::fs::read_to_string(script).map_err(|error| Error::at_path(script, error))
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::glue;
 use super::raw::{RawRow, RawRows};
 use super::table::{Cell, Table};
+use crate::text::{is_missing, number};
 use crate::{Error, Result, nearest};
 
 /// Columns by name, where a file's own names are not the usual ones.
@@ -90,12 +91,26 @@ pub(super) fn choose(table: Table, columns: &Columns, labels: Labels) -> Result<
             },
         });
     }
+    hide_missing(&mut rows);
     Ok(RawRows {
         label: name.to_string(),
         sources: vec![table.source],
         unit: table.unit,
         rows,
     })
+}
+
+/// Takes labels that data frames write for a missing value (NaN, NA, null) for none where the others
+/// are numbers. Among names they are names.
+fn hide_missing(rows: &mut [RawRow]) {
+    let labels = || rows.iter().filter_map(|row| row.label.as_deref());
+    let mut filled = labels().filter(|label| !is_missing(label)).peekable();
+    let numbers = filled.peek().is_some() && filled.all(|label| number(label).is_some());
+    if numbers {
+        for row in rows {
+            row.label = row.label.take().filter(|label| !is_missing(label));
+        }
+    }
 }
 
 /// Divides a table by the values of a column.
@@ -111,6 +126,7 @@ pub(super) fn divide(table: Table, column: &str) -> Result<BTreeMap<String, Tabl
             unit: table.unit,
             columns: table.columns.clone(),
             rows: Vec::new(),
+            notice: None,
         });
         part.rows.push((at, cells));
     }
@@ -217,6 +233,7 @@ mod tests {
         Table {
             source: "a.csv".into(),
             unit: "line",
+            notice: None,
             columns: columns.iter().map(|c| c.to_string()).collect(),
             rows: vec![(
                 2,
@@ -302,6 +319,32 @@ mod tests {
         snli.rows.remove(0);
         let hidden = settled(snli);
         assert_eq!((hidden.len(), hidden[0].label.as_deref()), (1, Some("-1")));
+    }
+
+    #[test]
+    fn missing_labels_are_told_by_the_others() {
+        let labels = |labels: &[&str]| {
+            let mut all = table(&["text", "label"]);
+            let row = all.rows.remove(0);
+            for label in labels {
+                let cells = vec![row.1[0].clone(), Cell::Text(label.to_string())];
+                all.rows.push((2, cells));
+            }
+            let raw = choose(all, &Columns::default(), Labels::Needed).unwrap();
+            let labels = raw.rows.into_iter().map(|row| row.label);
+            labels
+                .map(|label| label.unwrap_or("-".into()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            labels(&["0.0", "nan", "1.0", "NA"]),
+            ["0.0", "-", "1.0", "-"]
+        );
+        assert_eq!(
+            labels(&["None", "other", "null"]),
+            ["None", "other", "null"]
+        );
+        assert_eq!(labels(&["None", "NA"]), ["None", "NA"]);
     }
 
     #[test]

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use crate::{Error, Result};
 
 /// What a dataset's file may end in.
-pub(super) const EXTENSIONS: [&str; 11] = [
+pub(super) const EXTENSIONS: [&str; 12] = [
     "jsonl", "jsonl.gz", "tsv", "tsv.gz", "csv", "csv.gz", "json", "json.gz", "txt", "txt.gz",
-    "parquet",
+    "parquet", "arrow",
 ];
 
 /// The names of each split's files: those of most folders, of GLUE's MNLI, of CoLA's release.
@@ -42,8 +42,21 @@ impl Layout {
     /// Looks for `train.jsonl` and the like, in the folder or its `data`, for shards such as
     /// `train-00000-of-00002.parquet`, and for folders of shards such as `train/0000.parquet`.
     pub fn of(folder: &Path) -> Result<Self> {
-        let places = [Place::read(folder)?, Place::read(&folder.join("data"))?];
-        let find = |names| find(&places, names);
+        Self::of_tree(&Tree::read(folder)?)
+    }
+
+    /// The same among these files of a folder, by path within it.
+    pub fn of_names<'n>(folder: &Path, names: impl IntoIterator<Item = &'n str>) -> Result<Self> {
+        let mut files: Vec<String> = names.into_iter().map(String::from).collect();
+        files.sort();
+        Self::of_tree(&Tree {
+            root: folder.to_path_buf(),
+            files,
+        })
+    }
+
+    fn of_tree(tree: &Tree) -> Result<Self> {
+        let find = |names| tree.find(names);
         Ok(Self {
             train: find(TRAIN)?,
             validation: find(VALIDATION)?,
@@ -52,12 +65,63 @@ impl Layout {
             unlabeled: find(UNLABELED)?,
         })
     }
+
+    /// Files of splits whose names are told; those of other names are left out.
+    pub fn of_splits(splits: Vec<(String, Vec<PathBuf>)>) -> Result<Self> {
+        let mut layout = Self::default();
+        for (name, files) in splits {
+            let place = match name.as_str() {
+                name if TRAIN.contains(&name) => &mut layout.train,
+                name if VALIDATION.contains(&name) => &mut layout.validation,
+                name if TEST.contains(&name) => &mut layout.test,
+                name if ALL.contains(&name) => &mut layout.all,
+                name if UNLABELED.contains(&name) => &mut layout.unlabeled,
+                _ => continue,
+            };
+            if let (Some(first), Some(second)) = (place.first(), files.first()) {
+                return Err(both(first, second));
+            }
+            *place = files;
+        }
+        Ok(layout)
+    }
+
+    /// Whether there is no file of any split.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// All files, in the order of the splits.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let splits = [
+            &self.train,
+            &self.validation,
+            &self.test,
+            &self.all,
+            &self.unlabeled,
+        ];
+        splits.into_iter().flatten()
+    }
 }
+
+/// Whether a name is one of a split, or of the folder that holds them.
+pub(super) fn is_place(name: &str) -> bool {
+    let splits = [TRAIN, VALIDATION, TEST, ALL, UNLABELED];
+    name == DATA || splits.iter().any(|names| names.contains(&name))
+}
+
+/// The folder that may hold a repository's files of data.
+const DATA: &str = "data";
 
 /// Whether a file is one of texts only, by its name.
 pub(super) fn is_unlabeled(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy());
     name.is_some_and(|name| UNLABELED.contains(&stem(&name)))
+}
+
+/// Whether a file's name ends as a dataset's.
+pub(super) fn is_readable(name: &str) -> bool {
+    split(name).is_some()
 }
 
 /// A file's name without its extension.
@@ -73,47 +137,45 @@ fn split(name: &str) -> Option<(&str, &str)> {
     })
 }
 
-/// A folder with the names of its files and folders, sorted.
-struct Place {
-    folder: PathBuf,
+/// A folder with its files, by path within it, sorted.
+struct Tree {
+    root: PathBuf,
     files: Vec<String>,
-    folders: Vec<String>,
 }
 
-impl Place {
-    /// An empty one where there is no such folder.
-    fn read(folder: &Path) -> Result<Self> {
-        let mut place = Self {
-            folder: folder.to_path_buf(),
-            files: Vec::new(),
-            folders: Vec::new(),
-        };
-        if folder.is_dir() {
-            for entry in std::fs::read_dir(folder).map_err(|e| Error::at_path(folder, e))? {
-                let entry = entry.map_err(|e| Error::at_path(folder, e))?;
-                let name = entry.file_name().to_string_lossy().into_owned();
-                // Follows links: hub caches are full of them.
-                match entry.path().is_dir() {
-                    true => place.folders.push(name),
-                    false => place.files.push(name),
-                }
-            }
-        }
-        place.files.sort();
-        place.folders.sort();
-        Ok(place)
+impl Tree {
+    /// The files of a folder, and those of its folders that are named as splits or `data`.
+    fn read(root: &Path) -> Result<Self> {
+        let mut files = Vec::new();
+        list(root, "", &mut files)?;
+        files.sort();
+        Ok(Self {
+            root: root.to_path_buf(),
+            files,
+        })
     }
 
-    /// What there is of this split: each a file, or shards that make one.
-    fn candidates(&self, split_name: &str) -> Result<Vec<Vec<PathBuf>>> {
+    /// The names of the files that lie in this folder itself; `prefix` ends in a slash or is empty.
+    fn within<'t>(&'t self, prefix: &str) -> impl Iterator<Item = &'t str> {
+        let inside = |file: &'t String| file.strip_prefix(prefix);
+        let own = self.files.iter().filter_map(inside);
+        own.filter(|name| !name.contains('/'))
+    }
+
+    fn path(&self, prefix: &str, name: &str) -> PathBuf {
+        self.root.join(format!("{prefix}{name}"))
+    }
+
+    /// What there is of this split in a folder: each a file, or shards that make one.
+    fn candidates(&self, prefix: &str, split_name: &str) -> Result<Vec<Vec<PathBuf>>> {
         let mut found = Vec::new();
         let mut shards: BTreeMap<(usize, &str), Vec<(usize, &str)>> = BTreeMap::new();
-        for file in &self.files {
+        for file in self.within(prefix) {
             let Some((stem, extension)) = split(file) else {
                 continue;
             };
             if stem == split_name {
-                found.push(vec![self.folder.join(file)]);
+                found.push(vec![self.path(prefix, file)]);
             } else if let Some((number, of)) = shard(stem, split_name) {
                 shards
                     .entry((of, extension))
@@ -130,29 +192,76 @@ impl Place {
             if wrong.is_some() || shards.len() != of {
                 let missing = wrong.map_or(shards.len(), |(i, _)| i);
                 return Err(Error::at_path(
-                    &self.folder,
+                    &self.root.join(prefix.trim_end_matches('/')),
                     format!(
                         "{split_name} has {} of {of} shards; number {missing:05} is missing or there twice",
                         shards.len()
                     ),
                 ));
             }
-            let files = shards.iter().map(|(_, file)| self.folder.join(file));
+            let files = shards.iter().map(|(_, file)| self.path(prefix, file));
             found.push(files.collect());
         }
-        if self.folders.iter().any(|folder| folder == split_name) {
-            let inner = Self::read(&self.folder.join(split_name))?;
-            let files = inner.files.iter().filter(|file| {
-                // Lists of addresses and the like stand beside data as .txt.
-                split(file).is_some_and(|(_, extension)| !extension.starts_with("txt"))
-            });
-            let files: Vec<PathBuf> = files.map(|file| inner.folder.join(file)).collect();
-            if !files.is_empty() {
-                found.push(files);
-            }
+        let inner = format!("{prefix}{split_name}/");
+        let files = self.within(&inner).filter(|file| {
+            // Lists of addresses and the like stand beside data as .txt.
+            split(file).is_some_and(|(_, extension)| !extension.starts_with("txt"))
+        });
+        let files: Vec<PathBuf> = files.map(|file| self.path(&inner, file)).collect();
+        if !files.is_empty() {
+            found.push(files);
         }
         Ok(found)
     }
+
+    /// The files of the split with one of these names.
+    fn find(&self, names: &[&str]) -> Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
+        for prefix in ["", "data/"] {
+            for name in names {
+                found.extend(self.candidates(prefix, name)?);
+            }
+        }
+        // A text beside a split in another format describes it: only entity pairs come as .txt.
+        let is_text = |files: &Vec<PathBuf>| {
+            let name = files[0].to_string_lossy();
+            split(&name).is_some_and(|(_, extension)| extension.starts_with("txt"))
+        };
+        if !found.iter().all(is_text) {
+            found.retain(|files| !is_text(files));
+        }
+        let mut found = found.into_iter();
+        match (found.next(), found.next()) {
+            (Some(first), Some(second)) => Err(both(&first[0], &second[0])),
+            (first, _) => Ok(first.unwrap_or_default()),
+        }
+    }
+}
+
+fn both(first: &Path, second: &Path) -> Error {
+    Error::new(format!(
+        "both {} and {} are there, expected one of them",
+        first.display(),
+        second.display()
+    ))
+    .hint("name the file to read, or remove one")
+}
+
+fn list(folder: &Path, prefix: &str, files: &mut Vec<String>) -> Result<()> {
+    for entry in std::fs::read_dir(folder).map_err(|e| Error::at_path(folder, e))? {
+        let entry = entry.map_err(|e| Error::at_path(folder, e))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let path = entry.path();
+        // Follows links: hub caches are full of them.
+        match path.is_dir() {
+            true if is_place(&name) && prefix.matches('/').count() < 2 => {
+                list(&path, &format!("{prefix}{name}/"), files)?;
+            }
+            true => {}
+            false => files.push(format!("{prefix}{name}")),
+        }
+    }
+    Ok(())
 }
 
 /// Number and count of a shard: `train-00000-of-00002`, and a hash in the older ones.
@@ -161,34 +270,6 @@ fn shard(stem: &str, split_name: &str) -> Option<(usize, usize)> {
     let (number, rest) = rest.split_once("-of-")?;
     let of = rest.split('-').next()?;
     Some((number.parse().ok()?, of.parse().ok()?))
-}
-
-/// The files of the split with one of these names.
-fn find(places: &[Place], names: &[&str]) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for place in places {
-        for name in names {
-            found.extend(place.candidates(name)?);
-        }
-    }
-    // A text beside a split in another format describes it: only entity pairs come as .txt.
-    let is_text = |files: &Vec<PathBuf>| {
-        let name = files[0].to_string_lossy();
-        split(&name).is_some_and(|(_, extension)| extension.starts_with("txt"))
-    };
-    if !found.iter().all(is_text) {
-        found.retain(|files| !is_text(files));
-    }
-    let mut found = found.into_iter();
-    match (found.next(), found.next()) {
-        (Some(first), Some(second)) => Err(Error::new(format!(
-            "both {} and {} are there, expected one of them",
-            first[0].display(),
-            second[0].display()
-        ))
-        .hint("name the file to read, or remove one")),
-        (first, _) => Ok(first.unwrap_or_default()),
-    }
 }
 
 #[cfg(test)]

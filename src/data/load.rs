@@ -11,8 +11,12 @@ use super::layout::{self, Layout};
 use super::raw::RawRows;
 use super::row::{Label, Row, Split};
 use super::table::Table;
-use super::{cut, labels};
+use super::{cut, labels, saved};
+use crate::text::Dialect;
 use crate::{Error, Result};
+
+/// Takes what is to be said of a file that can be read in two ways.
+pub type Tell<'t> = &'t dyn Fn(String);
 
 /// How to read a dataset.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -28,36 +32,25 @@ pub struct LoadOptions {
     pub split: Option<[f64; 3]>,
     /// The seed of that cut.
     pub seed: u64,
-}
-
-/// The files of a repository that a dataset is read from: those of `config` where one is named,
-/// parquet files where there are any, else tables of texts.
-pub fn needed(names: &[String], config: Option<&str>) -> Vec<String> {
-    let inside = |name: &&String| match config {
-        Some(config) => name.starts_with(&format!("{config}/")),
-        None => name.matches('/').count() < 2,
-    };
-    let all: Vec<&String> = names.iter().filter(inside).collect();
-    let ending = |ends: &[&str]| -> Vec<String> {
-        let fits = |name: &&&String| ends.iter().any(|end| name.ends_with(end));
-        all.iter().filter(fits).map(|n| n.to_string()).collect()
-    };
-    let tables = ending(&[".parquet"]);
-    match tables.is_empty() {
-        true => ending(&[".jsonl", ".csv", ".tsv", ".jsonl.gz", ".csv.gz", ".tsv.gz"]),
-        false => tables,
-    }
+    /// How the files of separated cells are read; found out where not given.
+    pub dialect: Dialect,
 }
 
 impl Dataset {
-    /// Reads a file (.jsonl, .json, .csv, .tsv, .txt, each also .gz, or .parquet) or a folder of
-    /// files named train, validation or dev, test, or `all` for every role; of shards of them, too.
+    /// Reads a file (.jsonl, .json, .csv, .tsv, .txt, each also .gz, .parquet or .arrow), a folder
+    /// of files named train, validation or dev, test, or `all` for every role, of shards of them,
+    /// too, or a folder that the datasets library's `save_to_disk` wrote.
     ///
     /// Labels are the names in train, sorted as strings; numbers with a fraction mean regression.
     /// A split other than train without labels, or with nothing but -1, has hidden ones. A folder
     /// with a single split is read as one file. An `unlabeled` file is texts only: it counts where
     /// it is named or alone. Errors name the file, the line and the column.
     pub fn load(path: &Path, options: &LoadOptions) -> Result<Self> {
+        Self::load_telling(path, options, &|_| {})
+    }
+
+    /// [`Self::load`], with notices of files that can be read in two ways.
+    pub fn load_telling(path: &Path, options: &LoadOptions, tell: Tell<'_>) -> Result<Self> {
         let name = match &options.name {
             Some(name) => name.clone(),
             None => name_of(path),
@@ -65,40 +58,56 @@ impl Dataset {
         if !path.is_dir() {
             let only = [path.to_path_buf()];
             if layout::is_unlabeled(path) {
-                return texts(name, &only, options);
+                return texts(name, &only, options, tell);
             }
-            return one(name, &read(&only, Labels::Needed, options)?, options);
+            return one(name, &read(&only, Labels::Needed, options, tell)?, options);
         }
-        let files = Layout::of(path)?;
+        let files = match saved::layout(path)? {
+            Some(files) => files,
+            None => Layout::of(path)?,
+        };
+        Self::of_layout(name, path, &files, options, tell)
+    }
+
+    /// Reads these files of a folder.
+    pub(super) fn of_layout(
+        name: String,
+        folder: &Path,
+        files: &Layout,
+        options: &LoadOptions,
+        tell: Tell<'_>,
+    ) -> Result<Self> {
         let splits = [&files.all, &files.train, &files.validation, &files.test];
         let given: Vec<&Vec<PathBuf>> = splits.into_iter().filter(|f| !f.is_empty()).collect();
         match (given[..].first(), given.len()) {
-            (None, _) if !files.unlabeled.is_empty() => texts(name, &files.unlabeled, options),
+            (None, _) if !files.unlabeled.is_empty() => {
+                texts(name, &files.unlabeled, options, tell)
+            }
             (None, _) => Err(Error::at_path(
-                path,
-                "no train, validation, test or all file, each .jsonl, .json, .tsv, .csv or .txt, also .gz, or .parquet",
+                folder,
+                "no train, validation, test or all file, each .jsonl, .json, .tsv, .csv or .txt, also .gz, .parquet or .arrow",
             )),
-            (Some(only), 1) => one(name, &read(only, Labels::Needed, options)?, options),
+            (Some(only), 1) => one(name, &read(only, Labels::Needed, options, tell)?, options),
             (Some(all), _) if !files.all.is_empty() => Err(Error::at_path(
-                path,
+                folder,
                 format!("{} beside files of single splits", all[0].display()),
             )
             .hint("name the file to read")),
             _ if files.train.is_empty() => Err(Error::at_path(
-                path,
+                folder,
                 "no train file beside its other splits",
             )
             .hint("name the file to read")),
             _ if options.split.is_some() => Err(Error::at_path(
-                path,
+                folder,
                 "split is given, but the folder has splits",
             )
             .hint("name one of its files to cut that")),
             _ => {
-                let train = read(&files.train, Labels::Needed, options)?;
+                let train = read(&files.train, Labels::Needed, options, tell)?;
                 let other = |files: &Vec<PathBuf>| match files.is_empty() {
                     true => Ok(None),
-                    false => read(files, Labels::Optional, options).map(Some),
+                    false => read(files, Labels::Optional, options, tell).map(Some),
                 };
                 many(
                     name,
@@ -117,6 +126,11 @@ impl Dataset {
         rows: &[Map<String, Value>],
         options: &LoadOptions,
     ) -> Result<Self> {
+        if let Some(option) = options.dialect.given() {
+            return Err(Error::new(format!(
+                "option {option}: rows of a script have no separated cells"
+            )));
+        }
         let table = Table::from_maps(format!("dataset {name}"), rows);
         let mut raw = columns::choose(table, &options.columns, Labels::Needed)?;
         raw.settle();
@@ -126,7 +140,7 @@ impl Dataset {
 
     /// Reads the bytes of a file that is called `name`, as [`Self::load`] reads the file.
     pub fn from_bytes(name: &str, bytes: Vec<u8>, options: &LoadOptions) -> Result<Self> {
-        let table = Table::of_bytes(Path::new(name), bytes)?;
+        let table = Table::of_bytes(Path::new(name), bytes, options.dialect)?;
         let mut raw = columns::choose(table, &options.columns, Labels::Needed)?;
         raw.settle();
         labels::rename(&mut raw, &options.labels)?;
@@ -146,10 +160,19 @@ impl Dataset {
 }
 
 /// The rows of some files, one after the other, their labels as they are to be named.
-fn read(files: &[PathBuf], labels: Labels, options: &LoadOptions) -> Result<RawRows> {
+fn read(
+    files: &[PathBuf],
+    labels: Labels,
+    options: &LoadOptions,
+    tell: Tell<'_>,
+) -> Result<RawRows> {
     let mut all: Option<RawRows> = None;
     for file in files {
-        let rows = columns::choose(Table::read(file)?, &options.columns, labels)?;
+        let mut table = Table::read(file, options.dialect)?;
+        if let Some(notice) = table.notice.take() {
+            tell(notice);
+        }
+        let rows = columns::choose(table, &options.columns, labels)?;
         match &mut all {
             None => all = Some(rows),
             Some(all) => all.append(rows)?,
@@ -162,8 +185,13 @@ fn read(files: &[PathBuf], labels: Labels, options: &LoadOptions) -> Result<RawR
 }
 
 /// Texts only, in every role.
-fn texts(name: String, files: &[PathBuf], options: &LoadOptions) -> Result<Dataset> {
-    let raw = read(files, Labels::Ignored, options)?;
+fn texts(
+    name: String,
+    files: &[PathBuf],
+    options: &LoadOptions,
+    tell: Tell<'_>,
+) -> Result<Dataset> {
+    let raw = read(files, Labels::Ignored, options, tell)?;
     unlabeled(name, &raw, options)
 }
 
@@ -249,9 +277,11 @@ fn check_pairs(name: &str, splits: [&[Row]; 3]) -> Result<()> {
 }
 
 fn name_of(path: &Path) -> String {
-    let name = path
-        .canonicalize()
-        .unwrap_or_else(|_| path.to_path_buf())
+    let whole = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    if let Some(repository) = crate::hub::repository_at(&whole) {
+        return repository;
+    }
+    let name = whole
         .file_name()
         .map(|name| name.to_string_lossy().into_owned())
         .unwrap_or_default();

@@ -4,6 +4,7 @@
 //! ([`Dataset::from_rows`]) or comes with the binary ([`bundled`]). [`batch`] orders its rows for
 //! training and evaluation.
 
+mod arrow;
 pub mod batch;
 pub mod bundled;
 mod columns;
@@ -17,14 +18,16 @@ mod layout;
 mod load;
 mod parquet;
 mod raw;
+mod repository;
 mod row;
+mod saved;
+mod separated;
 mod table;
 #[cfg(test)]
 mod tests;
-mod tsv;
 
 pub use columns::Columns;
 pub use dataset::Dataset;
-pub use load::{LoadOptions, needed};
+pub use load::{LoadOptions, Tell};
+pub use repository::{Chosen, README};
 pub use row::{Label, Row, Rows, Split, Task};
-pub(crate) use table::gunzip;

@@ -1,17 +1,17 @@
-//! Files as tables of cells: JSON lines, JSON arrays and CSV, plain or gzipped; TSV and parquet
-//! have files of their own.
+//! Files as tables of cells: JSON lines and JSON arrays, plain or gzipped; separated cells, parquet
+//! and Arrow have files of their own.
 
 use std::collections::HashMap;
 use std::fmt::Display;
-use std::io::Read;
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::{parquet, tsv};
+use super::{arrow, parquet, separated};
+use crate::text::{self, Dialect, gunzip, json};
 use crate::{Error, Result};
 
-const UNKNOWN_KIND: &str = "unknown kind of dataset file, expected .jsonl, .json, .csv, .tsv or .txt, each also .gz, or .parquet";
+const UNKNOWN_KIND: &str = "unknown kind of dataset file, expected .jsonl, .json, .csv, .tsv or .txt, each also .gz, .parquet or .arrow";
 
 /// One value of a table.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,21 +36,26 @@ pub(super) struct Table {
     pub columns: Vec<String>,
     /// Position and cells, as many as there are columns.
     pub rows: Vec<(usize, Vec<Cell>)>,
+    /// What is said of a file that can be read in another way, too.
+    pub notice: Option<String>,
 }
 
 impl Table {
-    /// Reads a file by its extension: .jsonl, .json (an array or lines), .csv, .tsv or .txt (lines
-    /// with tabs), each also .gz, or .parquet.
-    pub fn read(path: &Path) -> Result<Self> {
+    /// Reads a file by its extension: .jsonl, .json (an array or lines), .csv, .tsv or .txt (cells
+    /// between separators), each also .gz, .parquet or .arrow.
+    ///
+    /// # Errors
+    /// A dialect for a file that has no separated cells.
+    pub fn read(path: &Path, dialect: Dialect) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound => Error::at_path(path, "no such file or folder"),
             _ => Error::at_path(path, e),
         })?;
-        Self::of_bytes(path, bytes)
+        Self::of_bytes(path, bytes, dialect)
     }
 
     /// The same of the bytes of a file that is called so.
-    pub fn of_bytes(path: &Path, bytes: Vec<u8>) -> Result<Self> {
+    pub fn of_bytes(path: &Path, bytes: Vec<u8>, dialect: Dialect) -> Result<Self> {
         let name = path
             .file_name()
             .map(|n| n.to_string_lossy().to_lowercase())
@@ -60,17 +65,33 @@ impl Table {
             None => (name, bytes),
         };
         let source = path.display().to_string();
-        if name.ends_with(".parquet") {
-            return parquet::read(source, bytes);
+        let extension = name.rsplit_once('.').map(|(_, extension)| extension);
+        let usual = match extension {
+            Some("csv") => Some(','),
+            Some("tsv" | "txt") => Some('\t'),
+            _ => None,
+        };
+        if let (None, Some(option)) = (usual, dialect.given()) {
+            return Err(
+                Error::new(format!("option {option}: {source} has no separated cells"))
+                    .hint("the options separator and quotes are for .csv, .tsv and .txt"),
+            );
         }
-        let text = text(&source, bytes)?;
-        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-        match name.rsplit_once('.').map(|(_, extension)| extension) {
-            Some("jsonl") => Self::json_lines(source, text),
-            Some("json") if text.trim_start().starts_with('[') => Self::json_array(source, text),
-            Some("json") => Self::json_lines(source, text),
-            Some("csv") => Self::csv(source, text),
-            Some("tsv" | "txt") => tsv::read(source, text),
+        match (extension, usual) {
+            (Some("parquet"), _) => parquet::read(source, bytes),
+            (Some("arrow"), _) => arrow::read(source, &bytes),
+            (_, Some(usual)) => {
+                let text = text::decode(&source, bytes)?;
+                separated::read(source, &text, usual, dialect)
+            }
+            (Some("jsonl"), _) => Self::json_lines(source.clone(), &text::decode(&source, bytes)?),
+            (Some("json"), _) => {
+                let text = text::decode(&source, bytes)?;
+                match text.trim_start().starts_with('[') {
+                    true => Self::json_array(source, &text),
+                    false => Self::json_lines(source, &text),
+                }
+            }
             _ => Err(Error::at_path(path, UNKNOWN_KIND)),
         }
     }
@@ -87,57 +108,23 @@ impl Table {
     /// One JSON object a line; empty lines are skipped.
     pub fn json_lines(source: String, text: &str) -> Result<Self> {
         let mut builder = Builder::default();
-        for (at, line) in lines(text) {
+        for (at, line) in text.lines().enumerate().map(|(i, line)| (i + 1, line)) {
             if line.trim().is_empty() {
                 continue;
             }
-            let value = serde_json::from_str(line).map_err(|e| bad_json(&source, at, &e))?;
+            let value = json::value(line).map_err(|e| json::bad(at, line, &e).within(&source))?;
             builder.push(at, object(&source, "line", at, &value)?);
         }
         Ok(builder.finish(source, "line"))
     }
 
     fn json_array(source: String, text: &str) -> Result<Self> {
-        let values: Vec<Value> =
-            serde_json::from_str(text).map_err(|e| bad_json(&source, e.line(), &e))?;
+        let values = json::value(text).map_err(|e| json::bad(1, text, &e).within(&source))?;
         let mut builder = Builder::default();
-        for (at, value) in values.iter().enumerate() {
+        for (at, value) in values.as_array().into_iter().flatten().enumerate() {
             builder.push(at, object(&source, "row", at, value)?);
         }
         Ok(builder.finish(source, "row"))
-    }
-
-    fn csv(source: String, text: &str) -> Result<Self> {
-        let mut reader = csv::Reader::from_reader(text.as_bytes());
-        let columns = reader
-            .headers()
-            .map_err(|e| Error::new(format!("{source}: line 1: {e}")))?
-            .iter()
-            .map(str::to_string)
-            .collect();
-        let mut rows = Vec::new();
-        for record in reader.records() {
-            let record = record.map_err(|e| match e.kind() {
-                csv::ErrorKind::UnequalLengths {
-                    pos,
-                    expected_len,
-                    len,
-                } => {
-                    let at = pos.as_ref().map_or(0, csv::Position::line);
-                    unequal(&source, at, expected_len, len)
-                }
-                _ => Error::new(format!("{source}: {e}")),
-            })?;
-            let at = record.position().map_or(0, csv::Position::line);
-            let cells = record.iter().map(|cell| Cell::Text(cell.into())).collect();
-            rows.push((usize::try_from(at).unwrap_or_default(), cells));
-        }
-        Ok(Self {
-            source,
-            unit: "line",
-            columns,
-            rows,
-        })
     }
 
     /// An error about one row: `source: line 3: message`.
@@ -186,6 +173,7 @@ impl Builder {
             unit,
             columns: self.columns,
             rows: self.rows,
+            notice: None,
         }
     }
 }
@@ -213,68 +201,6 @@ fn object<'a>(
     })
 }
 
-/// What memory the content of a file may take: no text packs better than this, only a file made
-/// to fill memory does.
-pub(super) fn room(bytes: usize) -> usize {
-    bytes.saturating_mul(64).saturating_add(16 << 20)
-}
-
-/// The lines of a text, counted from 1, without their ends.
-pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    text.split('\n')
-        .map(|line| line.strip_suffix('\r').unwrap_or(line))
-        .enumerate()
-        .map(|(i, line)| (i + 1, line))
-}
-
-/// What a gzip file holds, all its members; an error where that is far more than its size allows.
-pub(crate) fn gunzip(path: &Path, bytes: &[u8]) -> Result<Vec<u8>> {
-    let mut plain = Vec::new();
-    let room = room(bytes.len());
-    flate2::read::MultiGzDecoder::new(bytes)
-        .take(room as u64 + 1)
-        .read_to_end(&mut plain)
-        .map_err(|e| Error::at_path(path, format!("not a readable gzip file: {e}")))?;
-    if plain.len() > room {
-        return Err(Error::at_path(
-            path,
-            format!(
-                "unpacks to more than {} MiB, far more than its size",
-                room >> 20
-            ),
-        ));
-    }
-    Ok(plain)
-}
-
-fn text(source: &str, bytes: Vec<u8>) -> Result<String> {
-    String::from_utf8(bytes).map_err(|e| {
-        let good = e.utf8_error().valid_up_to();
-        let at = 1 + e.as_bytes()[..good].iter().filter(|b| **b == b'\n').count();
-        Error::new(format!("{source}: line {at}: not UTF-8 text")).hint("convert the file to UTF-8")
-    })
-}
-
-fn bad_json(source: &str, at: usize, error: &serde_json::Error) -> Error {
-    let words = error.to_string();
-    let what = words.split(" at line ").next().unwrap_or_default();
-    Error::new(format!(
-        "{source}: line {at}, column {}: bad JSON: {what}",
-        error.column()
-    ))
-}
-
-pub(super) fn unequal(
-    source: &str,
-    at: impl Display,
-    expected: impl Display,
-    found: impl Display,
-) -> Error {
-    Error::new(format!(
-        "{source}: line {at}: {found} columns, expected {expected} as in the header"
-    ))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -283,7 +209,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         std::fs::write(&path, content).unwrap();
-        Table::read(&path)
+        Table::read(&path, Dialect::default())
     }
 
     fn message(name: &str, content: &[u8]) -> String {

@@ -2,8 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::Result;
+use crate::report::table::laws::odd_text;
+use crate::report::table::{Format, Table, Value};
 
 fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -233,6 +237,58 @@ fn every_dataset_beside_the_checkout_loads() {
         if unlabeled.exists() {
             let texts = Dataset::load(&unlabeled, &LoadOptions::default()).unwrap();
             assert!(texts.is_hidden(Split::Test) && texts.labels().is_empty());
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_saved_table_is_read_as_the_same_dataset(
+        rows in proptest::collection::vec((odd_text(), any::<bool>()), 1..8),
+        pairs in any::<bool>(),
+    ) {
+        let texts: Vec<Value> = rows.iter().map(|(text, _)| Value::text(text)).collect();
+        let labels = rows.iter().map(|(_, yes)| Value::text(if *yes { "yes" } else { "no" }));
+        let mut columns = vec![("text", texts.clone()), ("label", labels.collect())];
+        if pairs {
+            columns.push(("text_b", texts));
+        }
+        let table = Table::from_columns(columns).unwrap();
+        for (format, name) in [
+            (Format::Csv, "x.csv"),
+            (Format::Tsv, "x.tsv"),
+            (Format::Jsonl, "x.jsonl"),
+        ] {
+            let bytes = table.encode(format).unwrap().into_bytes();
+            let data = Dataset::from_bytes(name, bytes, &LoadOptions::default()).unwrap();
+            prop_assert_eq!(data.len(), rows.len());
+            for (row, (text, _)) in data.rows().zip(&rows) {
+                prop_assert_eq!(&*row.text, text.as_str());
+                prop_assert_eq!(row.text_b.as_deref(), pairs.then_some(text.as_str()));
+            }
+        }
+    }
+}
+
+#[test]
+fn no_corruption_of_an_arrow_file_panics_or_fills_memory() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/arrow-columns");
+    let mut stream = crate::compute::random::Stream::new(1, "corrupt", "");
+    for name in ["stream.arrow", "file.arrow"] {
+        let whole = std::fs::read(folder.join(name)).unwrap();
+        let read = |bytes| Dataset::from_bytes(name, bytes, &LoadOptions::default());
+        assert_eq!(read(whole.clone()).unwrap().len(), 4);
+        for at in 0..whole.len() {
+            let mut order: Vec<u8> = (1..=255).collect();
+            stream.shuffle(&mut order);
+            for flip in [order[0], 0xff, 0x80] {
+                let mut bytes = whole.clone();
+                bytes[at] ^= flip;
+                if let Ok(data) = read(bytes) {
+                    assert!(data.len() <= whole.len());
+                }
+            }
+            let _ = read(whole[..at].to_vec());
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Choose;
-use super::repo::Repo;
+use super::repo::{Kind, Repo};
 
 /// A repository in the cache.
 #[derive(Debug, Clone)]
@@ -72,6 +72,29 @@ impl Cached {
     }
 }
 
+/// The name, without its owner, of the repository whose snapshot this folder of a cache is.
+pub fn repository_at(folder: &Path) -> Option<String> {
+    let part = |path: &Path| {
+        path.file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+    };
+    let commit = part(folder)?;
+    let snapshots = folder.parent()?;
+    let repository = part(snapshots.parent()?)?;
+    let is_commit = commit.len() == 40 && commit.chars().all(|c| c.is_ascii_hexdigit());
+    if !is_commit || part(snapshots)? != "snapshots" {
+        return None;
+    }
+    let kinds = [Kind::Model, Kind::Dataset];
+    let name = kinds.iter().find_map(|kind| {
+        let rest = repository.strip_prefix(kind.plural())?;
+        rest.strip_prefix("--")
+    })?;
+    // Only the first pair of dashes stands for a slash.
+    let own = name.split_once("--").map_or(name, |(_, own)| own);
+    (!own.is_empty()).then(|| own.to_string())
+}
+
 /// The files under a folder, by path within it.
 fn files(folder: &Path, prefix: &str) -> Vec<String> {
     let mut all = Vec::new();
@@ -83,4 +106,24 @@ fn files(folder: &Path, prefix: &str) -> Vec<String> {
         }
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_is_named_after_its_repository() {
+        let commit = "0".repeat(40);
+        let at = |path: &str| repository_at(Path::new(&format!("hub/{path}/{commit}")));
+        assert_eq!(at("models--o--a-b/snapshots").as_deref(), Some("a-b"));
+        assert_eq!(at("models--o--a--b/snapshots").as_deref(), Some("a--b"));
+        assert_eq!(at("datasets--imdb/snapshots").as_deref(), Some("imdb"));
+        assert_eq!(at("models--o--a/refs"), None);
+        assert_eq!(at("other--o--a/snapshots"), None);
+        assert_eq!(
+            repository_at(Path::new("models--o--a/snapshots/main")),
+            None
+        );
+    }
 }

@@ -7,6 +7,7 @@
 mod cache;
 #[cfg(feature = "hub")]
 mod client;
+mod datasets;
 #[cfg(feature = "hub")]
 mod download;
 mod list;
@@ -17,6 +18,8 @@ mod tests;
 
 use std::path::PathBuf;
 
+pub use cache::repository_at;
+pub use datasets::datasets_named;
 pub use list::AtHand;
 pub use repo::{Kind, Repo};
 pub use settings::Settings;

@@ -155,7 +155,7 @@ impl Model {
                 false => error.hint("expected the folder of a base model"),
             });
         }
-        let text = std::fs::read_to_string(&path).map_err(|e| Error::at_path(&path, e))?;
+        let text = crate::text::read(&path)?;
         let config = Config::parse(&text, &path)?;
         let (origin, tensors) = Stored::of_folder(folder, WEIGHTS)?;
         let files = Files {

@@ -176,7 +176,8 @@ fn inside(folder: &Path, own: &str) -> Result<PathBuf> {
 
 fn read_json(path: &Path) -> Result<Value> {
     let bytes = std::fs::read(path).map_err(|e| Error::at_path(path, e))?;
-    serde_json::from_slice(&bytes).map_err(|e| Error::at_path(path, format!("not valid JSON: {e}")))
+    serde_json::from_slice(crate::text::unmarked_bytes(&bytes))
+        .map_err(|e| Error::at_path(path, format!("not valid JSON: {e}")))
 }
 
 #[cfg(test)]

@@ -356,8 +356,7 @@ impl Prompt {
 
     pub(super) fn load(&mut self, path: &str) -> Result<Step> {
         let path = unquoted(path);
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Error::at_path(Path::new(path), error))?;
+        let text = crate::text::read(Path::new(path))?;
         self.run_from(path, &text, &text);
         Ok(Step::Next)
     }

@@ -8,7 +8,7 @@ use super::paths::plain;
 use super::session::Mode;
 use crate::compute::device_name;
 use crate::model::Model;
-use crate::study::files::{files_id, listed};
+use crate::study::files::{files_id, files_id_of, listed};
 use crate::{Context, Error, Result};
 
 impl Session {
@@ -42,6 +42,22 @@ impl Session {
         }
         sound(path, 0, self.context())?;
         self.note_input(kind, name, files_id(path)?.as_str())
+    }
+
+    /// The same of some files of a folder, by their names.
+    pub(super) fn note_listed(
+        &self,
+        kind: &str,
+        name: &str,
+        files: &[(String, PathBuf)],
+    ) -> Result<()> {
+        let Mode::Script { .. } = self.setup().mode else {
+            return Ok(());
+        };
+        for (_, path) in files {
+            sound(path, 0, self.context())?;
+        }
+        self.note_input(kind, name, files_id_of(files)?.as_str())
     }
 
     /// The file or folder that `path` means, noted.

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Session;
-use crate::{Error, Result};
+use crate::{Error, Result, text};
 
 /// What a script may take. Each limit has a flag of its name (`--max-operations`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +95,7 @@ impl Session {
         }
     }
 
-    /// The text of a file that may be read.
+    /// The text of a file that may be read, without a byte-order mark.
     pub(super) fn text_of(&self, file: &Path) -> Result<String> {
         let failed = |error: std::io::Error| Error::at_path(file, error);
         if file.is_dir() {
@@ -106,10 +106,10 @@ impl Session {
         self.room_for_text(length.into())?;
         // Some of a system's files tell no length.
         let most = self.setup().limits.string as u64;
-        let mut text = String::new();
+        let mut bytes = Vec::new();
         let mut rest = opened.take(most.saturating_add(1));
-        rest.read_to_string(&mut text).map_err(failed)?;
-        self.room_for_text(text.len() as u128)?;
-        Ok(text)
+        rest.read_to_end(&mut bytes).map_err(failed)?;
+        self.room_for_text(bytes.len() as u128)?;
+        text::decode(&file.display().to_string(), bytes)
     }
 }

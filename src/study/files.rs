@@ -300,10 +300,15 @@ fn grow(path: &Path, name: &str, links: Links, all: &mut Vec<(String, PathBuf)>)
 
 /// The id of a file's content, or of the names and contents of the files under a folder.
 pub fn files_id(path: &Path) -> Result<Id> {
+    files_id_of(&tree(path, Links::Followed)?)
+}
+
+/// The id of the names and contents of these files.
+pub fn files_id_of(files: &[(String, PathBuf)]) -> Result<Id> {
     Id::of_pieces("files", |feed| {
-        for (name, path) in tree(path, Links::Followed)? {
-            let failed = |error: std::io::Error| Error::at_path(&path, error);
-            let file = File::open(&path).map_err(failed)?;
+        for (name, path) in files {
+            let failed = |error: std::io::Error| Error::at_path(path, error);
+            let file = File::open(path).map_err(failed)?;
             let length = file.metadata().map_err(failed)?.len();
             feed(&(name.len() as u64).to_le_bytes());
             feed(name.as_bytes());

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::files::write_atomic;
 use super::id::Id;
+use crate::text::unmarked_bytes;
 use crate::{Error, Result};
 
 /// What a run itself writes into its folder, and a script cannot.
@@ -199,9 +200,11 @@ impl Record {
     }
 }
 
-/// The hash of a script's text.
+/// The hash of a script's text, a byte-order mark in front aside.
 pub fn script_hash(text: &[u8]) -> String {
-    Id::of_content("script", text).as_str().to_string()
+    Id::of_content("script", unmarked_bytes(text))
+        .as_str()
+        .to_string()
 }
 
 fn layout() -> u32 {

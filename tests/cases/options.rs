@@ -41,6 +41,10 @@ for i in 0..12 {
 let t = table(cells);
 let other = table([#{ s: 0, x: 5 }, #{ s: 1, x: 6 }]);
 let square = table([#{ name: "p", u: 1.0, v: 2.0 }, #{ name: "q", u: 3.0, v: 4.0 }]);
+write_text("cells.csv", "text,label,c|text|label\nt1,p,x|u1|q\nt2,q,x|u2|p\n");
+write_text("quoted.csv", "text,label\n\"t1\",p\n\"t2\",q\n");
+write_text("numbers.csv", "x,y\n1,2\n");
+write_text("one.jsonl", "{\"text\": \"a\", \"label\": \"x\"}\n");
 write_text("vectors.txt", "good 1 0\ngreat 0.9 0.1\nfilm 0 1\nmovie 0.1 0.9\n");
 "#;
 
@@ -91,6 +95,31 @@ const CALLS: &[Call] = &[
             ("split", "", "[0.5, 0.25, 0.25]"),
             ("seed", "split: [0.5, 0.25, 0.25]", "5"),
         ],
+    ),
+    call(
+        "dataset",
+        "dataset(\"cells.csv\", OPTIONS).id",
+        &[("separator", "", "\"|\"")],
+    ),
+    call(
+        "dataset",
+        "dataset(\"quoted.csv\", OPTIONS).id",
+        &[("quotes", "", "false")],
+    ),
+    call(
+        "read_table",
+        "read_table(\"cells.csv\", OPTIONS).id",
+        &[("separator", "", "\"|\"")],
+    ),
+    call(
+        "read_table",
+        "read_table(\"quoted.csv\", OPTIONS).id",
+        &[("quotes", "", "false")],
+    ),
+    call(
+        "read_table",
+        "read_table(\"numbers.csv\", OPTIONS).id",
+        &[("types", "", "#{ x: \"text\" }")],
     ),
     call(
         "sample",
@@ -568,6 +597,31 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "dataset",
         "split",
         "dataset(\"films\", #{ split: [0.5, 0.25, 0.25] })",
+    ),
+    (
+        "dataset",
+        "separator",
+        "dataset(\"one.jsonl\", #{ separator: \";\" })",
+    ),
+    (
+        "dataset",
+        "quotes",
+        "dataset(\"one.jsonl\", #{ quotes: true })",
+    ),
+    (
+        "read_table",
+        "separator",
+        "read_table(\"one.jsonl\", #{ separator: \";\" })",
+    ),
+    (
+        "read_table",
+        "quotes",
+        "read_table(\"one.jsonl\", #{ quotes: true })",
+    ),
+    (
+        "read_table",
+        "types",
+        "read_table(\"one.jsonl\", #{ types: #{ text: \"text\" } })",
     ),
     ("save", "members", "a.save(\"new\", #{ members: true })"),
     (

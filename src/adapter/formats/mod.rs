@@ -274,6 +274,6 @@ fn no_config(folder: &Path) -> Error {
 }
 
 fn read_json(path: &Path) -> Result<Value> {
-    let text = std::fs::read_to_string(path).map_err(|e| Error::at_path(path, e))?;
+    let text = crate::text::read(path)?;
     serde_json::from_str(&text).map_err(|e| Error::at_path(path, format!("not valid JSON: {e}")))
 }

@@ -58,8 +58,12 @@ pub fn save_one(
     }
 }
 
-/// The last part of a folder's path.
+/// The last part of a folder's path; of a snapshot in the hub's cache, which is called by its
+/// commit, the repository's name.
 pub fn folder_name(folder: &Path) -> String {
+    if let Some(repository) = crate::hub::repository_at(folder) {
+        return repository;
+    }
     folder
         .file_name()
         .map_or("adapter".into(), |n| n.to_string_lossy().into_owned())

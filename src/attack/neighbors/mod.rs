@@ -10,8 +10,8 @@ use std::sync::OnceLock;
 use flate2::read::GzDecoder;
 
 use super::wordnet::WordNet;
-use crate::data::gunzip;
 use crate::study::Id;
+use crate::text::gunzip;
 use crate::{Error, Result};
 
 use table::Table;

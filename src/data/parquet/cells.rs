@@ -2,7 +2,7 @@
 
 use parquet::basic::{ConvertedType, LogicalType};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
-use parquet::data_type::{ByteArray, DataType};
+use parquet::data_type::{ByteArray, DataType, FixedLenByteArray};
 use parquet::schema::types::ColumnDescriptor;
 
 use super::super::table::Cell;
@@ -34,6 +34,11 @@ impl Sink {
         if let Meaning::Other(kind) = meaning {
             return Ok(vec![Cell::Nested(kind); rows]);
         }
+        let fixed: fn(&FixedLenByteArray) -> Cell = match meaning {
+            Meaning::Decimal(scale) => return self.decimals(reader, column, rows, scale),
+            Meaning::Half => half,
+            _ => bytes,
+        };
         let unsigned = meaning == Meaning::Unsigned;
         let depth = column.max_def_level();
         match reader {
@@ -59,8 +64,36 @@ impl Sink {
                 self.cells(r, depth, rows, |v| number(v.is_nan(), v))
             }
             ColumnReader::ByteArrayColumnReader(r) => self.cells(r, depth, rows, text),
-            ColumnReader::FixedLenByteArrayColumnReader(_) => Ok(vec![Cell::Nested("bytes"); rows]),
+            ColumnReader::FixedLenByteArrayColumnReader(r) => self.cells(r, depth, rows, fixed),
             ColumnReader::Int96ColumnReader(_) => Ok(vec![Cell::Nested("a time"); rows]),
+        }
+    }
+
+    /// The cells of a column of decimals with so many digits after the point.
+    fn decimals(
+        &mut self,
+        reader: ColumnReader,
+        column: &ColumnDescriptor,
+        rows: usize,
+        scale: i32,
+    ) -> Result<Vec<Cell>, Failure> {
+        let depth = column.max_def_level();
+        let whole = |value: i128| Cell::Text(decimal(value, scale));
+        let of_bytes = |bytes: &[u8]| signed(bytes).map_or(Cell::Nested("a decimal"), whole);
+        match reader {
+            ColumnReader::Int32ColumnReader(r) => {
+                self.cells(r, depth, rows, |v| whole(i128::from(*v)))
+            }
+            ColumnReader::Int64ColumnReader(r) => {
+                self.cells(r, depth, rows, |v| whole(i128::from(*v)))
+            }
+            ColumnReader::ByteArrayColumnReader(r) => {
+                self.cells(r, depth, rows, |v| of_bytes(v.data()))
+            }
+            ColumnReader::FixedLenByteArrayColumnReader(r) => {
+                self.cells(r, depth, rows, |v| of_bytes(v.data()))
+            }
+            _ => Ok(vec![Cell::Nested("a decimal"); rows]),
         }
     }
 
@@ -109,6 +142,10 @@ enum Meaning {
     Plain,
     /// Whole numbers without a sign.
     Unsigned,
+    /// Decimals with so many digits after the point.
+    Decimal(i32),
+    /// Numbers of 16 bits.
+    Half,
     /// Nothing that is a text or a label.
     Other(&'static str),
 }
@@ -117,7 +154,10 @@ impl Meaning {
     fn of(column: &ColumnDescriptor) -> Self {
         use ConvertedType as Old;
         match (column.logical_type_ref(), column.converted_type()) {
-            (Some(LogicalType::Decimal(_)), _) | (_, Old::DECIMAL) => Self::Other("a decimal"),
+            (Some(LogicalType::Decimal(_)), _) | (_, Old::DECIMAL) => {
+                Self::Decimal(column.type_scale())
+            }
+            (Some(LogicalType::Float16), _) => Self::Half,
             (Some(LogicalType::Date | LogicalType::Time(_) | LogicalType::Timestamp(_)), _)
             | (
                 _,
@@ -143,10 +183,72 @@ fn number(missing: bool, value: &impl ToString) -> Cell {
     }
 }
 
+/// Two's complement, the most significant byte first; none where it has more than 128 bits.
+pub(in crate::data) fn signed(bytes: &[u8]) -> Option<i128> {
+    let fill = match bytes.first() {
+        Some(first) if *first >= 0x80 => 0xff,
+        _ => 0,
+    };
+    let mut all = [fill; 16];
+    let start = all.len().checked_sub(bytes.len())?;
+    all[start..].copy_from_slice(bytes);
+    Some(i128::from_be_bytes(all))
+}
+
+/// A whole number with its last `scale` digits after the point.
+pub(in crate::data) fn decimal(value: i128, scale: i32) -> String {
+    /// More digits than any decimal has.
+    const MOST: usize = 76;
+    let scale = usize::try_from(scale).unwrap_or(0).min(MOST);
+    let digits = format!("{:0>width$}", value.unsigned_abs(), width = scale + 1);
+    let (whole, part) = digits.split_at(digits.len() - scale);
+    let sign = if value < 0 { "-" } else { "" };
+    match part.is_empty() {
+        true => format!("{sign}{whole}"),
+        false => format!("{sign}{whole}.{part}"),
+    }
+}
+
+/// A number of 16 bits.
+fn half(value: &FixedLenByteArray) -> Cell {
+    match value.data() {
+        [low, high] => {
+            let value = half::f16::from_le_bytes([*low, *high]).to_f64();
+            number(value.is_nan(), &value)
+        }
+        _ => Cell::Nested("bytes"),
+    }
+}
+
+fn bytes(_: &FixedLenByteArray) -> Cell {
+    Cell::Nested("bytes")
+}
+
 /// Older writers do not say which bytes are texts.
 fn text(value: &ByteArray) -> Cell {
     match std::str::from_utf8(value.data()) {
         Ok(text) => Cell::Text(text.into()),
         Err(_) => Cell::Nested("bytes"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals_keep_their_digits() {
+        for (value, scale, text) in [
+            (15, 1, "1.5"),
+            (-5, 2, "-0.05"),
+            (0, 3, "0.000"),
+            (12, 0, "12"),
+            (i128::MIN, 0, "-170141183460469231731687303715884105728"),
+        ] {
+            assert_eq!(decimal(value, scale), text);
+        }
+        assert_eq!(signed(&[0xff]), Some(-1));
+        assert_eq!(signed(&[1, 0]), Some(256));
+        assert_eq!(signed(&[0; 17]), None);
     }
 }

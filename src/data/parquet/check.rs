@@ -5,8 +5,8 @@
 
 use std::io::{self, Read};
 
-use super::super::table::room;
 use super::thrift::{self, Node};
+use crate::text::room;
 
 /// More cells than this need a file that is as large as they are many, by [`CELLS_A_BYTE`].
 const CELLS: usize = 1 << 20;
@@ -18,7 +18,10 @@ const DEEPEST: usize = 32;
 type Checked<T> = Result<T, String>;
 
 /// Checks the footer, and the pages of all columns that are read.
-pub(super) fn file(bytes: &[u8]) -> Checked<()> {
+///
+/// Returns for each leaf of the schema why it is not decoded, if it is not: a writer may choose
+/// what this reader has not for columns that nobody asks for.
+pub(super) fn file(bytes: &[u8]) -> Checked<Vec<Option<&'static str>>> {
     let cut = || "not a whole parquet file".to_string();
     let footer = match bytes.last_chunk::<8>() {
         Some([l0, l1, l2, l3, b'P', b'A', b'R', b'1']) if bytes.starts_with(b"PAR1") => {
@@ -50,7 +53,9 @@ pub(super) fn file(bytes: &[u8]) -> Checked<()> {
     let mut budget = Budget {
         stored: bytes.len(),
         unpacked: room(bytes.len()),
+        rows,
     };
+    let mut unread = vec![None; flat.len()];
     for group in groups {
         let columns = group.list(1).unwrap_or_default();
         if columns.len() != flat.len() {
@@ -60,16 +65,42 @@ pub(super) fn file(bytes: &[u8]) -> Checked<()> {
                 flat.len()
             ));
         }
-        for (column, _) in columns.iter().zip(&flat).filter(|(_, flat)| **flat) {
+        for ((column, leaf), unread) in columns.iter().zip(&flat).zip(&mut unread) {
+            let Some(leaf) = leaf else {
+                continue;
+            };
             let meta = column.field(3).ok_or("a column without its description")?;
-            pages(bytes, meta, &mut budget)?;
+            *unread = unread.or(pages(bytes, meta, *leaf, &mut budget)?);
         }
     }
-    Ok(())
+    Ok(unread)
 }
 
-/// Which leaves of the schema are plain columns: those that are not in a list or a map.
-fn flat_columns(schema: &[Node]) -> Checked<Vec<bool>> {
+/// A plain column: one that is not in a list or a map.
+#[derive(Debug, Clone, Copy)]
+struct Leaf {
+    /// The least bytes that a value takes in a dictionary.
+    least: usize,
+}
+
+impl Leaf {
+    /// By its element of the schema: values of a fixed length take that, others at least the four
+    /// bytes of a number or of a text's length.
+    fn of(element: &Node) -> Self {
+        const FIXED: i64 = 7;
+        const WIDE: usize = 4;
+        let least = match element.int(1) {
+            Some(FIXED) => element.int(2).and_then(|n| usize::try_from(n).ok()),
+            _ => None,
+        };
+        Self {
+            least: least.map_or(WIDE, |n| n.max(1)),
+        }
+    }
+}
+
+/// The leaves of the schema, those that are plain columns as such.
+fn flat_columns(schema: &[Node]) -> Checked<Vec<Option<Leaf>>> {
     let bad = || "bad parquet schema".to_string();
     let mut flat = Vec::new();
     // How many children each group that is open still has.
@@ -80,7 +111,10 @@ fn flat_columns(schema: &[Node]) -> Checked<Vec<bool>> {
         }
         match usize::try_from(element.int(5).unwrap_or(0)).map_err(|_| bad())? {
             0 if i == 0 => {}
-            0 => flat.push(open.len() == 1 && element.int(3) != Some(2)),
+            0 => {
+                let plain = open.len() == 1 && element.int(3) != Some(2);
+                flat.push(plain.then(|| Leaf::of(element)));
+            }
             children if children > schema.len() || open.len() == DEEPEST => return Err(bad()),
             children => open.push(children),
         }
@@ -95,14 +129,21 @@ fn flat_columns(schema: &[Node]) -> Checked<Vec<bool>> {
     }
 }
 
-/// What the columns together may still take, in bytes.
+/// What the columns together may still take, in bytes, and the rows of the file.
 struct Budget {
     stored: usize,
     unpacked: usize,
+    rows: usize,
 }
 
-/// Checks the pages of a column: sizes within the file, counts within sizes, known encodings.
-fn pages(bytes: &[u8], meta: &Node, budget: &mut Budget) -> Checked<()> {
+/// Checks the pages of a column: sizes within the file, counts within sizes. Returns why it is not
+/// decoded, if it is compressed or encoded as this reader does not read it.
+fn pages(
+    bytes: &[u8],
+    meta: &Node,
+    leaf: Leaf,
+    budget: &mut Budget,
+) -> Checked<Option<&'static str>> {
     let size = |node: &Node, id| node.int(id).and_then(|n| usize::try_from(n).ok());
     let outside = || "a column lies outside of the file".to_string();
     let start = match meta.field(11) {
@@ -114,10 +155,8 @@ fn pages(bytes: &[u8], meta: &Node, budget: &mut Budget) -> Checked<()> {
     let mut chunk = bytes.get(start..end).ok_or_else(outside)?;
     budget.stored = budget.stored.checked_sub(length).ok_or_else(outside)?;
     let codec = meta.int(4).unwrap_or_default();
-    if let Some(name) = unread_codec(codec) {
-        return Err(format!(
-            "compressed by {name}, expected snappy, zstd, gzip, lz4 or none"
-        ));
+    if let Some(unread) = unread_codec(codec) {
+        return Ok(Some(unread));
     }
     while !chunk.is_empty() {
         let bad = || "a bad page".to_string();
@@ -133,8 +172,12 @@ fn pages(bytes: &[u8], meta: &Node, budget: &mut Budget) -> Checked<()> {
             .ok_or("its pages unpack to far more than the file's size")?;
         let v2 = header.field(8);
         if let Some(dictionary) = header.field(7) {
-            // Every value that may stand in a dictionary takes four bytes.
-            if size(dictionary, 1).is_none_or(|count| count > unpacked / 4) {
+            // A narrow value takes more memory than its bytes, but stands in a row at least.
+            let most = match leaf.least {
+                0..4 => budget.rows.min(unpacked / leaf.least),
+                _ => unpacked / leaf.least,
+            };
+            if size(dictionary, 1).is_none_or(|count| count > most) {
                 return Err("a dictionary of more values than it holds".into());
             }
         }
@@ -142,8 +185,8 @@ fn pages(bytes: &[u8], meta: &Node, budget: &mut Budget) -> Checked<()> {
         if let Some(encoding) = encoding.or(v2.and_then(|page| page.int(4)))
             && !matches!(encoding, 0 | 2 | 3 | 5 | 8 | 9)
         {
-            return Err(format!(
-                "texts in encoding {encoding}, expected plain or dictionary pages, as version 1.0 writes them"
+            return Ok(Some(
+                "texts in an encoding that is not read (version 1.0 writes plain and dictionary pages)",
             ));
         }
         if codec == GZIP && v2.and_then(|page| page.flag(7)) != Some(false) {
@@ -154,7 +197,7 @@ fn pages(bytes: &[u8], meta: &Node, budget: &mut Budget) -> Checked<()> {
             inflates_to(packed, told)?;
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 const GZIP: i64 = 2;
@@ -163,9 +206,9 @@ fn unread_codec(codec: i64) -> Option<&'static str> {
     match codec {
         // none, snappy, gzip, lz4, zstd, lz4 raw
         0..=2 | 5..=7 => None,
-        3 => Some("lzo"),
-        4 => Some("brotli"),
-        _ => Some("an unknown method"),
+        3 => Some("values compressed by lzo, which is not read"),
+        4 => Some("values compressed by brotli, which is not read"),
+        _ => Some("values compressed in a way that is not read"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Parquet files as tables.
 //!
-//! Columns of texts, numbers and booleans are read; lists, maps, bytes and times are named where
-//! one asks for them. Rows are counted from 0.
+//! Columns of texts, numbers and booleans are read; lists, maps, bytes, times and what is encoded in
+//! another way are named where one asks for them. Rows are counted from 0.
 
 mod cells;
 mod check;
@@ -12,11 +12,14 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
+pub(super) use cells::{decimal, signed};
+
 use bytes::Bytes;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use serde_json::Value;
 
-use super::table::{Cell, Table, room};
+use super::table::{Cell, Table};
+use crate::text::room;
 use crate::{Error, Result};
 
 /// Reads a whole file.
@@ -26,10 +29,10 @@ pub(super) fn read(source: String, bytes: Vec<u8>) -> Result<Table> {
     let wrong = |what: &dyn std::fmt::Display| {
         Error::new(format!("{source}: not a readable parquet file: {what}"))
     };
-    check::file(&bytes).map_err(|e| wrong(&e))?;
+    let unread = check::file(&bytes).map_err(|e| wrong(&e))?;
     let room = room(bytes.len());
     // The crate may panic on corrupt pages: this is the one place where that is contained.
-    let decoded = contained(|| decode(&source, Bytes::from(bytes), room));
+    let decoded = contained(|| decode(&source, Bytes::from(bytes), &unread, room));
     decoded
         .unwrap_or_else(|| Err(Failure::Unreadable("its pages are corrupt".into())))
         .map_err(|failure| match failure {
@@ -52,7 +55,12 @@ impl From<parquet::errors::ParquetError> for Failure {
     }
 }
 
-fn decode(source: &str, bytes: Bytes, room: usize) -> Result<Table, Failure> {
+fn decode(
+    source: &str,
+    bytes: Bytes,
+    unread: &[Option<&'static str>],
+    room: usize,
+) -> Result<Table, Failure> {
     let size = bytes.len();
     let reader = SerializedFileReader::new(bytes)?;
     let file = reader.metadata().file_metadata();
@@ -89,6 +97,9 @@ fn decode(source: &str, bytes: Bytes, room: usize) -> Result<Table, Failure> {
         for (name, leaf) in columns.iter().zip(&leaves) {
             let cells = match leaf {
                 None => vec![Cell::Nested("a list or map"); count],
+                Some(leaf) if let Some(kind) = unread.get(*leaf).copied().flatten() => {
+                    vec![Cell::Nested(kind); count]
+                }
                 Some(leaf) => {
                     let kind = schema.column(*leaf);
                     sink.read(group.get_column_reader(*leaf)?, &kind, count)?
@@ -111,11 +122,12 @@ fn decode(source: &str, bytes: Bytes, room: usize) -> Result<Table, Failure> {
         unit: "row",
         columns,
         rows,
+        notice: None,
     })
 }
 
 /// The names of each column that the datasets library says holds classes.
-fn class_names(metadata: Option<&str>) -> HashMap<String, Vec<String>> {
+pub(super) fn class_names(metadata: Option<&str>) -> HashMap<String, Vec<String>> {
     let metadata: Option<Value> = metadata.and_then(|text| serde_json::from_str(text).ok());
     let features = metadata
         .as_ref()
@@ -135,7 +147,7 @@ fn class_names(metadata: Option<&str>) -> HashMap<String, Vec<String>> {
 }
 
 /// A class by its name; the library writes -1 for a class that is not told.
-fn named(cell: Cell, names: &[String]) -> std::result::Result<Cell, String> {
+pub(super) fn named(cell: Cell, names: &[String]) -> std::result::Result<Cell, String> {
     let Cell::Text(text) = &cell else {
         return Ok(cell);
     };

@@ -7,6 +7,7 @@ use serde_json::{Map, Value as Json};
 use super::number::exact;
 use super::{Table, Value};
 use crate::study::files::write_atomic;
+use crate::text;
 use crate::{Error, Result, bail};
 
 /// How a table is written.
@@ -45,8 +46,8 @@ impl Table {
     /// reads back the same.
     pub fn encode(&self, format: Format) -> Result<String> {
         match format {
-            Format::Csv => self.separated(b','),
-            Format::Tsv => self.separated(b'\t'),
+            Format::Csv => Ok(self.separated(',')),
+            Format::Tsv => Ok(self.separated('\t')),
             Format::Jsonl => self.jsonl(),
             Format::Markdown => Ok(self.markdown()),
             Format::Latex => Ok(self.latex()),
@@ -58,21 +59,40 @@ impl Table {
         write_atomic(path, self.encode(Format::of(path)?)?.as_bytes())
     }
 
-    fn separated(&self, delimiter: u8) -> Result<String> {
-        if self.columns.is_empty() {
-            return Ok(String::new());
-        }
-        let failed = |error: csv::Error| Error::new(error.to_string());
-        let mut writer = csv::WriterBuilder::new()
-            .delimiter(delimiter)
-            .from_writer(Vec::new());
-        writer.write_record(self.columns()).map_err(failed)?;
+    /// A text that `decode` reads back to the same cells, lists and unlike kinds in one column
+    /// aside: a text that could be a number, a truth value or a missing one stands in quote marks,
+    /// and so does an empty text.
+    fn separated(&self, separator: char) -> String {
+        let mut out = String::new();
+        // A line with nothing on it would be no row.
+        let alone = self.columns.len() == 1;
+        let holes = alone
+            && self
+                .columns
+                .iter()
+                .any(|c| c.cells.iter().any(Value::is_null));
+        let header = self.columns.iter().map(|column| {
+            enclosed(
+                &column.name,
+                text::name_needs_quotes(&column.name, separator),
+            )
+        });
+        line(&mut out, header, separator);
         for row in 0..self.rows {
-            let cells = self.columns.iter().map(|c| plain(&c.cells[row]));
-            writer.write_record(cells).map_err(failed)?;
+            let cells = self.columns.iter().map(|column| {
+                let cell = &column.cells[row];
+                let unclear = match cell {
+                    Value::Null if alone => return "NA".to_string(),
+                    Value::Text(text) => holes || !text::is_plain(text),
+                    Value::List(_) => holes,
+                    _ => false,
+                };
+                let text = plain(cell);
+                enclosed(&text, unclear || text::needs_quotes(&text, separator))
+            });
+            line(&mut out, cells, separator);
         }
-        let bytes = writer.into_inner().map_err(|e| Error::new(e.to_string()))?;
-        String::from_utf8(bytes).map_err(|e| Error::new(e.to_string()))
+        out
     }
 
     fn jsonl(&self) -> Result<String> {
@@ -127,6 +147,25 @@ impl Table {
         let texts = self.columns.iter().map(|c| c.decimal_texts(0..self.rows));
         let columns: Vec<Vec<String>> = texts.collect();
         (0..self.rows).map(move |row| columns.iter().map(|c| c[row].clone()).collect())
+    }
+}
+
+/// Adds a row of a csv file.
+fn line(out: &mut String, cells: impl Iterator<Item = String>, separator: char) {
+    for (at, cell) in cells.enumerate() {
+        if at > 0 {
+            out.push(separator);
+        }
+        out.push_str(&cell);
+    }
+    out.push('\n');
+}
+
+/// A text in quote marks, its own doubled, or as it is.
+fn enclosed(text: &str, quotes: bool) -> String {
+    match quotes {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_string(),
     }
 }
 

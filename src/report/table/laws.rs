@@ -40,6 +40,84 @@ prop_compose! {
     }
 }
 
+/// Texts that a reader may take for something else: numbers, missing values, parts of the format.
+pub(crate) fn odd_text() -> impl Strategy<Value = String> {
+    const ODD: &[&str] = &[
+        "",
+        " ",
+        "NA",
+        "nan",
+        "NaN",
+        "None",
+        "null",
+        "#N/A",
+        "true",
+        "False",
+        "1",
+        "-2",
+        "007",
+        "+3",
+        ".5",
+        "1.",
+        "1e5",
+        "inf",
+        "1e999",
+        "99999999999999999999",
+        "\"",
+        "\"\"",
+        "\"a\"",
+        "\"a",
+        "a\"",
+        "\u{feff}",
+        "\u{feff}a",
+        " a ",
+        "\t",
+        "\n",
+        "\r",
+        "\r\n",
+        "a\nb",
+        "a\tb\nc",
+        "a,b",
+        "a;b",
+        "a|b",
+        "\\N",
+        "\u{2028}",
+        "\0",
+        "=1+1",
+        "{}",
+        "[1]",
+        "NaN\"",
+        "é漢🙂",
+    ];
+    prop_oneof![
+        3 => proptest::sample::select(ODD).prop_map(String::from),
+        2 => "[ab\"',;|\\\\\n\r\t 01.\u{feff}é🙂+-]{0,8}",
+        1 => any::<String>(),
+    ]
+}
+
+/// Columns of one kind each, with odd names and odd texts.
+fn odd_tables() -> impl Strategy<Value = Table> {
+    (1..4usize, 1..8usize).prop_flat_map(|(columns, rows)| {
+        let column = (0..4usize).prop_flat_map(move |kind| {
+            let cell = match kind {
+                0 => odd_text().prop_map(Value::from).boxed(),
+                1 => any::<i64>().prop_map(Value::Int).boxed(),
+                2 => float().boxed(),
+                _ => any::<bool>().prop_map(Value::Bool).boxed(),
+            };
+            proptest::collection::vec(or_null(cell), rows)
+        });
+        let name = odd_text().prop_filter("a name", |name| !name.is_empty());
+        let names = proptest::collection::hash_set(name, columns);
+        let names = names.prop_map(|names| names.into_iter().collect::<Vec<_>>());
+        let columns = proptest::collection::vec(column, columns);
+        (names, columns).prop_map(|(names, columns)| {
+            Table::from_columns(names.into_iter().zip(columns)).unwrap()
+        })
+    })
+}
+
 fn cells(table: &Table, name: &str) -> Vec<Value> {
     table.column(name).unwrap().to_vec()
 }
@@ -121,6 +199,16 @@ proptest! {
         if has_every_kind(&table) {
             prop_assert_eq!(&read(Format::Csv), &table);
             prop_assert_eq!(&read(Format::Tsv), &table);
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back(table in odd_tables()) {
+        for format in [Format::Csv, Format::Tsv, Format::Jsonl] {
+            let text = table.encode(format).unwrap();
+            let read = Table::decode(&text, format);
+            prop_assert!(read.is_ok(), "{:?}: {:?}: {:?}", format, read, text);
+            prop_assert_eq!(&read.unwrap(), &table, "{:?}: {:?}", format, text);
         }
     }
 

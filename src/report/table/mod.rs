@@ -22,7 +22,7 @@ mod sort;
 mod value;
 
 #[cfg(test)]
-mod laws;
+pub(crate) mod laws;
 
 pub use compare::CompareOptions;
 pub use correlate::CorrelateOptions;
@@ -30,12 +30,13 @@ pub use encode::Format;
 pub use filter::Condition;
 pub use group::{Aggregate, Grouped};
 pub use join::How;
+pub use read::{CellType, ReadOptions};
 pub use sort::Order;
 pub use value::Value;
 
 use std::sync::Arc;
 
-use crate::{Error, Result, bail, nearest};
+use crate::{Error, Result, bail, nearest, text};
 
 /// Named columns of equal length, in an order that operations keep.
 ///
@@ -89,6 +90,16 @@ impl Table {
             }
             None => bail!("`{name}` is `{cell}` in row {row}, expected a number"),
         };
+        // In a column of texts the culprit is the cell that is written as no number.
+        let odd = |cell: &&Value| matches!(cell, Value::Text(text) if text::number(text).is_none());
+        if cells.iter().any(|cell| matches!(cell, Value::Text(_)))
+            && let Some(row) = cells.iter().position(|cell| odd(&cell))
+        {
+            bail!(
+                "`{name}` is `{}` in row {row}, expected a number",
+                cells[row]
+            );
+        }
         cells.iter().enumerate().map(number).collect()
     }
 

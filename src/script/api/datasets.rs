@@ -62,11 +62,13 @@ mod natives {
     /// A dataset: one that the binary carries, one of the hub, a file or a folder of splits, as the
     /// GLUE benchmark, the hub and the Ditto library lay them out.
     ///
-    /// - `name`: a name that `datasets()` lists; "hub:owner/name"; a file (.jsonl, .csv, .tsv, each
-    ///   also .gz, or .parquet); a folder
+    /// - `name`: a name that `datasets()` lists; "hub:owner/name", or "hub:owner/name/configuration"
+    ///   of a repository with several; a file (.jsonl, .csv, .tsv, each also .gz, .parquet or
+    ///   .arrow); a folder, also one that `save_to_disk` of the datasets library wrote
     ///
     /// # Errors
-    /// A label in another split that the train split does not have; columns that hold no text.
+    /// A label in another split that the train split does not have; columns that hold no text; a
+    /// repository with several configurations of which none is named.
     ///
     /// ```rhai
     /// dataset("films")    // Dataset films: 1400 train, 200 validation, 400 test; 2 labels: negative, positive
@@ -77,6 +79,11 @@ mod natives {
     }
 
     /// The same with options.
+    ///
+    /// Quote marks of a file enclose its cells where every cell that begins with one ends with one,
+    /// with those within it doubled; otherwise they are text, as in GLUE's files. `quotes` says so
+    /// where a notice finds both possible. A missing label (NaN, NA, null, None or an empty cell)
+    /// among labels that are numbers is no label; among labels that are names it is a name.
     ///
     /// ```rhai
     /// write_text("mine.csv", "review,stars\nfine,1\npoor,0\ngood,1\nbad,0\n");

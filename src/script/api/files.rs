@@ -10,6 +10,7 @@ use crate::script::overwriting::{FORCE, alone};
 use crate::script::values::{describe, in_order};
 use crate::script::{NativeSpec, Options};
 use crate::study::files::write_atomic;
+use crate::text::unmarked;
 use crate::{Error, Result, bail};
 
 /// The options of the natives here.
@@ -27,7 +28,7 @@ pub(super) fn register(engine: &mut Engine, _: &Session) {
 
 #[export_module]
 mod natives {
-    /// The text of a file.
+    /// The text of a file in UTF-8, without a byte-order mark in front.
     ///
     /// - `path`: the file, relative to the script
     ///
@@ -83,7 +84,7 @@ mod natives {
     /// ```
     #[rhai_fn(return_raw)]
     pub fn parse_json(text: &str) -> Fallible<Dynamic> {
-        let value: Value = serde_json::from_str(text).map_err(unread_json)?;
+        let value: Value = serde_json::from_str(unmarked(text)).map_err(unread_json)?;
         Ok(from_json(value)?)
     }
 

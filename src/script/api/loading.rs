@@ -1,15 +1,17 @@
 //! How `dataset` reads what it is given.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use rhai::{Array, Map, NativeCallContext};
 
 use super::files::json;
-use crate::data::{Columns, Dataset, LoadOptions, bundled, needed};
-use crate::hub::{Hub, Kind, Repo};
+use crate::data::{Chosen, Columns, Dataset, LoadOptions, README, bundled};
+use crate::hub::{Hub, Kind, Repo, datasets_named};
 use crate::script::Session;
 use crate::script::describe;
 use crate::script::{Acts, NativeSpec, OptionSpec, Options};
+use crate::text::{self, Dialect};
 use crate::{About, Error, Result, bail, nearest};
 
 /// Of options that say how files are read.
@@ -40,14 +42,56 @@ pub(super) static DATASET: NativeSpec = NativeSpec {
         .acts(FILES),
         OptionSpec::int("seed", 0, i64::MAX, "moves the cut").or("0")
         .acts(&[Acts::Given("split", "nothing is cut without a split")]),
+        SEPARATOR,
+        QUOTES,
     ],
 };
+
+/// Of options that say how separated cells are read.
+pub(super) const CELLS: &[Acts] = &[Acts::Where("with .csv, .tsv and .txt files")];
+
+/// The options of all that reads separated cells.
+pub(super) const SEPARATOR: OptionSpec = OptionSpec::text(
+    "separator",
+    "the character between the cells of a .csv, .tsv or .txt file: \",\", \";\", \"\\t\", \"|\"",
+)
+.otherwise("found in the file")
+.acts(CELLS);
+pub(super) const QUOTES: OptionSpec = OptionSpec::bool(
+    "quotes",
+    "whether quote marks enclose the cells of such a file; false reads them as text, as GLUE has them",
+)
+.otherwise("they do where every cell that begins with one ends with one")
+.acts(CELLS);
+
+/// How files of separated cells are read, as these options say.
+pub(super) fn dialect(options: &Options) -> Result<Dialect> {
+    let separator = match options.maybe_text("separator")? {
+        None => None,
+        Some(text) => {
+            let mut chars = text.chars();
+            match (chars.next(), chars.next()) {
+                (Some(one), None) if !['"', '\n', '\r'].contains(&one) => Some(one),
+                _ => {
+                    return Err(options.error(
+                        "separator",
+                        format!("expected one character such as \";\" or \"\\t\", got {text:?}"),
+                    ));
+                }
+            }
+        }
+    };
+    Ok(Dialect {
+        separator,
+        quotes: options.value("quotes")?,
+    })
+}
 
 /// A dataset of the binary or of the disk, by its name.
 pub(super) fn load(context: &NativeCallContext, name: &str, options: &Map) -> Result<Dataset> {
     if bundled::names().any(|known| known == name) {
         let options = Options::read(&DATASET, options)?;
-        if let Some(option) = ["columns", "labels", "split"]
+        if let Some(option) = ["columns", "labels", "split", "separator", "quotes"]
             .iter()
             .find(|o| options.given(o))
         {
@@ -71,7 +115,7 @@ pub(super) fn load(context: &NativeCallContext, name: &str, options: &Map) -> Re
             return Err(missing(&session, name));
         }
         session.note_files("dataset", name, &path)?;
-        return Dataset::load(&path, &options);
+        return Dataset::load_telling(&path, &options, &|notice| session.context().notice(notice));
     };
     session.check_hub(name)?;
     from_hub(&session, repository, options)
@@ -105,33 +149,78 @@ fn missing(session: &Session, name: &str) -> Error {
     ))
 }
 
-/// A dataset of the hub: `owner/name`, or `name/config` for one that consists of several.
-fn from_hub(session: &Session, name: &str, mut options: LoadOptions) -> Result<Dataset> {
-    let fetch = |name: &str, config: Option<&str>| {
-        let choose = |names: &[String]| needed(names, config);
-        let repo = Repo::parse(Kind::Dataset, name)?;
-        Hub::from_env().fetch(&repo, &choose, session.context())
-    };
-    let (own, revision) = name.split_once('@').unwrap_or((name, "main"));
-    options.name.get_or_insert_with(|| own.to_string());
-    let folder = match (fetch(name, None), own.split_once('/')) {
-        (Ok(folder), _) => folder,
-        (Err(error), Some((whole, config))) => {
-            match fetch(&format!("{whole}@{revision}"), Some(config)) {
-                Ok(folder) => folder.join(config),
-                Err(_) => return Err(error),
+/// A dataset of the hub: `owner/name`, `owner/name/config`, or one of the old names without an
+/// owner, `name` or `name/config`; each perhaps with `@revision`.
+fn from_hub(session: &Session, name: &str, options: LoadOptions) -> Result<Dataset> {
+    let mut first = None;
+    for (repository, config) in datasets_named(name) {
+        match from_repository(session, name, &repository, config, &options) {
+            Ok(data) => return Ok(data),
+            Err((error, true)) => return Err(error),
+            Err((error, false)) => {
+                first.get_or_insert(error);
             }
         }
-        (Err(error), None) => return Err(error),
+    }
+    Err(first.unwrap_or_else(|| {
+        Error::new(format!("{name:?} is no name of a dataset"))
+            .hint("expected owner/name or owner/name/configuration")
+    }))
+}
+
+/// The dataset of a repository; an error with whether the repository was found.
+fn from_repository(
+    session: &Session,
+    name: &str,
+    repository: &str,
+    config: Option<&str>,
+    options: &LoadOptions,
+) -> Result<Dataset, (Error, bool)> {
+    let lost = |error| (error, false);
+    let wrong = |error| (error, true);
+    let repo = Repo::parse(Kind::Dataset, repository).map_err(lost)?;
+    let hub = Hub::from_env();
+    let listed = RefCell::new(Vec::new());
+    // What the files are is known before any of them is there.
+    let describe = |names: &[String]| {
+        *listed.borrow_mut() = names.to_vec();
+        let small = [README, ".gitattributes"];
+        let first = small
+            .into_iter()
+            .find(|file| names.iter().any(|n| n == file));
+        match first {
+            Some(file) => vec![file.to_string()],
+            None => Chosen::of(&repo.name, names, None, config)
+                .map_or_else(|_| names.iter().take(1).cloned().collect(), |c| c.files),
+        }
     };
-    session.note_files("dataset", &format!("hub:{name}"), &folder)?;
-    Dataset::load(&folder, &options)
+    let folder = hub
+        .fetch(&repo, &describe, session.context())
+        .map_err(lost)?;
+    let readme = folder.join(README);
+    let readme = match readme.is_file() {
+        true => Some(text::read(&readme).map_err(wrong)?),
+        false => None,
+    };
+    let listed = listed.into_inner();
+    let chosen = Chosen::of(&repo.name, &listed, readme.as_deref(), config).map_err(wrong)?;
+    let choose = |_: &[String]| chosen.files.clone();
+    let folder = hub
+        .fetch(&repo, &choose, session.context())
+        .map_err(wrong)?;
+    session
+        .note_listed("dataset", &format!("hub:{name}"), &chosen.named(&folder))
+        .map_err(wrong)?;
+    let own = name.split_once('@').map_or(name, |(own, _)| own);
+    let tell = |notice| session.context().notice(notice);
+    chosen.load(own, &folder, options, &tell).map_err(wrong)
 }
 
 fn load_options(map: &Map) -> Result<LoadOptions> {
     let options = Options::read(&DATASET, map)?;
     let mut load = LoadOptions {
         name: options.maybe_text("name")?,
+        dialect: dialect(&options)?,
         ..LoadOptions::default()
     };
     if let Some(columns) = options.value::<Map>("columns")? {

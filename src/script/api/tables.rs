@@ -5,7 +5,8 @@ use std::any::TypeId;
 use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, FnPtr, Map, NativeCallContext};
 
-use crate::report::table::{Condition, Order, Table, Value};
+use super::loading::{CELLS, QUOTES, SEPARATOR, dialect};
+use crate::report::table::{CellType, Condition, Order, ReadOptions, Table, Value};
 use crate::script::Fallible;
 use crate::script::Session;
 use crate::script::describe;
@@ -17,12 +18,50 @@ use crate::study::Made;
 use crate::{Error, Result, bail};
 
 /// The options of the natives here.
-pub(super) static OPTIONS: &[NativeSpec] = &[SORT];
+pub(super) static OPTIONS: &[NativeSpec] = &[READ, SORT];
+
+static READ: NativeSpec = NativeSpec {
+    name: "read_table",
+    options: &[
+        SEPARATOR,
+        QUOTES,
+        OptionSpec::map(
+            "types",
+            "what columns of .csv and .tsv hold, each \"number\", \"bool\" or \"text\": #{ score: \"number\" }; a cell that does not fit is an error",
+        )
+        .otherwise("the first of these that fits all filled cells")
+        .acts(CELLS),
+    ],
+};
 
 static SORT: NativeSpec = NativeSpec {
     name: "sort",
     options: &[OptionSpec::bool("descending", "the greatest first").or("false")],
 };
+
+/// The Table in a file.
+fn read(context: &NativeCallContext, path: &str, options: &Map) -> Result<Table> {
+    let options = Options::read(&READ, options)?;
+    let mut how = ReadOptions {
+        dialect: dialect(&options)?,
+        ..ReadOptions::default()
+    };
+    for (column, kind) in options.value::<Map>("types")?.unwrap_or_default() {
+        let named = match kind.clone().into_string() {
+            Ok(name) => name.parse::<CellType>().map_err(|e| e.to_string()),
+            Err(_) => Err(format!(
+                "expected one of {}, got {}",
+                CellType::NAMES.join(", "),
+                describe(&kind)
+            )),
+        };
+        let named = named.map_err(|what| options.error("types", format!("{column}: {what}")))?;
+        how.types.insert(column.to_string(), named);
+    }
+    let session = Session::of(context)?;
+    let file = session.input("file", path)?;
+    Table::read_with(&file, &how, &|notice| session.context().notice(notice))
+}
 
 /// Registers the topic.
 pub(super) fn register(engine: &mut Engine, _: &Session) {
@@ -67,7 +106,14 @@ mod natives {
 
     /// A Table from a file.
     ///
-    /// - `path`: a .csv, .tsv or .jsonl file, relative to the script
+    /// In a column of numbers, and in one of true and false, cells such as NaN, NA, null and None
+    /// are missing, as pandas takes them; in a column of texts only an empty cell is. What `save`
+    /// writes is read back as it was, lists of .csv and .tsv aside, which become texts.
+    ///
+    /// - `path`: a .csv, .tsv or .jsonl file, each also .gz, relative to the script
+    ///
+    /// # Errors
+    /// Rows of unequal length; text that is not UTF-8; two columns of one name; infinite numbers.
     ///
     /// ```rhai
     /// table([#{ x: 1 }, #{ x: 2 }]).save("numbers.csv");
@@ -75,8 +121,22 @@ mod natives {
     /// ```
     #[rhai_fn(return_raw)]
     pub fn read_table(context: NativeCallContext, path: &str) -> Fallible<Table> {
-        let file = Session::of(&context)?.input("file", path)?;
-        Ok(Table::read(&file)?)
+        Ok(read(&context, path, &Map::new())?)
+    }
+
+    /// The same with options.
+    ///
+    /// ```rhai
+    /// write_text("scores.csv", "run;score\na;1.5\nb;NA\nc;2.5\n");
+    /// read_table("scores.csv", #{ separator: ";", types: #{ score: "number" } }).column("score")    // [1.5, (), 2.5]
+    /// ```
+    #[rhai_fn(name = "read_table", return_raw)]
+    pub fn read_table_with(
+        context: NativeCallContext,
+        path: &str,
+        options: Map,
+    ) -> Fallible<Table> {
+        Ok(read(&context, path, &options)?)
     }
 
     /// Tables one below another.

@@ -48,7 +48,7 @@ pub fn module(path: &str) -> Result<Option<Module>> {
     if file.extension().is_none_or(|extension| extension != "rhai") || !file.is_file() {
         return Ok(None);
     }
-    let text = std::fs::read_to_string(file).map_err(|error| Error::at_path(file, error))?;
+    let text = crate::text::read(file)?;
     read(path, &text).map(Some)
 }
 

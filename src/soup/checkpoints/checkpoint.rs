@@ -29,7 +29,7 @@ impl Checkpoint {
     /// Opens a folder with config.json and weights, sharded or not.
     pub fn open(name: &str, folder: &Path) -> Result<Self> {
         let path = folder.join("config.json");
-        let text = std::fs::read_to_string(&path).map_err(|e| Error::at_path(&path, e))?;
+        let text = crate::text::read(&path)?;
         let config = serde_json::from_str(&text)
             .map_err(|e| Error::at_path(&path, format!("not valid JSON: {e}")))?;
         let (_, files) = tensorfile::open_folder(folder, WEIGHTS)?;

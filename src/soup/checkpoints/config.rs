@@ -76,7 +76,7 @@ pub struct Blend {
 impl Config {
     /// Reads a file.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::at_path(path, e))?;
+        let text = crate::text::read(path)?;
         Self::parse(&text).map_err(|e| e.within(path.display()))
     }
 

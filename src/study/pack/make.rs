@@ -9,6 +9,7 @@ use super::{LeftOut, MANIFEST, MODULES, Manifest, ON_PATH, RUN, STUDY, is_inside
 use crate::study::files::{Links, files_id, slashed, tree, write_file};
 use crate::study::journal::{METRICS, RECIPES};
 use crate::study::{Id, Lock, Run, script_hash};
+use crate::text::unmarked_bytes;
 use crate::{Error, Result, bail};
 
 /// What goes in of a run's folder however large it is.
@@ -161,7 +162,7 @@ impl Packing<'_> {
                 bail!("the module {name}, which {} imported, is no more", self.run.name(); hint: "bring it back, or run the study again");
             };
             let bytes = std::fs::read(&path).map_err(|e| Error::at_path(&path, e))?;
-            if blake3::hash(&bytes).to_hex().as_str() != hash {
+            if blake3::hash(unmarked_bytes(&bytes)).to_hex().as_str() != hash {
                 return Err(self.changed("module", name));
             }
             all.push(match on_path {
