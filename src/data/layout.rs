@@ -157,7 +157,7 @@ impl Tree {
 
     /// The names of the files that lie in this folder itself; `prefix` ends in a slash or is empty.
     fn within<'t>(&'t self, prefix: &str) -> impl Iterator<Item = &'t str> {
-        let inside = |file: &'t String| file.strip_prefix(prefix);
+        let inside = move |file: &'t String| file.strip_prefix(prefix);
         let own = self.files.iter().filter_map(inside);
         own.filter(|name| !name.contains('/'))
     }
@@ -191,8 +191,12 @@ impl Tree {
                 .find(|(i, (number, _))| i != number);
             if wrong.is_some() || shards.len() != of {
                 let missing = wrong.map_or(shards.len(), |(i, _)| i);
+                let place = match prefix {
+                    "" => self.root.clone(),
+                    inner => self.root.join(inner.trim_end_matches('/')),
+                };
                 return Err(Error::at_path(
-                    &self.root.join(prefix.trim_end_matches('/')),
+                    &place,
                     format!(
                         "{split_name} has {} of {of} shards; number {missing:05} is missing or there twice",
                         shards.len()

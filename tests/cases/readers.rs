@@ -322,3 +322,18 @@ fn the_old_name_of_a_benchmark_means_its_repository() {
     let code = format!("dataset({:?}).name", sst2.to_str().unwrap());
     assert!(printed(&cached(home.path(), &code)).0.starts_with("sst2"));
 }
+
+#[test]
+fn an_adapter_of_the_cache_is_named_after_its_repository() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = format!("models--o--nice-name/snapshots/{}", "0".repeat(40));
+    let code = format!(
+        "train(model(\"mini\"), dataset(\"films\").sample(8), #{{ adapter: \"lora\", epochs: 1 }}).save(\"{place}\", #{{ format: \"peft\" }})"
+    );
+    printed(&tureen(folder.path(), &["-e", &code]));
+    // A published adapter has the library's files alone.
+    std::fs::remove_file(folder.path().join(&place).join("tureen.json")).unwrap();
+    let code = format!("load_adapter(\"{place}\").name");
+    let (name, _) = printed(&tureen(folder.path(), &["-e", &code]));
+    assert_eq!(name, "nice-name\n");
+}

@@ -57,11 +57,11 @@ impl Schema {
         // A field takes more than eight bytes, however often it is referred to.
         let mut room = 1 << 16;
         let fields = flat.tables(1).ok_or(bad)?;
-        let columns = fields.into_iter().map(|field| {
+        let mut columns = Vec::with_capacity(fields.len());
+        for field in fields {
             let name = field.text(0).unwrap_or_default().to_string();
-            Ok((name, kind(field, 0, &mut room)?))
-        });
-        let columns = columns.collect::<Result<_, _>>()?;
+            columns.push((name, kind(field, 0, &mut room)?));
+        }
         let entries = flat.tables(2).ok_or(bad)?;
         let entries = entries
             .into_iter()
