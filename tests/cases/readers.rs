@@ -74,7 +74,7 @@ fn a_saved_table_is_read_back_by_both() {
             let t = table(rows, ["text", "label"]);
             t.save("x.{ending}");
             let d = dataset("x.{ending}");
-            print(read_table("x.{ending}") == t || read_table("x.{ending}").id == t.id);
+            print(read_table("x.{ending}").id == t.id);
             print(d.train.texts == t.column("text") && d.train.labels == t.column("label"));"#
         );
         let (out, _) = printed(&tureen(folder.path(), &["-e", &code]));
@@ -285,15 +285,13 @@ fn configurations_of_a_repository_are_chosen_or_asked_for() {
     let (cola, _) = printed(&cached(&home, "dataset(\"hub:someone/bench/cola\")"));
     assert!(cola.starts_with("Dataset someone/bench/cola: "), "{cola}");
     let error = refused(&cached(&home, "dataset(\"hub:someone/bench\")"));
-    assert!(
-        error.contains(
-            "someone/bench has several configurations: cola, sst2; choose one: dataset(\"hub:someone/bench/cola\")"
-        ),
-        "{error}"
-    );
+    let several = "someone/bench has several configurations: cola, sst2";
+    let choose = "choose one: dataset(\"hub:someone/bench/cola\")";
+    assert!(error.contains(several) && error.contains(choose), "{error}");
     let error = refused(&cached(&home, "dataset(\"hub:someone/bench/mrpc\")"));
+    let unknown = "someone/bench has no configuration mrpc";
     assert!(
-        error.contains("someone/bench has no configuration mrpc; it has cola, sst2"),
+        error.contains(unknown) && error.contains("it has cola, sst2"),
         "{error}"
     );
 }

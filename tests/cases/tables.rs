@@ -8,7 +8,7 @@ fn a_missing_number_is_no_text() {
         let code =
             format!("read_table(\"{file}\").group([]).agg(#{{ score: [\"mean\", \"n\"] }})[0]");
         let (out, _) = printed(&tureen(&case("table-nan-cell"), &["-e", &code]));
-        assert!(out.contains("score_mean: 2.0"), "{file}: {out}");
+        assert!(out.contains("\"score_mean\": 2.0"), "{file}: {out}");
         let code = format!("read_table(\"{file}\").column(\"score\")");
         let (out, _) = printed(&tureen(&case("table-nan-cell"), &["-e", &code]));
         assert_eq!(out, "[1.5, (), 2.5]\n");
@@ -52,7 +52,7 @@ fn a_cell_that_is_no_number_is_named() {
         );
         let latin = refused(&run(&format!("{read}(\"latin.csv\")")));
         assert!(
-            latin.contains("latin.csv: line 2: not UTF-8 text; convert the file to UTF-8"),
+            latin.contains("latin.csv: line 2: not UTF-8 text"),
             "{latin}"
         );
     }
