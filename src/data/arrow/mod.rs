@@ -82,14 +82,17 @@ pub(super) fn read(source: String, bytes: &[u8]) -> Result<Table> {
 const SCHEMA: u8 = 1;
 const BATCH: u8 = 3;
 
+/// The header of a message with its kind, and the message's body.
+type Message<'b> = (Flat<'b>, u8, &'b [u8]);
+
 /// The messages of a stream.
 struct Messages<'b> {
     rest: &'b [u8],
 }
 
 impl<'b> Messages<'b> {
-    /// The header of the next message with its kind, and the message's body; none at the end.
-    fn next(&mut self) -> Result<Option<(Flat<'b>, u8, &'b [u8])>, &'static str> {
+    /// The next message; none at the end.
+    fn next(&mut self) -> Result<Option<Message<'b>>, &'static str> {
         let cut = "it is not whole";
         if self.rest.is_empty() {
             return Ok(None);
