@@ -64,6 +64,9 @@ impl Table {
     /// and so does an empty text.
     fn separated(&self, separator: char) -> String {
         let mut out = String::new();
+        if self.columns.is_empty() {
+            return out;
+        }
         // A line with nothing on it would be no row.
         let alone = self.columns.len() == 1;
         let holes = alone
