@@ -20,6 +20,7 @@ mod pruning;
 mod published;
 mod references;
 mod repl;
+mod rows;
 mod resume;
 mod sandbox;
 mod schema;

@@ -10,7 +10,7 @@ use crate::model::Model;
 use crate::study::{Id, Made};
 
 /// The operation with its version, as ids and recipes have it.
-pub(super) const VERSION: &str = "attack/2";
+pub(super) const VERSION: &str = "attack/3";
 
 /// Writes down an attack, whose id counts these `settings`; true beside it says that the store had
 /// it.

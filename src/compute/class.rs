@@ -10,26 +10,70 @@ pub const AMX: &str = "x86-64-amx";
 #[cfg(target_arch = "x86_64")]
 const WITHOUT_AMX: &str = "TUREEN_AMX";
 
+/// The variable that names the best instructions that this process may use: `amx`, `avx512`,
+/// `avx2` or `none`.
+#[cfg(target_arch = "x86_64")]
+const KERNELS: &str = "TUREEN_KERNELS";
+
+/// Instructions that there are kernels for, each level with those below it.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// What every processor has.
+    None,
+    /// AVX2 with fused multiply-add.
+    Avx2,
+    /// AVX-512.
+    Avx512,
+    /// AVX-512 and the matrix registers of AMX.
+    Amx,
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Level {
+    /// The best level that the processor has and the environment allows.
+    pub fn used() -> Self {
+        static USED: std::sync::OnceLock<Level> = std::sync::OnceLock::new();
+        *USED.get_or_init(|| {
+            let value = |name| std::env::var(name).unwrap_or_default();
+            let mut most = match value(KERNELS).as_str() {
+                "none" => Self::None,
+                "avx2" => Self::Avx2,
+                "avx512" => Self::Avx512,
+                _ => Self::Amx,
+            };
+            if value(WITHOUT_AMX) == "0" {
+                most = most.min(Self::Avx512);
+            }
+            if most == Self::Amx && super::amx::available() {
+                Self::Amx
+            } else if most >= Self::Avx512 && is_x86_feature_detected!("avx512f") {
+                Self::Avx512
+            } else if most >= Self::Avx2
+                && is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("fma")
+            {
+                Self::Avx2
+            } else {
+                Self::None
+            }
+        })
+    }
+}
+
 /// The instruction-set class whose kernels run on this machine. Results are equal to the bit
-/// within a class and close across classes, so ids of computed values name it. Where
-/// `TUREEN_AMX` is 0, AMX is not used: the results are then those of machines without it.
+/// within a class and close across classes, so ids of computed values name it. Where `TUREEN_AMX`
+/// is 0, AMX is not used: the results are then those of machines without it. `TUREEN_KERNELS`
+/// (`amx`, `avx512`, `avx2`, `none`) names the best instructions to use.
 pub fn class() -> &'static str {
     #[cfg(target_arch = "x86_64")]
     {
-        static CLASS: std::sync::OnceLock<&str> = std::sync::OnceLock::new();
-        CLASS.get_or_init(|| {
-            let refused = std::env::var(WITHOUT_AMX).is_ok_and(|v| v == "0");
-            if !refused && super::amx::available() {
-                return AMX;
-            }
-            if is_x86_feature_detected!("avx512f") {
-                return "x86-64-v4";
-            }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                return "x86-64-v3";
-            }
-            "x86-64"
-        })
+        match Level::used() {
+            Level::Amx => AMX,
+            Level::Avx512 => "x86-64-v4",
+            Level::Avx2 => "x86-64-v3",
+            Level::None => "x86-64",
+        }
     }
     #[cfg(not(target_arch = "x86_64"))]
     std::env::consts::ARCH

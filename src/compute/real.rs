@@ -26,6 +26,9 @@ pub trait Real: WithDType + Default + bytemuck::Pod + sealed::Sealed {
     /// The square root.
     fn root(self) -> Self;
 
+    /// `self * factor + term`, rounded once.
+    fn times_plus(self, factor: Self, term: Self) -> Self;
+
     /// e to the power of `self`, within 2e-7 of itself in `f32`; there the argument is clamped
     /// to [-87.3, 88.3], where the result is neither zero nor infinite. NaN stays NaN.
     fn exp(self) -> Self;
@@ -186,6 +189,11 @@ impl Real for f32 {
         self.sqrt()
     }
 
+    #[inline(always)]
+    fn times_plus(self, factor: Self, term: Self) -> Self {
+        self.mul_add(factor, term)
+    }
+
     // Cephes' expf: e^x = 2^n e^r with r in [-ln 2 / 2, ln 2 / 2], ln 2 split in two so that r
     // is exact to the last bits.
     #[inline(always)]
@@ -249,6 +257,11 @@ impl Real for f64 {
     #[inline(always)]
     fn root(self) -> Self {
         self.sqrt()
+    }
+
+    #[inline(always)]
+    fn times_plus(self, factor: Self, term: Self) -> Self {
+        self.mul_add(factor, term)
     }
 
     #[inline(always)]

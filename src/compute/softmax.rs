@@ -47,9 +47,12 @@ impl Sight {
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
 pub fn softmax<T: Real>(scores: &mut [T], keep: &[bool], sight: Sight) {
     let seq = keep.len();
-    let masked = keep.contains(&false);
+    // Padding at the end is left out of every sum, whose order follows from the number of terms: a
+    // text's weights are then the same to the bit however far it is padded.
+    let length = keep.iter().rposition(|&keep| keep).map_or(0, |last| last + 1);
+    let masked = keep[..length].contains(&false);
     for (q, row) in scores.chunks_exact_mut(seq).enumerate() {
-        let seen = sight.of(q, seq);
+        let seen = sight.of(q, length);
         row[..seen.start].fill(T::zero());
         row[seen.end..].fill(T::zero());
         let (row, keep) = (&mut row[seen.clone()], &keep[seen]);
@@ -80,11 +83,11 @@ pub fn softmax<T: Real>(scores: &mut [T], keep: &[bool], sight: Sight) {
 }
 
 /// Turns the gradients of weights into those of scores: with p the weights of a row and g their
-/// gradients, p (g - sum(p g)).
+/// gradients, p (g - sum(p g)). Only the first `length` of the `seq` keys have weights.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-pub fn softmax_gradient<T: Real>(weights: &[T], grads: &mut [T], seq: usize) {
+pub fn softmax_gradient<T: Real>(weights: &[T], grads: &mut [T], seq: usize, length: usize) {
     for (p, g) in weights.chunks_exact(seq).zip(grads.chunks_exact_mut(seq)) {
-        let mean = sum([p, g], |[p, g]| p * g);
+        let mean = sum([&p[..length], &g[..length]], |[p, g]| p * g);
         for (g, &p) in g.iter_mut().zip(p) {
             *g = p * (*g - mean);
         }

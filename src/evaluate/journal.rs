@@ -31,7 +31,7 @@ pub fn tell(
     journal.made(&Made::plain("model", model.name(), model.key()), []);
     journal.made(&Made::plain("dataset", data.name(), data.id()), []);
     adapter::tell(adapter, journal);
-    let made = Made::plain("evaluate/3", &name, id.as_str())
+    let made = Made::plain("evaluate/4", &name, id.as_str())
         .from([
             ("adapter", adapter.id().as_str()),
             ("base", model.key()),

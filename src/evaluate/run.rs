@@ -114,7 +114,7 @@ pub fn score_id(
     max_length: usize,
 ) -> Id {
     Id::of_recipe(
-        "evaluate/3",
+        "evaluate/4",
         &serde_json::json!({
             "base": model.key(),
             "adapter": adapter.id().as_str(),

@@ -252,6 +252,8 @@ mod tests {
             let options = TrainOptions::new(kind, 0);
             let mut learner = random(&model, &options, (12, 40))?;
             let rows: Vec<usize> = (0..12).collect();
+            // Into how many pieces a batch is cut depends on the processor's kernels.
+            learner.token_budget = 3 * 40;
             assert!(learner.pieces(&rows, &learner.lengths()).len() > 2);
             let free = learner.gradients(&rows, 1)?;
             learner.at_once = 1;

@@ -58,7 +58,7 @@ impl<'a> Job<'a> {
             options,
             max_length,
             described,
-            id: Id::of_recipe("train/2", &recipe),
+            id: Id::of_recipe("train/3", &recipe),
         }
     }
 

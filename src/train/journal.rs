@@ -28,7 +28,7 @@ pub fn tell(
     };
     journal.made(&Made::plain("model", model.name(), model.key()), []);
     journal.made(&Made::plain("dataset", data.name(), data.id()), []);
-    let mut made = Made::plain("train/2", name, id)
+    let mut made = Made::plain("train/3", name, id)
         .from([("base", model.key()), ("data", data.id())])
         .with(training.options.clone())
         .with(json!({"class": model.class()}));

@@ -1,6 +1,7 @@
 //! Inputs that other tools, or earlier versions of this one, read or computed wrongly without a
 //! message, each with the right result. A file covers one kind of fault; the inputs are in the
 //! folders beside it.
+#![allow(dead_code)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -25,7 +26,7 @@ mod tasks;
 mod tokenizers;
 
 /// The folder of a case's inputs.
-#[allow(dead_code)]
+
 pub fn case(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/cases")

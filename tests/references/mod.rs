@@ -21,14 +21,14 @@ use crate::oracle::NodeByNode;
 const MODELS: [&str; 3] = ["mpnet", "modernbert", "deberta-v2"];
 
 /// A reference case: its tensors, and folders of its model and its LoRA.
-struct Case {
+pub struct Case {
     name: &'static str,
     io: BTreeMap<String, Tensor>,
     folder: tempfile::TempDir,
 }
 
 impl Case {
-    fn new(name: &'static str) -> Self {
+    pub fn new(name: &'static str) -> Self {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
         let path = path.join(format!("tests/references/{name}.safetensors"));
         let bytes = std::fs::read(&path).unwrap();
@@ -46,7 +46,7 @@ impl Case {
         case
     }
 
-    fn path(&self, own: &str) -> PathBuf {
+    pub fn path(&self, own: &str) -> PathBuf {
         self.folder.path().join(own)
     }
 
@@ -74,7 +74,7 @@ impl Case {
         Model::from_folder(self.name, &self.path("model"), DType::F32, &Device::Cpu)
     }
 
-    fn model(&self) -> Model {
+    pub fn model(&self) -> Model {
         self.open().unwrap()
     }
 
@@ -107,7 +107,7 @@ fn prefix(name: &str) -> &str {
 }
 
 /// Tensors of a kind, none of them zero.
-fn scattered(kind: &dyn Kind, model: &Model) -> tureen::Result<Tensors> {
+pub fn scattered(kind: &dyn Kind, model: &Model) -> tureen::Result<Tensors> {
     let scatter = |(name, x): (tureen::adapter::Name, Tensor)| {
         let mut stream = Stream::new(3, "test", name.as_str());
         let values = (0..x.elem_count()).map(|_| stream.normal() as f32 * 0.1);

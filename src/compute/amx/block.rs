@@ -65,13 +65,18 @@ impl Operands<'_> {
             unsafe { self.run(accumulate, out.as_mut_ptr(), out.stride()) };
             return;
         }
-        let mut whole = [0f32; BLOCK * BLOCK];
-        // SAFETY: as above.
-        unsafe { self.run(false, whole.as_mut_ptr(), BLOCK) };
-        for (i, whole) in whole.chunks_exact(BLOCK).take(out.rows()).enumerate() {
-            for (o, &x) in out.row(i).iter_mut().zip(whole) {
-                *o = if accumulate { *o + x } else { x };
+        // The sum goes on from what the result holds, as in a whole block: an element's bits must not
+        // depend on how many rows stand beside it.
+        let (mut whole, columns) = ([0f32; BLOCK * BLOCK], out.width());
+        if accumulate {
+            for (i, whole) in whole.chunks_exact_mut(BLOCK).take(out.rows()).enumerate() {
+                whole[..columns].copy_from_slice(out.row(i));
             }
+        }
+        // SAFETY: as above.
+        unsafe { self.run(accumulate, whole.as_mut_ptr(), BLOCK) };
+        for (i, whole) in whole.chunks_exact(BLOCK).take(out.rows()).enumerate() {
+            out.row(i).copy_from_slice(&whole[..columns]);
         }
     }
 

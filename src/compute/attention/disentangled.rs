@@ -197,7 +197,7 @@ impl Disentangled {
                     let g = Mat::new(&grad[row * span..(row + 1) * span], sizes.width);
                     let g = g.columns(head * sizes.head, sizes.head);
                     self.weigh([q, k, v], [pq, pk, pv], (row, head), &mut scratch);
-                    self.scores_gradient(g, v, &mut dv, &mut scratch);
+                    self.scores_gradient(g, v, &mut dv, self.mask.length(row), &mut scratch);
                     self.gather(&mut scratch, rows);
 
                     let (one, scale) = (Threads::One, scale(sizes.head));
@@ -221,6 +221,7 @@ impl Disentangled {
         g: Mat<'_, T>,
         v: Mat<'_, T>,
         dv: &mut MatMut<'_, T>,
+        length: usize,
         scratch: &mut Scratch<T>,
     ) {
         let seq = v.rows();
@@ -236,7 +237,7 @@ impl Disentangled {
             None => Mat::new(&scratch.weights, seq),
         };
         multiply(used.t(), g, T::one(), dv, Threads::One);
-        softmax_gradient(&scratch.weights, &mut scratch.grads, seq);
+        softmax_gradient(&scratch.weights, &mut scratch.grads, seq, length);
     }
 
     /// Adds up the gradients of scores by query and position, and by key and position.

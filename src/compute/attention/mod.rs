@@ -168,7 +168,8 @@ impl Attention {
                     let weights = Mat::new(&scratch.weights, sizes.seq);
                     multiply(weights.t(), g, T::one(), &mut dv, Threads::One);
                 }
-                softmax_gradient(&scratch.weights, &mut scratch.grads, sizes.seq);
+                let length = self.mask.length(row);
+                softmax_gradient(&scratch.weights, &mut scratch.grads, sizes.seq, length);
                 let d_scores = Mat::new(&scratch.grads, sizes.seq);
                 multiply(d_scores, k, sizes.scale(), &mut dq, Threads::One);
                 multiply(d_scores.t(), q, sizes.scale(), &mut dk, Threads::One);

@@ -1,10 +1,16 @@
-//! Products of views: in tiles of this crate where there are any, else by the `gemm` crate.
+//! Products of views: in tiles of this crate where there are any, else by plain loops.
+//!
+//! Each element is one chain of fused multiply-adds along the inner dimension, times the scale. Its
+//! bits depend neither on the number of rows or columns, nor on its place among them, nor on
+//! threads: the states of a text are the same whatever other texts are computed with it. (The
+//! `gemm` crate picks its kernel and its blocks by the number of rows.)
 
 use super::super::real::Real;
 #[cfg(target_arch = "x86_64")]
 use super::super::tile::{Kernel, Tile};
 use super::{Mat, MatMut};
-use gemm::Parallelism;
+use multiversion::multiversion;
+use rayon::prelude::*;
 use std::marker::PhantomData;
 
 /// Who computes a product.
@@ -16,15 +22,6 @@ pub enum Threads {
     All,
 }
 
-impl From<Threads> for Parallelism {
-    fn from(threads: Threads) -> Self {
-        match threads {
-            Threads::One => Parallelism::None,
-            Threads::All => Parallelism::Rayon(0),
-        }
-    }
-}
-
 /// `out = scale * a b`. The shapes must fit.
 pub fn multiply<T: Real>(
     a: Mat<'_, T>,
@@ -33,7 +30,7 @@ pub fn multiply<T: Real>(
     out: &mut MatMut<'_, T>,
     threads: Threads,
 ) {
-    gemm(a, b, scale, out, false, threads);
+    run(a, b, scale, out, false, threads);
 }
 
 /// `out += scale * a b`. The shapes must fit.
@@ -44,7 +41,7 @@ pub fn multiply_add<T: Real>(
     out: &mut MatMut<'_, T>,
     threads: Threads,
 ) {
-    gemm(a, b, scale, out, true, threads);
+    run(a, b, scale, out, true, threads);
 }
 
 /// `a b` as a row-major vector, by the current rayon pool.
@@ -74,7 +71,17 @@ pub fn product_scaled<T: Real>(a: Mat<'_, T>, b: Mat<'_, T>, scale: T) -> Vec<T>
     out
 }
 
-fn gemm<T: Real>(
+/// Columns of a part of a wide product, and rows beside them: enough that laying out these columns
+/// of the right operand is a small share of the work.
+const WIDE: (usize, usize) = (1008, 64);
+
+/// From so many columns on a product counts as wide; below, parts are of whole rows.
+const FEW_COLUMNS: usize = 4 * WIDE.1;
+
+/// Rows of a part of a narrow product.
+const NARROW: usize = 252;
+
+fn run<T: Real>(
     a: Mat<'_, T>,
     b: Mat<'_, T>,
     scale: T,
@@ -84,38 +91,78 @@ fn gemm<T: Real>(
 ) {
     let m = a.rows.min(out.rows);
     let n = b.columns.min(out.columns);
-    let k = a.columns.min(b.rows);
-    debug_assert!((m, n, k) == (a.rows, b.columns, a.columns) && k == b.rows);
+    debug_assert!((m, n, a.columns) == (a.rows, b.columns, b.rows));
     if m == 0 || n == 0 {
         return;
     }
-    if threads == Threads::One && T::multiply_tiled(a, b, scale, out, accumulate) {
-        return;
+    if threads == Threads::One {
+        return on_this_thread(a, b, scale, out, accumulate);
     }
-    // SAFETY: views are made only by the constructors above, which keep their elements inside
-    // the slice, and the sizes are no larger than any view's own. `T` is f32 or f64.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            out.data,
-            1,
-            out.row as isize,
-            accumulate,
-            a.data.as_ptr(),
-            a.column as isize,
-            a.row as isize,
-            b.data.as_ptr(),
-            b.column as isize,
-            b.row as isize,
-            T::one(),
-            scale,
-            false,
-            false,
-            false,
-            threads.into(),
-        );
+    // Each element is one chain of sums along the inner dimension, wherever it is cut here.
+    let transposed;
+    let (b, (rows, columns)) = if n >= FEW_COLUMNS {
+        (b, WIDE)
+    } else if b.column == 1 {
+        (b, (NARROW, n))
+    } else {
+        transposed = b.copied();
+        (Mat::new(&transposed, b.columns), (NARROW, n))
+    };
+    let parts: Vec<_> = out.part(0..m, 0..n).blocks(rows, columns).collect();
+    parts.into_par_iter().for_each(|(top, left, mut out)| {
+        let (a, b) = (a.narrow(top, out.rows), b.columns(left, out.columns));
+        on_this_thread(a, b, scale, &mut out, accumulate);
+    });
+}
+
+fn on_this_thread<T: Real>(
+    a: Mat<'_, T>,
+    b: Mat<'_, T>,
+    scale: T,
+    out: &mut MatMut<'_, T>,
+    accumulate: bool,
+) {
+    if !T::multiply_tiled(a, b, scale, out, accumulate) {
+        chains(a, b, scale, out, accumulate);
+    }
+}
+
+/// The product where there are no tiles: for `f64`, and for processors without AVX2. Each element
+/// is the chain that the tiles compute.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
+fn chains<T: Real>(
+    a: Mat<'_, T>,
+    b: Mat<'_, T>,
+    scale: T,
+    out: &mut MatMut<'_, T>,
+    accumulate: bool,
+) {
+    /// Columns whose sums stay in registers.
+    const COLUMNS: usize = 32;
+    let (m, inner, n) = (a.rows, a.columns, b.columns);
+    let transposed;
+    let b = if b.column == 1 {
+        b
+    } else {
+        transposed = b.copied();
+        Mat::new(&transposed, n)
+    };
+    for start in (0..n).step_by(COLUMNS) {
+        let columns = start..(start + COLUMNS).min(n);
+        for i in 0..m {
+            let mut sums = [T::zero(); COLUMNS];
+            for l in 0..inner {
+                let x = a.at(i, l);
+                let row = &b.data[l * b.row + start..][..columns.len()];
+                for (sum, &y) in sums.iter_mut().zip(row) {
+                    *sum = x.times_plus(y, *sum);
+                }
+            }
+            for (out, sum) in out.row(i)[columns.clone()].iter_mut().zip(sums) {
+                let value = sum * scale;
+                *out = if accumulate { *out + value } else { value };
+            }
+        }
     }
 }
 

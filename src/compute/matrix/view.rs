@@ -155,6 +155,29 @@ impl<'a, T> MatMut<'a, T> {
         }
     }
 
+    /// The matrix as blocks of at most `height` rows and `width` columns, each with its first row
+    /// and column.
+    pub fn blocks(
+        self,
+        height: usize,
+        width: usize,
+    ) -> impl Iterator<Item = (usize, usize, MatMut<'a, T>)> {
+        let (height, width) = (height.max(1), width.max(1));
+        let lefts = move |top| (0..self.columns).step_by(width).map(move |left| (top, left));
+        let corners = (0..self.rows).step_by(height).flat_map(lefts);
+        corners.map(move |(top, left)| {
+            let block = MatMut {
+                // SAFETY: row `top` and column `left` are inside, and no two blocks overlap.
+                data: unsafe { self.data.add(top * self.row + left) },
+                rows: height.min(self.rows - top),
+                columns: width.min(self.columns - left),
+                row: self.row,
+                slice: PhantomData,
+            };
+            (top, left, block)
+        })
+    }
+
     /// The matrix as blocks of `width` columns, left to right; columns left over are dropped.
     pub fn split_columns(self, width: usize) -> impl Iterator<Item = MatMut<'a, T>> {
         let blocks = self.columns.checked_div(width).unwrap_or(0);

@@ -185,7 +185,7 @@ impl<T: Real> Attention<'_, T> {
                 None => Mat::new(&scratch.weights, seq),
             };
             multiply(used.t(), g, T::one(), &mut dv, Threads::One);
-            softmax_gradient(&scratch.weights, &mut scratch.grads, seq);
+            softmax_gradient(&scratch.weights, &mut scratch.grads, seq, seq);
             let d_scores = Mat::new(&scratch.grads, seq);
             let mut dk = out.part(head.tokens.clone(), at(1));
             multiply(d_scores.t(), head.q, self.scale(), &mut dk, Threads::One);

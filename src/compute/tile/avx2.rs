@@ -20,6 +20,7 @@ pub const COLUMNS: usize = 16;
 const LANES: usize = 8;
 
 /// Whether this processor has the instructions.
+#[cfg(test)]
 pub fn available() -> bool {
     is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
 }

@@ -7,6 +7,8 @@
 //! neither on where in the result it stands nor on the sizes of the operands, nor on which of the
 //! kernels it comes from.
 
+use super::class::Level;
+
 mod avx2;
 mod avx512;
 #[cfg(test)]
@@ -22,14 +24,17 @@ pub enum Kernel {
 }
 
 impl Kernel {
-    /// The best one this processor has.
+    /// The best one that this processor has and the environment allows.
     pub fn best() -> Option<Self> {
-        [Self::Avx512, Self::Avx2]
-            .into_iter()
-            .find(|kernel| kernel.available())
+        match Level::used() {
+            Level::Amx | Level::Avx512 => Some(Self::Avx512),
+            Level::Avx2 => Some(Self::Avx2),
+            Level::None => None,
+        }
     }
 
     /// Whether this processor has it.
+    #[cfg(test)]
     pub fn available(self) -> bool {
         match self {
             Self::Avx512 => avx512::available(),
