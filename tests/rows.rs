@@ -141,7 +141,7 @@ fn every_kind(name: &str, model: &Model, cases: u32) {
 #[test]
 fn rows_do_not_depend_on_their_neighbours() {
     for name in ["mpnet", "modernbert", "deberta-v2"] {
-        every_kind(name, &Case::new(name).model(), 8);
+        every_kind(name, &Case::new(name).model(), 4);
     }
     for name in [
         "bert",
@@ -155,15 +155,15 @@ fn rows_do_not_depend_on_their_neighbours() {
             break;
         };
         let open = |folder: &Path| Model::from_folder(name, folder, DType::F32, &Device::Cpu);
-        every_kind(name, &open(&folder).unwrap(), 8);
+        every_kind(name, &open(&folder).unwrap(), 4);
     }
     // Wide enough for products to be cut into parts and summed in several steps.
     let mini = Model::mini(DType::F32, &Device::Cpu).unwrap();
-    every_kind("mini", &mini, 2);
-    holds("mini, bf16", &mini.in_bf16().unwrap(), &Frozen, 3);
+    every_kind("mini", &mini, 1);
+    holds("mini, bf16", &mini.in_bf16().unwrap(), &Frozen, 1);
     let case = Case::new("modernbert");
     let wide = Model::from_folder("f64", &case.path("model"), DType::F64, &Device::Cpu).unwrap();
-    holds("modernbert, f64", &wide, &Frozen, 8);
+    holds("modernbert, f64", &wide, &Frozen, 4);
 }
 
 #[test]
