@@ -122,7 +122,7 @@ fn attacks_are_planned_kept_and_written_down_like_evaluations() {
     assert!(read("first", "metrics.jsonl").contains("\"attack\":\"films\""));
     let told = place.done(&["why", "first", "films on films under deepwordbug"]);
     assert!(
-        told.contains("attack/2") && told.contains("adapter films"),
+        told.contains("attack/3") && told.contains("adapter films"),
         "{told}"
     );
     let told = place.done(&["why", "again", "films on films under deepwordbug"]);

@@ -102,7 +102,7 @@ fn holds(name: &str, model: &Model, sites: &dyn Sites, cases: u32) {
 
 fn kinds() -> [(&'static str, Arc<dyn Kind>); 5] {
     let config = |json: &str| -> Arc<dyn Kind> {
-        Arc::from(tureen::adapter::kind::from_config(&serde_json::from_str(json).unwrap()).unwrap())
+        tureen::adapter::kind::from_config(&serde_json::from_str(json).unwrap()).unwrap()
     };
     [
         ("pfeiffer", Arc::new(Bottleneck::pfeiffer())),

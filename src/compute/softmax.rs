@@ -49,7 +49,10 @@ pub fn softmax<T: Real>(scores: &mut [T], keep: &[bool], sight: Sight) {
     let seq = keep.len();
     // Padding at the end is left out of every sum, whose order follows from the number of terms: a
     // text's weights are then the same to the bit however far it is padded.
-    let length = keep.iter().rposition(|&keep| keep).map_or(0, |last| last + 1);
+    let length = keep
+        .iter()
+        .rposition(|&keep| keep)
+        .map_or(0, |last| last + 1);
     let masked = keep[..length].contains(&false);
     for (q, row) in scores.chunks_exact_mut(seq).enumerate() {
         let seen = sight.of(q, length);

@@ -26,7 +26,6 @@ mod tasks;
 mod tokenizers;
 
 /// The folder of a case's inputs.
-
 pub fn case(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/cases")

@@ -163,7 +163,11 @@ impl<'a, T> MatMut<'a, T> {
         width: usize,
     ) -> impl Iterator<Item = (usize, usize, MatMut<'a, T>)> {
         let (height, width) = (height.max(1), width.max(1));
-        let lefts = move |top| (0..self.columns).step_by(width).map(move |left| (top, left));
+        let lefts = move |top| {
+            (0..self.columns)
+                .step_by(width)
+                .map(move |left| (top, left))
+        };
         let corners = (0..self.rows).step_by(height).flat_map(lefts);
         corners.map(move |(top, left)| {
             let block = MatMut {
