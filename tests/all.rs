@@ -15,6 +15,7 @@ mod hostile;
 mod merges;
 mod merging;
 mod oracle;
+mod packed;
 mod packs;
 mod pruning;
 mod published;

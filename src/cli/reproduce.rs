@@ -1,5 +1,6 @@
 //! `tureen reproduce RUN`: runs a study again and compares what it records.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -8,14 +9,15 @@ use super::opened::Opened;
 use super::surroundings::Allowed;
 use super::{Failure, Surroundings, diff, run};
 use crate::study::pack::is_pack;
-use crate::study::{Comparison, Extent, Run, SCRIPT};
+use crate::study::{Comparison, Extent, Recipes, Run, SCRIPT};
 use crate::{Error, Result, bail};
 
 /// Run a study again as it was run, from nothing kept, and compare what it records.
 ///
 /// What is compared is what the study gives to `record`, not the files it saves. On the same class
-/// of processor every number must be the same to the last bit; elsewhere a
-/// difference within the tolerance is accepted.
+/// of processor, with operations of the same versions, every number must be the same to the last
+/// bit; elsewhere a difference within the tolerance is accepted. Operations that have a new version
+/// since the run are listed.
 #[derive(Debug, Args)]
 pub(super) struct Reproduce {
     /// The run: its folder, its name, or the beginning or end of that; or an archive of a study,
@@ -30,7 +32,7 @@ pub(super) struct Reproduce {
     /// How many threads compute (default: one a core).
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// On another class of processor: the largest difference of a recorded number, times the
+    /// On another class of processor, or with operations of new versions: the largest difference of a recorded number, times the
     /// number's size where that is over 1. Accuracies move by one answer in a test set.
     #[arg(long, default_value_t = 0.01, value_name = "SHARE")]
     tolerance: f64,
@@ -48,12 +50,24 @@ impl Reproduce {
         let surroundings =
             Surroundings::again(&first.record.parameters, self.threads, self.allowed.clone());
         let again = run::study(&opened, None, surroundings, (None, Extent::All))?;
-        let tolerance = match again.record.class == first.record.class {
-            true => 0.0,
-            false => self.tolerance,
-        };
+        let versions = self.versions(&again).map_err(Failure::Failed)?;
+        let exact = again.record.class == first.record.class && versions.is_empty();
+        let tolerance = if exact { 0.0 } else { self.tolerance };
+        for (own, now) in versions {
+            crate::say!("new version: {own} was run, {now} is run now");
+        }
         let both = Comparison::of(&first.record, &again.record, tolerance);
         self.tell(&first, &both, tolerance).map_err(Failure::Failed)
+    }
+
+    /// The operations of the run that have another version now. A run without recipes has none.
+    fn versions(&self, again: &Run) -> Result<BTreeSet<(String, String)>> {
+        let Ok((_, then)) = Run::with_recipes(&self.run, &self.folder) else {
+            return Ok(BTreeSet::new());
+        };
+        let now = Recipes::read(&again.folder)?;
+        let own = |(a, b): (&str, &str)| (a.to_string(), b.to_string());
+        Ok(then.versions(&now).into_iter().map(own).collect())
     }
 
     /// The study that was run, if it is as it was.

@@ -8,7 +8,6 @@ use clap::Args;
 use super::{Failure, screen};
 use crate::Result;
 use crate::report::table::{Table, Value};
-use crate::study::pack::{Pack, is_pack};
 use crate::study::size::bytes as shown;
 use crate::study::{Comparison, Difference, Id, Made, Part, Recipes, Run, Store, Verdict};
 
@@ -46,14 +45,8 @@ impl Known {
 
     /// The run that is called so, or the one in an archive.
     fn named(name: &str, folder: &Path) -> Result<Self> {
-        if !is_pack(Path::new(name)) || !Path::new(name).is_file() {
-            return Self::of(Run::find(name, folder)?);
-        }
-        let mut pack = Pack::open(Path::new(name))?;
-        Ok(Self {
-            run: pack.run()?,
-            recipes: pack.recipes()?,
-        })
+        let (run, recipes) = Run::with_recipes(name, folder)?;
+        Ok(Self { run, recipes })
     }
 
     /// How the run came by a result; none for what is no result.

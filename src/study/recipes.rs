@@ -45,6 +45,20 @@ impl Recipes {
         Self { all, by_id }
     }
 
+    /// The operations that `later` has in another version, each with both: `("train/1", "train/2")`.
+    pub fn versions<'r>(&'r self, later: &'r Self) -> BTreeSet<(&'r str, &'r str)> {
+        let operations = |all: &'r [Made]| -> BTreeMap<&'r str, &'r str> {
+            let of = |made: &'r Made| (made.operation(), made.made.as_str());
+            all.iter().map(of).collect()
+        };
+        let (own, theirs) = (operations(&self.all), operations(&later.all));
+        let pair = |(operation, own): (&&'r str, &&'r str)| {
+            let theirs = theirs.get(operation).filter(|theirs| *theirs != own)?;
+            Some((*own, *theirs))
+        };
+        own.iter().filter_map(pair).collect()
+    }
+
     /// The value of this id.
     pub fn get(&self, id: &str) -> Option<&Made> {
         self.by_id.get(id).map(|at| &self.all[*at])

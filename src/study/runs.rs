@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::files::listed;
 use super::pack::{Pack, is_pack};
-use super::{Claim, Record, Status};
+use super::{Claim, Recipes, Record, Status};
 use crate::{Error, Result, nearest};
 
 /// A run by its folder.
@@ -60,6 +60,17 @@ impl Run {
                 })
             }
         }
+    }
+
+    /// [`Self::find`], with the recipes of the run's values.
+    pub fn with_recipes(name: &str, runs: &Path) -> Result<(Self, Recipes)> {
+        if is_pack(Path::new(name)) && Path::new(name).is_file() {
+            let mut pack = Pack::open(Path::new(name))?;
+            return Ok((pack.run()?, pack.recipes()?));
+        }
+        let run = Self::find(name, runs)?;
+        let recipes = Recipes::read(&run.folder)?;
+        Ok((run, recipes))
     }
 
     /// All runs in a folder, the oldest first. What holds no record is passed over.
