@@ -98,27 +98,27 @@ const CALLS: &[Call] = &[
     ),
     call(
         "dataset",
-        "dataset(\"cells.csv\", OPTIONS).id",
+        "dataset(\"FOLDER/cells.csv\", OPTIONS).id",
         &[("separator", "", "\"|\"")],
     ),
     call(
         "dataset",
-        "dataset(\"quoted.csv\", OPTIONS).id",
+        "dataset(\"FOLDER/quoted.csv\", OPTIONS).id",
         &[("quotes", "", "false")],
     ),
     call(
         "read_table",
-        "read_table(\"cells.csv\", OPTIONS).id",
+        "read_table(\"FOLDER/cells.csv\", OPTIONS).id",
         &[("separator", "", "\"|\"")],
     ),
     call(
         "read_table",
-        "read_table(\"quoted.csv\", OPTIONS).id",
+        "read_table(\"FOLDER/quoted.csv\", OPTIONS).id",
         &[("quotes", "", "false")],
     ),
     call(
         "read_table",
-        "read_table(\"numbers.csv\", OPTIONS).id",
+        "read_table(\"FOLDER/numbers.csv\", OPTIONS).id",
         &[("types", "", "#{ x: \"text\" }")],
     ),
     call(
@@ -687,7 +687,10 @@ fn every_option_changes_what_its_call_gives() {
     let mut idle = Vec::new();
     for call in CALLS {
         for (name, with, value) in call.options {
-            let code = |options: String| call.code.replace("OPTIONS", &options);
+            let code = |options: String| {
+                let code = call.code.replace("OPTIONS", &options);
+                code.replace("FOLDER", &folder.path().display().to_string())
+            };
             let with_it = match with.is_empty() {
                 true => format!("#{{ {name}: {value} }}"),
                 false => format!("#{{ {with}, {name}: {value} }}"),
