@@ -67,7 +67,7 @@ pub fn attack(
     options: &AttackOptions,
     context: &Context,
 ) -> Result<Attack> {
-    let Task::Classification { labels } = data.task() else {
+    let Task::Classification { labels, .. } = data.task() else {
         bail!(
             "attack: {} has numbers as labels, and an attack changes classes",
             data.name()

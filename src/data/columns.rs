@@ -93,6 +93,7 @@ pub(super) fn choose(table: Table, columns: &Columns, labels: Labels) -> Result<
     }
     hide_missing(&mut rows);
     Ok(RawRows {
+        order: table.classes.get(name).cloned(),
         label: name.to_string(),
         sources: vec![table.source],
         unit: table.unit,
@@ -127,6 +128,7 @@ pub(super) fn divide(table: Table, column: &str) -> Result<BTreeMap<String, Tabl
             columns: table.columns.clone(),
             rows: Vec::new(),
             notice: None,
+            classes: table.classes.clone(),
         });
         part.rows.push((at, cells));
     }
@@ -234,6 +236,7 @@ mod tests {
             source: "a.csv".into(),
             unit: "line",
             notice: None,
+            classes: Default::default(),
             columns: columns.iter().map(|c| c.to_string()).collect(),
             rows: vec![(
                 2,

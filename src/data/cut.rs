@@ -70,7 +70,7 @@ fn rounded(n: usize, share: f64) -> usize {
 
 fn stratum<'a>(row: &Row, task: &'a Task) -> &'a str {
     match (row.label, task) {
-        (Label::Class(class), Task::Classification { labels }) => &labels[class],
+        (Label::Class(class), Task::Classification { labels, .. }) => &labels[class],
         _ => "",
     }
 }
@@ -92,7 +92,13 @@ mod tests {
             })
             .collect();
         let labels = (0..counts.len()).map(|i| format!("l{i}")).collect();
-        (rows, Task::Classification { labels })
+        (
+            rows,
+            Task::Classification {
+                labels,
+                order: crate::data::Order::Sorted,
+            },
+        )
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::id;
-use super::row::{Label, Row, Rows, Split, Task};
+use super::row::{Label, Order, Row, Rows, Split, Task};
 use crate::compute::random::Stream;
 use crate::{Error, Result};
 
@@ -53,6 +53,7 @@ impl Dataset {
             name,
             task: Task::Classification {
                 labels: Arc::new([]),
+                order: Order::Sorted,
             },
             splits: [rows.clone(), rows.clone(), rows],
             hidden: [true; 3],
@@ -76,10 +77,10 @@ impl Dataset {
         &self.parts.task
     }
 
-    /// The label names, sorted as strings; none for regression.
+    /// The label names in the dataset's order; none for regression.
     pub fn labels(&self) -> &[String] {
         match &self.parts.task {
-            Task::Classification { labels } => labels,
+            Task::Classification { labels, .. } => labels,
             Task::Regression => &[],
         }
     }
@@ -217,8 +218,13 @@ impl Dataset {
 
     /// The task without the labels that no row has, its classes renumbered.
     fn drop_unused(&self, splits: &mut [Vec<Row>; 3]) -> Task {
-        let Task::Classification { labels } = &self.parts.task else {
-            return Task::Regression;
+        let (labels, order) = match &self.parts.task {
+            Task::Regression => return Task::Regression,
+            // The names are declared, whichever rows there are.
+            Task::Classification { order, .. } if *order == Order::Declared => {
+                return self.parts.task.clone();
+            }
+            Task::Classification { labels, order } => (labels, *order),
         };
         let mut used = vec![false; labels.len()];
         for row in splits.iter().flatten() {
@@ -242,6 +248,7 @@ impl Dataset {
         let labels = labels.iter().zip(used).filter(|(_, used)| *used);
         Task::Classification {
             labels: labels.map(|(label, _)| label.clone()).collect(),
+            order,
         }
     }
 
@@ -289,8 +296,8 @@ impl fmt::Display for Dataset {
         }
         match &self.parts.task {
             Task::Regression => f.write_str("; regression"),
-            Task::Classification { labels } if labels.is_empty() => f.write_str("; no labels"),
-            Task::Classification { labels } => {
+            Task::Classification { labels, .. } if labels.is_empty() => f.write_str("; no labels"),
+            Task::Classification { labels, .. } => {
                 let plural = if labels.len() == 1 { "" } else { "s" };
                 let shown = &labels[..labels.len().min(SHOWN)];
                 write!(f, "; {} label{plural}: {}", labels.len(), shown.join(", "))?;
@@ -325,6 +332,7 @@ mod tests {
             name: "films".into(),
             task: Task::Classification {
                 labels: ["a", "b", "c"].map(String::from).into(),
+                order: Order::Sorted,
             },
             splits: [rows(0, 30).into(), rows(30, 6).into(), rows(36, 9).into()],
             hidden: [false; 3],
@@ -340,7 +348,10 @@ mod tests {
             "Dataset films: 30 train, 6 validation, 9 test; 3 labels: a, b, c"
         );
         let labels: Arc<[String]> = (0..10).map(|i| format!("l{i}")).collect();
-        let task = Task::Classification { labels };
+        let task = Task::Classification {
+            labels,
+            order: Order::Sorted,
+        };
         let shared = Dataset::shared("x".into(), task, vec![row("t", 0)].into());
         assert_eq!(
             shared.to_string(),

@@ -14,7 +14,7 @@ pub(super) fn of(parts: &Parts) -> String {
         Task::Regression => {
             hasher.update(b"r");
         }
-        Task::Classification { labels } => {
+        Task::Classification { labels, .. } => {
             hasher.update(b"c");
             hasher.update(&(labels.len() as u64).to_le_bytes());
             for label in labels.iter() {

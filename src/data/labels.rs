@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::raw::{RawRow, RawRows};
-use super::row::{Label, Row, Task};
+use super::row::{Label, Order, Row, Task};
 use crate::Result;
 
 /// How benchmarks mark a label that is not told.
@@ -12,10 +12,16 @@ pub(super) const HIDDEN: &str = "-1";
 
 /// Decides the task by the labels of `train`.
 ///
-/// Numbers with a fraction anywhere mean regression. Everything else is a name: integers as
-/// written ("1.0" is "1"), sorted as strings.
+/// Numbers with a fraction anywhere mean regression. Everything else is a name: in the order that
+/// the dataset declares, integers ("1.0" is "1") in ascending order, other names sorted as strings.
 pub(super) fn task(train: &RawRows) -> Result<Task> {
     let missing = train.rows.iter().filter(|row| row.label.is_none()).count();
+    if let (Some(order), 0) = (&train.order, missing) {
+        return Ok(Task::Classification {
+            labels: order.iter().cloned().collect(),
+            order: Order::Declared,
+        });
+    }
     let mut fraction = None;
     let mut word = None;
     for row in &train.rows {
@@ -37,15 +43,27 @@ pub(super) fn task(train: &RawRows) -> Result<Task> {
         )),
         (Some(_), None) => Ok(Task::Regression),
         _ => {
-            let names: BTreeSet<String> = train
-                .rows
-                .iter()
-                .filter_map(|row| row.label.as_deref().map(name))
-                .collect();
-            Ok(Task::Classification {
-                labels: names.into_iter().collect::<Arc<[String]>>(),
-            })
+            let names = train.rows.iter().filter_map(|row| row.label.as_deref());
+            let names: BTreeSet<String> = names.map(name).collect();
+            let (labels, order) = ordered(names);
+            Ok(Task::Classification { labels, order })
         }
+    }
+}
+
+/// Names in ascending order where all are integers, else sorted as strings.
+fn ordered(names: BTreeSet<String>) -> (Arc<[String]>, Order) {
+    let numbers: Option<Vec<(i64, &String)>> = names
+        .iter()
+        .map(|name| Some((name.parse().ok()?, name)))
+        .collect();
+    match numbers {
+        Some(mut numbers) if !numbers.is_empty() => {
+            numbers.sort();
+            let names = numbers.into_iter().map(|(_, name)| name.clone());
+            (names.collect(), Order::Integers)
+        }
+        _ => (names.into_iter().collect(), Order::Sorted),
     }
 }
 
@@ -99,13 +117,66 @@ pub(super) fn rename(raw: &mut RawRows, names: &BTreeMap<String, String>) -> Res
     for (row, label) in raw.rows.iter_mut().zip(renamed) {
         row.label = label;
     }
+    let keys: Vec<String> = match raw.order.take() {
+        Some(declared) => declared,
+        None => ordered(names.keys().cloned().collect()).0.to_vec(),
+    };
+    let mut order: Vec<String> = Vec::new();
+    for new in keys.iter().filter_map(|key| names.get(key)) {
+        if !order.contains(new) {
+            order.push(new.clone());
+        }
+    }
+    raw.order = Some(order);
+    Ok(())
+}
+
+/// Takes `order` as the order of the classes: of their names or, where all labels are integers from 0
+/// on and no names, the names that stand for them.
+pub(super) fn declare(raw: &mut RawRows, order: &[String]) -> Result<()> {
+    if order.is_empty() {
+        return Ok(());
+    }
+    let number = |label: &str| name(label).parse::<usize>().ok();
+    let unknown = |label: &&str| !order.contains(&name(label));
+    let labels = || raw.rows.iter().filter_map(|row| row.label.as_deref());
+    let numbers = labels().all(|label| number(label).is_some() || name(label) == HIDDEN);
+    if numbers && labels().any(|label| unknown(&label)) {
+        for at in 0..raw.rows.len() {
+            let row = &raw.rows[at];
+            let Some(class) = row.label.as_deref().and_then(number) else {
+                continue;
+            };
+            let Some(new) = order.get(class) else {
+                let message = format!(
+                    "class {class}, but the option labels has {} names, counted from 0",
+                    order.len()
+                );
+                return Err(raw.error(row, message));
+            };
+            raw.rows[at].label = Some(new.clone());
+        }
+    } else if let Some(row) = raw.rows.iter().find(|row| {
+        let label = row.label.as_deref();
+        label
+            .filter(unknown)
+            .is_some_and(|label| name(label) != HIDDEN)
+    }) {
+        let label = row.label.as_deref().unwrap_or_default();
+        let message = format!(
+            "\"{label}\" is not among the option labels: {}",
+            order.join(", ")
+        );
+        return Err(raw.error(row, message));
+    }
+    raw.order = Some(order.to_vec());
     Ok(())
 }
 
 /// The rows with their labels as the task reads them.
 pub(super) fn rows(raw: &RawRows, task: &Task, hidden: bool) -> Result<Vec<Row>> {
     let classes: BTreeMap<&str, usize> = match task {
-        Task::Classification { labels } => labels
+        Task::Classification { labels, .. } => labels
             .iter()
             .enumerate()
             .map(|(i, l)| (l.as_str(), i))
@@ -122,7 +193,7 @@ pub(super) fn rows(raw: &RawRows, task: &Task, hidden: bool) -> Result<Vec<Row>>
                     return Err(raw.error(row, format_args!("no label ({count} such rows)")));
                 }
                 (Some(label), Task::Regression) => Label::Value(number(raw, row, label)?),
-                (Some(label), Task::Classification { labels }) => {
+                (Some(label), Task::Classification { labels, .. }) => {
                     let name = name(label);
                     Label::Class(*classes.get(name.as_str()).ok_or_else(|| {
                         raw.error(
@@ -171,6 +242,7 @@ mod tests {
             sources: vec!["a.csv".into()],
             unit: "line",
             label: "label".into(),
+            order: None,
             rows: labels
                 .iter()
                 .enumerate()
@@ -188,7 +260,7 @@ mod tests {
 
     fn names(labels: &[&str]) -> Vec<String> {
         match task(&raw(labels)).unwrap() {
-            Task::Classification { labels } => labels.to_vec(),
+            Task::Classification { labels, .. } => labels.to_vec(),
             Task::Regression => panic!("regression"),
         }
     }
@@ -196,7 +268,21 @@ mod tests {
     #[test]
     fn names_are_sorted_as_strings() {
         assert_eq!(names(&["b", "a", "b"]), ["a", "b"]);
-        assert_eq!(names(&["10", "9.0", "2"]), ["10", "2", "9"]);
+        assert_eq!(names(&["b", "10", "2"]), ["10", "2", "b"]);
+    }
+
+    #[test]
+    fn integers_ascend_and_a_declared_order_stays() {
+        assert_eq!(names(&["10", "9.0", "2", "-3"]), ["-3", "2", "9", "10"]);
+        let mut train = raw(&["b", "a"]);
+        train.order = Some(["c", "b", "a"].map(String::from).into());
+        let Task::Classification { labels, order } = task(&train).unwrap() else {
+            panic!("regression");
+        };
+        assert_eq!(
+            (&labels[..], order),
+            (&["c", "b", "a"].map(String::from)[..], Order::Declared)
+        );
     }
 
     #[test]

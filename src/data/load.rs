@@ -25,8 +25,11 @@ pub struct LoadOptions {
     pub name: Option<String>,
     /// Its columns, guessed where not given.
     pub columns: Columns,
-    /// New names for labels as written, one for each there is; none keeps them.
+    /// New names for labels as written, one for each there is; none keeps them. The keys give the
+    /// order of the classes where the file declares none: integers ascend, others are sorted.
     pub labels: BTreeMap<String, String>,
+    /// The names of the classes in their order; empty where it is not given.
+    pub order: Vec<String>,
     /// Cuts a dataset of one file into train, validation and test by these shares, stratified by
     /// label. Not given, all its rows are in every role.
     pub split: Option<[f64; 3]>,
@@ -41,7 +44,8 @@ impl Dataset {
     /// of files named train, validation or dev, test, or `all` for every role, of shards of them,
     /// too, or a folder that the datasets library's `save_to_disk` wrote.
     ///
-    /// Labels are the names in train, sorted as strings; numbers with a fraction mean regression.
+    /// Labels are classes in the order that a file or the options declare, integers in ascending
+    /// order, else the names in train sorted as strings; numbers with a fraction mean regression.
     /// A split other than train without labels, or with nothing but -1, has hidden ones. A folder
     /// with a single split is read as one file. An `unlabeled` file is texts only: it counts where
     /// it is named or alone. Errors name the file, the line and the column.
@@ -134,7 +138,7 @@ impl Dataset {
         let table = Table::from_maps(format!("dataset {name}"), rows);
         let mut raw = columns::choose(table, &options.columns, Labels::Needed)?;
         raw.settle();
-        labels::rename(&mut raw, &options.labels)?;
+        name_labels(&mut raw, options)?;
         one(name.into(), &raw, options)
     }
 
@@ -143,7 +147,7 @@ impl Dataset {
         let table = Table::of_bytes(Path::new(name), bytes, options.dialect)?;
         let mut raw = columns::choose(table, &options.columns, Labels::Needed)?;
         raw.settle();
-        labels::rename(&mut raw, &options.labels)?;
+        name_labels(&mut raw, options)?;
         one(name.into(), &raw, options)
     }
 
@@ -180,8 +184,14 @@ fn read(
     }
     let mut all = all.ok_or_else(|| Error::new("no file to read"))?;
     all.settle();
-    labels::rename(&mut all, &options.labels)?;
+    name_labels(&mut all, options)?;
     Ok(all)
+}
+
+/// Names and orders the labels as the options say.
+fn name_labels(raw: &mut RawRows, options: &LoadOptions) -> Result<()> {
+    labels::rename(raw, &options.labels)?;
+    labels::declare(raw, &options.order)
 }
 
 /// Texts only, in every role.

@@ -30,4 +30,4 @@ pub use columns::Columns;
 pub use dataset::Dataset;
 pub use load::{LoadOptions, Tell};
 pub use repository::{Chosen, README};
-pub use row::{Label, Row, Rows, Split, Task};
+pub use row::{Label, Order, Row, Rows, Split, Task};

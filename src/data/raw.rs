@@ -23,6 +23,8 @@ pub(super) struct RawRows {
     pub unit: &'static str,
     /// The column of the label.
     pub label: String,
+    /// The names of the classes in their order, where the file or an option declares it.
+    pub order: Option<Vec<String>>,
     pub rows: Vec<RawRow>,
 }
 
@@ -35,6 +37,19 @@ impl RawRows {
                 "{} and {} differ: only one of them has pairs of texts",
                 self.sources[0], more.sources[0]
             )));
+        }
+        match (&self.order, &more.order) {
+            (Some(own), Some(other)) if own != other => {
+                return Err(Error::new(format!(
+                    "{} and {} declare different classes: {} and {}",
+                    self.sources[0],
+                    more.sources[0],
+                    own.join(", "),
+                    other.join(", ")
+                )));
+            }
+            (None, Some(_)) => self.order.clone_from(&more.order),
+            _ => {}
         }
         let files = self.sources.len();
         self.sources.extend(more.sources);

@@ -59,13 +59,26 @@ impl FromStr for Split {
 /// What a dataset asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Task {
-    /// One of these labels a row. The names are sorted; a [`Label::Class`] is an index into them.
+    /// One of these labels a row; a [`Label::Class`] is an index into them.
     Classification {
-        /// The label names, sorted as strings.
+        /// The label names.
         labels: Arc<[String]>,
+        /// Where their order comes from.
+        order: Order,
     },
     /// One number a row.
     Regression,
+}
+
+/// Where the order of a dataset's labels comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// The dataset declares it: the names of a ClassLabel, or the option `labels`.
+    Declared,
+    /// The labels are integers, in ascending order.
+    Integers,
+    /// Nothing is known: the names are sorted as strings.
+    Sorted,
 }
 
 /// The answer to a row.

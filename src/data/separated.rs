@@ -1,5 +1,7 @@
 //! Files of separated cells: with a header, or in one of the layouts that are known without one.
 
+use std::collections::HashMap;
+
 use super::table::{Cell, Table};
 use super::{entity, glue};
 use crate::text::{self, Dialect, Field};
@@ -65,6 +67,7 @@ pub(super) fn read(source: String, text: &str, usual: char, dialect: Dialect) ->
         unit: "line",
         columns,
         rows,
+        classes: HashMap::new(),
     })
 }
 

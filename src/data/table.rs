@@ -38,6 +38,8 @@ pub(super) struct Table {
     pub rows: Vec<(usize, Vec<Cell>)>,
     /// What is said of a file that can be read in another way, too.
     pub notice: Option<String>,
+    /// The class names that the file declares, in their order, by column.
+    pub classes: HashMap<String, Vec<String>>,
 }
 
 impl Table {
@@ -174,6 +176,7 @@ impl Builder {
             columns: self.columns,
             rows: self.rows,
             notice: None,
+            classes: HashMap::new(),
         }
     }
 }

@@ -219,7 +219,7 @@ fn every_dataset_beside_the_checkout_loads() {
             "{data}"
         );
         match data.task() {
-            Task::Classification { labels } => assert!(labels.len() > 1, "{data}"),
+            Task::Classification { labels, .. } => assert!(labels.len() > 1, "{data}"),
             Task::Regression => {
                 let rated = ["stsb", "vader-"];
                 assert!(

@@ -10,7 +10,7 @@ mod run;
 mod score;
 
 pub use companions::Companions;
-pub use encoded::{Encoded, labels_of, match_labels};
+pub use encoded::{Encoded, by_position, labels_of, match_labels};
 pub use grid::{Cell, GridOptions, SignRates, evaluate_all};
 pub use run::{BATCH, EvaluateOptions, choose_split, evaluate, evaluate_rows, max_length};
 pub use score::Score;

@@ -9,7 +9,7 @@ use crate::model::{Encoding, Model, Noise, Sites};
 use crate::study::{Extent, Id};
 use crate::{Context, Error, Result, bail};
 
-use super::encoded::Encoded;
+use super::encoded::{Encoded, by_position};
 use super::journal::tell;
 use super::score::Score;
 
@@ -35,6 +35,9 @@ pub fn evaluate(
 ) -> Result<Score> {
     tell_of_base(adapter, model, context);
     let head = adapter.head_for(data)?;
+    if let Some(notice) = head_notice(adapter, head, data) {
+        context.notice(notice);
+    }
     let split = choose_split(data, options.split, context);
     let max_length = max_length(model, adapter, head, options.max_length);
     let id = score_id(model, adapter, head, data, split, max_length);
@@ -69,6 +72,22 @@ pub(super) fn kept(id: &Id, data: &Dataset, context: &Context) -> Option<Score> 
     let mut score: Score = context.kept_json(id)?;
     score.dataset = data.name().to_string();
     Some(score)
+}
+
+/// What is said of a head that was trained on another dataset, or that is matched by position.
+pub fn head_notice(adapter: &Adapter, head: &Head, data: &Dataset) -> Option<String> {
+    let (name, dataset) = (adapter.name(), data.name());
+    let own = head.dataset.as_deref();
+    if own.is_some_and(|id| id != data.id()) && head.name != dataset {
+        let trained = &head.name;
+        return Some(format!(
+            "{name}: {dataset} is evaluated with the head of {trained}; it has none of its own"
+        ));
+    }
+    by_position(data, &head.labels).then(|| {
+        let labels = data.labels().join(", ");
+        format!("{name}: its head has no names for its classes; they are taken in the order of {dataset}: {labels}")
+    })
 }
 
 /// The split an evaluation reads: the one asked for, else test, else validation with a notice
@@ -187,7 +206,8 @@ pub fn evaluate_each(
     if show {
         context.progress().finish();
     }
-    Ok(answers.into_iter().map(|a| a.score(rows)).collect())
+    let scores = answers.into_iter().zip(members);
+    Ok(scores.map(|(a, (_, head))| a.score(rows, head)).collect())
 }
 
 /// What one adapter answers, by row.
@@ -228,12 +248,13 @@ impl Answers {
         }
     }
 
-    fn score(self, rows: &Encoded) -> Score {
+    fn score(self, rows: &Encoded, head: &Head) -> Score {
         let n = self.losses.len();
         Score {
             dataset: rows.dataset.clone(),
             dataset_id: rows.dataset_id.clone(),
             split: rows.split.name().to_string(),
+            head: head.name.clone(),
             labels: rows.labels.clone(),
             gold: rows.gold.clone(),
             predicted: self.predicted,

@@ -18,6 +18,9 @@ pub struct Score {
     pub dataset_id: String,
     /// Which split was evaluated.
     pub split: String,
+    /// The head's name: that of the dataset it was trained on.
+    #[serde(default)]
+    pub head: String,
     /// What the labels are, in the dataset's order.
     pub labels: Labels,
     /// The right answer of each row: a class number, or a value.

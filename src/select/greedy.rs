@@ -1,8 +1,10 @@
 //! Greedy soups: adapters join one after the other while that helps.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
-use crate::adapter::Adapter;
+use crate::adapter::{Adapter, Head, head_id};
 use crate::data::{Dataset, Split};
 use crate::model::Model;
 use crate::sign::{Denominator, MixtureIndex, View, planes_of};
@@ -68,18 +70,33 @@ pub fn by_score(
             (chosen, best, reached) = (next, by.gain(found), found);
         }
     }
+    // What is served answers with the heads that it was chosen with.
+    let judged = heads_of_all(&mixed(&chosen)?, adapters);
+    let mut heads = Vec::new();
+    for data in data {
+        heads.push(Arc::new(judged.head_for(data)?.clone()));
+    }
     let record = json!({
         "by": by.name(),
         "split": options.split.name(),
         "data": data.iter().map(Dataset::id).collect::<Vec<_>>(),
         "value": reached,
+        "heads": heads.iter().map(|head| head_id(head)).collect::<Vec<_>>(),
         "steps": steps,
     });
     let last = soup::Options {
         chosen: Some(record),
         ..options.soup.clone()
     };
-    soup::soup(&chosen, &last, context)
+    let soup = soup::soup(&chosen, &last, context)?;
+    let mut parts = soup.parts().clone();
+    for head in heads {
+        let known = |own: &Arc<Head>| own.dataset == head.dataset && own.name == head.name;
+        if !parts.heads.iter().any(known) {
+            parts.heads.push(head);
+        }
+    }
+    Ok(soup.with_parts(parts))
 }
 
 /// The adapter with the heads of all, so that it can be judged on data whose own adapter is not

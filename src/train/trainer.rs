@@ -6,7 +6,7 @@ use crate::adapter::{Adapter, Epoch, Head, Labels, Name, Tensors, on_model, tell
 use crate::compute::threads;
 use crate::data::batch::training_batches;
 use crate::data::{Dataset, Split};
-use crate::evaluate::{Encoded, Score, evaluate_rows, labels_of};
+use crate::evaluate::{Encoded, Score, evaluate_rows, labels_of, match_labels};
 use crate::model::Model;
 use crate::study::Work;
 use crate::{Context, Error, Result, bail};
@@ -66,6 +66,19 @@ pub fn train(
     if !context.plan().computes(Work::Training, &job.id) {
         return unmade(&job, context);
     }
+    if let Some(start) = &options.from
+        && !start.heads().is_empty()
+        && start
+            .head_for(data)
+            .is_ok_and(|head| match_labels(data, &head.labels).is_err())
+    {
+        context.notice(format!(
+            "{}: a new head is trained, since the labels of {} are not those of {}'s head",
+            job.name(),
+            data.name(),
+            start.name()
+        ));
+    }
     if let Some(what) = options.kind.unapplied() {
         context.notice(format!(
             "{}: {what} are not applied in training",
@@ -79,6 +92,29 @@ pub fn train(
     Ok(adapter)
 }
 
+/// The head with which training goes on: that of `start` for this dataset, where its labels are the
+/// dataset's. The answers of `rows` are then numbered as the head's outputs.
+fn own_head<'h>(start: &'h Adapter, data: &Dataset, rows: &mut Encoded) -> Option<&'h Head> {
+    let head = start.head_for(data).ok()?;
+    let outputs = match_labels(data, &head.labels).ok()?;
+    let count = head.labels.outputs();
+    if outputs.len() != count {
+        return None;
+    }
+    if let Labels::Named(names) = &rows.labels {
+        let mut ordered = names.clone();
+        for (name, &at) in names.iter().zip(&outputs) {
+            ordered[at].clone_from(name);
+        }
+        rows.labels = Labels::Named(ordered);
+        for gold in &mut rows.gold {
+            *gold = outputs[*gold as usize] as f64;
+        }
+    }
+    rows.outputs = outputs;
+    Some(head)
+}
+
 struct Run<'a> {
     job: &'a Job<'a>,
     learner: Learner<'a>,
@@ -89,15 +125,15 @@ impl<'a> Run<'a> {
     fn new(job: &'a Job<'a>) -> Result<Self> {
         let (model, data, options) = (job.model, job.data, job.options);
         let labels = labels_of(data);
-        let rows = Encoded::of(model, data, Split::Train, &labels, job.max_length)?;
-        let validation = Encoded::of(model, data, Split::Validation, &labels, job.max_length)?;
+        let mut rows = Encoded::of(model, data, Split::Train, &labels, job.max_length)?;
+        let mut validation = Encoded::of(model, data, Split::Validation, &labels, job.max_length)?;
         if rows.encodings.is_empty() {
             bail!("{}: the train split has no rows", data.name());
         }
         let (tensors, head) = match &options.from {
             Some(start) => {
                 start.fits(model)?;
-                let own = start.head_for(data).ok().filter(|h| h.labels == labels);
+                let own = own_head(start, data, &mut rows);
                 (start.tensors()?.as_ref().clone(), own.cloned())
             }
             None => (
@@ -105,6 +141,7 @@ impl<'a> Run<'a> {
                 None,
             ),
         };
+        validation.outputs.clone_from(&rows.outputs);
         let (form, head) = match head {
             Some(head) => (head.form, head.tensors),
             None => {

@@ -75,6 +75,7 @@ pub(super) fn read(source: String, bytes: &[u8]) -> Result<Table> {
         columns: schema.columns.into_iter().map(|(name, _)| name).collect(),
         rows,
         notice: None,
+        classes: names,
     })
 }
 

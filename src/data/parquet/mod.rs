@@ -123,6 +123,7 @@ fn decode(
         columns,
         rows,
         notice: None,
+        classes: names,
     })
 }
 

@@ -187,6 +187,12 @@ mod natives {
         scored.score.n() as i64
     }
 
+    /// The name of the head that answered: that of the dataset it was trained on.
+    #[rhai_fn(get = "head", pure)]
+    pub fn head(scored: &mut Scored) -> String {
+        scored.score.head.clone()
+    }
+
     /// The split that was read.
     #[rhai_fn(get = "split", pure)]
     pub fn split(scored: &mut Scored) -> String {

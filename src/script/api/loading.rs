@@ -28,11 +28,12 @@ pub(super) static DATASET: NativeSpec = NativeSpec {
         )
         .otherwise("the usual names are looked for")
         .acts(FILES),
-        OptionSpec::map(
+        OptionSpec::value(
             "labels",
-            "names for the labels as written, one for each: #{ \"0\": \"negative\", \"1\": \"positive\" }",
+            "a map or a list",
+            "names for the labels as written, one for each: #{ \"0\": \"negative\", \"1\": \"positive\" }; or a list of the names in the order of the classes",
         )
-        .otherwise("labels keep their names")
+        .otherwise("labels keep their names, in the order that the file declares; integers ascend, other names are sorted")
         .acts(FILES),
         OptionSpec::list(
             "split",
@@ -246,8 +247,18 @@ fn load_options(map: &Map) -> Result<LoadOptions> {
         }
         load.columns = named;
     }
-    if let Some(labels) = options.value::<Map>("labels")? {
-        load.labels = label_names(&options, &labels)?;
+    if let Some(labels) = options.get("labels") {
+        if let Ok(names) = labels.as_map_ref() {
+            load.labels = label_names(&options, &names)?;
+        } else if let Ok(order) = labels.as_array_ref() {
+            load.order = label_order(&options, &order)?;
+        } else {
+            let found = describe(labels);
+            return Err(options.error(
+                "labels",
+                format!("expected a map or a list of names, got {found}"),
+            ));
+        }
     }
     if options.given("split") {
         let shares: Vec<f64> = options
@@ -278,6 +289,26 @@ fn label_names(options: &Options, labels: &Map) -> Result<BTreeMap<String, Strin
         ))
     });
     names.collect()
+}
+
+/// Names of classes in their order, each once.
+fn label_order(options: &Options, names: &Array) -> Result<Vec<String>> {
+    let mut order: Vec<String> = Vec::new();
+    for name in names {
+        if !(name.is_string() || name.is_int()) {
+            let found = describe(name);
+            return Err(options.error("labels", format!("{found} in the list, expected a name")));
+        }
+        let name = name.to_string();
+        if order.contains(&name) {
+            return Err(options.error("labels", format!("{name} is in the list twice")));
+        }
+        order.push(name);
+    }
+    match order.is_empty() {
+        true => Err(options.error("labels", "names no label")),
+        false => Ok(order),
+    }
 }
 
 /// A dataset of maps in a script.
