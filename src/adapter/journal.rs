@@ -25,6 +25,10 @@ pub fn tell(adapter: &Adapter, journal: &Journal) {
                 map.shift_remove("members");
                 map.shift_remove("chosen");
             }
+            let heads_of = described["heads_of"].as_array().map_or(0, Vec::len);
+            if let Value::Object(map) = &mut described {
+                map.shift_remove("heads_of");
+            }
             let ids = |adapters: &[Adapter]| -> Vec<String> {
                 let ids = adapters.iter().map(|a| a.id().to_string());
                 ids.collect()
@@ -33,6 +37,10 @@ pub fn tell(adapter: &Adapter, journal: &Journal) {
             let mut made = Made::plain("soup/1", name, id).with(described);
             let (members, others) = inputs.split_at(members.min(inputs.len()));
             made.from.insert("members".into(), json!(ids(members)));
+            let (of_heads, others) = others.split_at(heads_of.min(others.len()));
+            if !of_heads.is_empty() {
+                made.from.insert("heads_of".into(), json!(ids(of_heads)));
+            }
             if !others.is_empty() {
                 made.from.insert("base".into(), json!(ids(others)));
             }

@@ -20,7 +20,7 @@ use super::wordnet::WordNet;
 use crate::adapter::{Adapter, Head, head_id, tell_of_base};
 use crate::compute::threads;
 use crate::data::{Dataset, Label, Split, Task};
-use crate::evaluate::{Encoded, choose_split, match_labels, max_length};
+use crate::evaluate::{Encoded, choose_split, head_of, max_length};
 use crate::model::Model;
 use crate::study::{Cost, Id, Work};
 use crate::{Context, Error, Result, bail};
@@ -74,8 +74,7 @@ pub fn attack(
         );
     };
     let recipe = options.recipe;
-    let head = adapter.head_for(data)?;
-    let outputs = match_labels(data, &head.labels)?;
+    let (head, matched) = head_of(adapter, data, context)?;
     adapter.fits(model)?;
     tell_of_base(adapter, model, context);
     let split = choose_split(data, options.split, context);
@@ -152,7 +151,7 @@ pub fn attack(
         cosines: options.neighbors.has_cosines(),
         parts_of_speech: sources.parts_of_speech().is_some(),
     };
-    let victim = Victim::new(model, adapter, head, outputs, longest)?;
+    let victim = Victim::new(model, adapter, head, matched.outputs, longest)?;
     let searches = Searches {
         sources: &sources,
         victim: &victim,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::glue;
+use super::labels::name as label_name;
 use super::raw::{RawRow, RawRows};
 use super::table::{Cell, Table};
 use crate::text::{is_missing, number};
@@ -91,9 +92,15 @@ pub(super) fn choose(table: Table, columns: &Columns, labels: Labels) -> Result<
             },
         });
     }
-    hide_missing(&mut rows);
+    let order = table.classes.get(name).map(|names| {
+        let names = names.iter().map(|name| label_name(name.trim()));
+        names.collect()
+    });
+    if order.is_none() {
+        hide_missing(&mut rows);
+    }
     Ok(RawRows {
-        order: table.classes.get(name).cloned(),
+        order,
         label: name.to_string(),
         sources: vec![table.source],
         unit: table.unit,

@@ -218,13 +218,8 @@ impl Dataset {
 
     /// The task without the labels that no row has, its classes renumbered.
     fn drop_unused(&self, splits: &mut [Vec<Row>; 3]) -> Task {
-        let (labels, order) = match &self.parts.task {
-            Task::Regression => return Task::Regression,
-            // The names are declared, whichever rows there are.
-            Task::Classification { order, .. } if *order == Order::Declared => {
-                return self.parts.task.clone();
-            }
-            Task::Classification { labels, order } => (labels, *order),
+        let Task::Classification { labels, order } = &self.parts.task else {
+            return Task::Regression;
         };
         let mut used = vec![false; labels.len()];
         for row in splits.iter().flatten() {
@@ -245,6 +240,10 @@ impl Dataset {
                 *class = renumbered[*class];
             }
         }
+        let order = match order {
+            Order::Declared(numbering) => Order::Declared(numbering.of_used(&used)),
+            Order::Sorted => Order::Sorted,
+        };
         let labels = labels.iter().zip(used).filter(|(_, used)| *used);
         Task::Classification {
             labels: labels.map(|(label, _)| label.clone()).collect(),

@@ -1,9 +1,10 @@
 //! The identity of a dataset.
 
 use super::dataset::Parts;
-use super::row::{Label, Task};
+use super::row::{Label, Order, Task};
 
-/// Hashes what decides numbers: the labels, and for each split its rows in their order.
+/// Hashes what decides numbers: the labels in their order, their class numbers where classes are
+/// declared that have no row, and for each split its rows in their order.
 pub(super) fn of(parts: &Parts) -> String {
     let mut hasher = blake3::Hasher::new_derive_key("tureen dataset 1");
     let text = |hasher: &mut blake3::Hasher, text: &str| {
@@ -14,8 +15,19 @@ pub(super) fn of(parts: &Parts) -> String {
         Task::Regression => {
             hasher.update(b"r");
         }
-        Task::Classification { labels, .. } => {
-            hasher.update(b"c");
+        Task::Classification { labels, order } => {
+            match order {
+                Order::Declared(numbering) if !numbering.is_full() => {
+                    hasher.update(b"n");
+                    hasher.update(&(numbering.classes as u64).to_le_bytes());
+                    for number in numbering.numbers.iter() {
+                        hasher.update(&(*number as u64).to_le_bytes());
+                    }
+                }
+                _ => {
+                    hasher.update(b"c");
+                }
+            }
             hasher.update(&(labels.len() as u64).to_le_bytes());
             for label in labels.iter() {
                 text(&mut hasher, label);

@@ -25,8 +25,8 @@ pub struct LoadOptions {
     pub name: Option<String>,
     /// Its columns, guessed where not given.
     pub columns: Columns,
-    /// New names for labels as written, one for each there is; none keeps them. The keys give the
-    /// order of the classes where the file declares none: integers ascend, others are sorted.
+    /// New names for labels as written, one for each there is; none keeps them. Keys that are
+    /// integers give the order of the classes where the file declares none.
     pub labels: BTreeMap<String, String>,
     /// The names of the classes in their order; empty where it is not given.
     pub order: Vec<String>,
@@ -151,13 +151,16 @@ impl Dataset {
         one(name.into(), &raw, options)
     }
 
-    /// Makes a dataset of tables for train, validation and test.
+    /// Makes a dataset of tables for train, validation and test, which are published with the order
+    /// of their labels: sorted as strings.
     pub(super) fn from_tables(name: &str, tables: [Table; 3]) -> Result<Self> {
         let read = |table| columns::choose(table, &Columns::default(), Labels::Needed);
         let [train, validation, test] = tables;
+        let mut train = read(train)?;
+        labels::declare_sorted(&mut train);
         many(
             name.into(),
-            &read(train)?,
+            &train,
             [Some(read(validation)?), Some(read(test)?)],
         )
     }
@@ -225,7 +228,7 @@ fn one(name: String, raw: &RawRows, options: &LoadOptions) -> Result<Dataset> {
     if labels::are_marked(raw) {
         return unlabeled(name, raw, options);
     }
-    let task = labels::task(raw)?;
+    let task = labels::task(raw, raw.order.as_deref())?;
     let rows = labels::rows(raw, &task, false)?;
     if let Some(shares) = options.split {
         let splits = cut::stratified(&rows, &task, shares, options.seed)
@@ -250,7 +253,12 @@ fn many(name: String, train: &RawRows, others: [Option<RawRows>; 2]) -> Result<D
             labels::HIDDEN
         )));
     }
-    let task = labels::task(train)?;
+    let orders = others.iter().flatten().filter_map(|raw| raw.order.as_deref());
+    let declared = match &train.order {
+        Some(order) => Some(&order[..]),
+        None => orders.into_iter().find(|order| labels::cover(order, train)),
+    };
+    let task = labels::task(train, declared)?;
     let read = |raw: &Option<RawRows>| -> Result<(Vec<Row>, bool)> {
         let Some(raw) = raw else {
             return Ok((Vec::new(), false));

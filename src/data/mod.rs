@@ -28,6 +28,7 @@ mod tests;
 
 pub use columns::Columns;
 pub use dataset::Dataset;
+pub use labels::{made_up, name as plain_name};
 pub use load::{LoadOptions, Tell};
 pub use repository::{Chosen, README};
-pub use row::{Label, Order, Row, Rows, Split, Task};
+pub use row::{Label, Numbering, Order, Row, Rows, Split, Task};

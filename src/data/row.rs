@@ -71,14 +71,50 @@ pub enum Task {
 }
 
 /// Where the order of a dataset's labels comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
-    /// The dataset declares it: the names of a ClassLabel, or the option `labels`.
-    Declared,
-    /// The labels are integers, in ascending order.
-    Integers,
-    /// Nothing is known: the names are sorted as strings.
+    /// The dataset declares it: the names of a ClassLabel, the option `labels`, or labels that are
+    /// integers.
+    Declared(Numbering),
+    /// No order is declared: the names are sorted as strings.
     Sorted,
+}
+
+/// The class number of each label among all classes that a dataset declares. Classes without a row
+/// are no labels, but they count here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Numbering {
+    /// One number a label, ascending.
+    pub numbers: Arc<[usize]>,
+    /// How many classes there are.
+    pub classes: usize,
+}
+
+impl Numbering {
+    /// That of so many classes, each of which is a label.
+    pub fn full(classes: usize) -> Self {
+        Self {
+            numbers: (0..classes).collect(),
+            classes,
+        }
+    }
+
+    /// Whether each class is a label.
+    pub fn is_full(&self) -> bool {
+        self.numbers.len() == self.classes
+    }
+
+    /// That of the labels for which `used` is true.
+    pub(super) fn of_used(&self, used: &[bool]) -> Self {
+        let numbers = self.numbers.iter().zip(used);
+        Self {
+            numbers: numbers
+                .filter(|(_, used)| **used)
+                .map(|(number, _)| *number)
+                .collect(),
+            classes: self.classes,
+        }
+    }
 }
 
 /// The answer to a row.

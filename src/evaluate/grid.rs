@@ -13,13 +13,15 @@ use crate::{Context, Error, Result, bail};
 use super::companions::{Companions, Pairs};
 use super::encoded::Encoded;
 use super::journal::tell;
+use super::matching::head_of;
 use super::run::{choose_split, evaluate_each, kept, max_length, score_id};
 use super::score::Score;
 
 /// What to evaluate soups on.
 #[derive(Debug, Clone, Default)]
 pub struct GridOptions {
-    /// Datasets of adapters that do not know theirs (loaded ones), by adapter name.
+    /// Datasets of adapters that do not know theirs (loaded ones), by adapter name, and those that
+    /// soups were chosen on.
     pub domains: BTreeMap<String, Dataset>,
     /// Evaluate every soup on these instead of its members' own datasets.
     pub on: Option<Vec<Dataset>>,
@@ -147,6 +149,13 @@ fn evaluate_cells(
     Ok(cells)
 }
 
+/// Whether a search chose a soup on this dataset.
+pub fn chosen_on(soup: &Adapter, data: &Dataset) -> bool {
+    let recipe = soup.recipe().map(|recipe| recipe.describe());
+    let looked_at = recipe.as_ref().and_then(|r| r["chosen"]["data"].as_array());
+    looked_at.is_some_and(|ids| ids.iter().any(|id| id == data.id()))
+}
+
 /// Adapters evaluated together: enough to share the work, few enough to be held at once.
 const TOGETHER: usize = 16;
 
@@ -213,9 +222,14 @@ impl Grid<'_> {
                 })
                 .collect());
         }
+        let own = self.own_domains(soup);
         let mut datasets: Vec<(Dataset, Option<Adapter>)> = Vec::new();
         for member in soup.members() {
             let Some(dataset) = domain(member) else {
+                // Loaded members of a soup that was chosen on a dataset are asked about that alone.
+                if !own.is_empty() {
+                    continue;
+                }
                 return Err(Error::new(format!(
                     "the dataset that {} was trained on is not known",
                     member.name()
@@ -229,7 +243,23 @@ impl Grid<'_> {
                 datasets.push((dataset, Some(member.clone())));
             }
         }
+        for dataset in own {
+            if !datasets.iter().any(|(d, _)| d.id() == dataset.id()) {
+                datasets.push((dataset.clone(), None));
+            }
+        }
         Ok(datasets)
+    }
+
+    /// The given datasets that belong to a soup itself and not to its members: under its name, or
+    /// one that a search chose it on.
+    fn own_domains(&self, soup: &Adapter) -> Vec<&Dataset> {
+        if soup.recipe().is_none() {
+            return Vec::new();
+        }
+        let given = self.options.domains.iter();
+        let own = given.filter(|(name, data)| *name == soup.name() || chosen_on(soup, data));
+        own.map(|(_, data)| data).collect()
     }
 
     /// Finds all scores of a plan: those not kept by evaluating, on each dataset, several
@@ -249,7 +279,7 @@ impl Grid<'_> {
                     if !seen.insert(job.id.clone()) {
                         continue;
                     }
-                    if let Some(score) = kept(&job.id, data, self.context) {
+                    if let Some(score) = kept(&job.id, job.head()?, data, self.context) {
                         self.scores.insert(job.id.clone(), score);
                         self.found.insert(job.id);
                     } else {
@@ -333,7 +363,7 @@ impl Grid<'_> {
     }
 
     fn job(&self, adapter: &Adapter, data: &Dataset) -> Result<Job> {
-        let head = adapter.head_for(data)?;
+        let (head, _) = head_of(adapter, data, self.context)?;
         let Some(&split) = self.splits.get(data.id()) else {
             bail!("{} is not in the plan", data.name());
         };

@@ -5,12 +5,14 @@ mod cost;
 mod encoded;
 mod grid;
 mod journal;
+mod matching;
 pub mod metrics;
 mod run;
 mod score;
 
 pub use companions::Companions;
-pub use encoded::{Encoded, by_position, labels_of, match_labels};
-pub use grid::{Cell, GridOptions, SignRates, evaluate_all};
+pub use encoded::{Encoded, labels_of};
+pub use grid::{Cell, GridOptions, SignRates, chosen_on, evaluate_all};
+pub use matching::{Matched, head_of, match_labels};
 pub use run::{BATCH, EvaluateOptions, choose_split, evaluate, evaluate_rows, max_length};
 pub use score::Score;

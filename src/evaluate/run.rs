@@ -9,8 +9,9 @@ use crate::model::{Encoding, Model, Noise, Sites};
 use crate::study::{Extent, Id};
 use crate::{Context, Error, Result, bail};
 
-use super::encoded::{Encoded, by_position};
+use super::encoded::Encoded;
 use super::journal::tell;
+use super::matching::head_of;
 use super::score::Score;
 
 /// Rows in a batch of evaluation, fixed: a grid's cell equals a separate evaluation to the bit.
@@ -34,15 +35,12 @@ pub fn evaluate(
     context: &Context,
 ) -> Result<Score> {
     tell_of_base(adapter, model, context);
-    let head = adapter.head_for(data)?;
-    if let Some(notice) = head_notice(adapter, head, data) {
-        context.notice(notice);
-    }
+    let (head, _) = head_of(adapter, data, context)?;
     let split = choose_split(data, options.split, context);
     let max_length = max_length(model, adapter, head, options.max_length);
     let id = score_id(model, adapter, head, data, split, max_length);
     let parts = (model, adapter, head, data);
-    if let Some(score) = kept(&id, data, context) {
+    if let Some(score) = kept(&id, head, data, context) {
         tell(context, &id, parts, max_length, &score, true);
         return Ok(score);
     }
@@ -67,27 +65,12 @@ pub fn evaluate(
     Ok(score)
 }
 
-/// The score that the store has; a dataset's name is not part of the id.
-pub(super) fn kept(id: &Id, data: &Dataset, context: &Context) -> Option<Score> {
+/// The score that the store has; the names of the dataset and of the head are not part of the id.
+pub(super) fn kept(id: &Id, head: &Head, data: &Dataset, context: &Context) -> Option<Score> {
     let mut score: Score = context.kept_json(id)?;
     score.dataset = data.name().to_string();
+    score.head.clone_from(&head.name);
     Some(score)
-}
-
-/// What is said of a head that was trained on another dataset, or that is matched by position.
-pub fn head_notice(adapter: &Adapter, head: &Head, data: &Dataset) -> Option<String> {
-    let (name, dataset) = (adapter.name(), data.name());
-    let own = head.dataset.as_deref();
-    if own.is_some_and(|id| id != data.id()) && head.name != dataset {
-        let trained = &head.name;
-        return Some(format!(
-            "{name}: {dataset} is evaluated with the head of {trained}; it has none of its own"
-        ));
-    }
-    by_position(data, &head.labels).then(|| {
-        let labels = data.labels().join(", ");
-        format!("{name}: its head has no names for its classes; they are taken in the order of {dataset}: {labels}")
-    })
 }
 
 /// The split an evaluation reads: the one asked for, else test, else validation with a notice

@@ -18,7 +18,8 @@ pub struct Score {
     pub dataset_id: String,
     /// Which split was evaluated.
     pub split: String,
-    /// The head's name: that of the dataset it was trained on.
+    /// The name of the head: that of the dataset it was trained on or, of a loaded adapter, the
+    /// adapter's.
     #[serde(default)]
     pub head: String,
     /// What the labels are, in the dataset's order.
@@ -95,6 +96,10 @@ impl fmt::Display for Score {
             let share = self.right() as f64 / self.n().max(1) as f64;
             write!(f, "accuracy {share:.4} (majority {:.4}), ", self.majority())?;
         }
-        write!(f, "loss {:.4}, n {}", self.loss, self.n())
+        write!(f, "loss {:.4}, n {}", self.loss, self.n())?;
+        match self.head == self.dataset {
+            true => Ok(()),
+            false => write!(f, ", head of {}", self.head),
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::adapter::{Adapter, Head, head_id};
+use crate::adapter::{Adapter, Head};
 use crate::data::{Dataset, Split};
 use crate::model::Model;
 use crate::sign::{Denominator, MixtureIndex, View, planes_of};
@@ -70,46 +70,42 @@ pub fn by_score(
             (chosen, best, reached) = (next, by.gain(found), found);
         }
     }
-    // What is served answers with the heads that it was chosen with.
-    let judged = heads_of_all(&mixed(&chosen)?, adapters);
-    let mut heads = Vec::new();
-    for data in data {
-        heads.push(Arc::new(judged.head_for(data)?.clone()));
-    }
     let record = json!({
         "by": by.name(),
         "split": options.split.name(),
         "data": data.iter().map(Dataset::id).collect::<Vec<_>>(),
         "value": reached,
-        "heads": heads.iter().map(|head| head_id(head)).collect::<Vec<_>>(),
         "steps": steps,
     });
     let last = soup::Options {
         chosen: Some(record),
+        heads_of: owners(&mixed(&chosen)?, adapters, data)?,
         ..options.soup.clone()
     };
-    let soup = soup::soup(&chosen, &last, context)?;
-    let mut parts = soup.parts().clone();
-    for head in heads {
-        let known = |own: &Arc<Head>| own.dataset == head.dataset && own.name == head.name;
-        if !parts.heads.iter().any(known) {
-            parts.heads.push(head);
-        }
-    }
-    Ok(soup.with_parts(parts))
+    soup::soup(&chosen, &last, context)
 }
 
 /// The adapter with the heads of all, so that it can be judged on data whose own adapter is not
 /// in it.
 fn heads_of_all(adapter: &Adapter, all: &[Adapter]) -> Adapter {
     let mut parts = adapter.parts().clone();
-    for head in all.iter().flat_map(|a| a.heads()) {
-        let known = |h: &std::sync::Arc<crate::adapter::Head>| h.dataset == head.dataset;
-        if head.dataset.is_some() && !parts.heads.iter().any(known) {
-            parts.heads.push(head.clone());
+    parts.heads = soup::with_heads_of(parts.heads, all);
+    adapter.with_parts(parts)
+}
+
+/// The adapters beside a soup's own members whose heads it was judged with on these datasets.
+fn owners(soup: &Adapter, all: &[Adapter], data: &[Dataset]) -> Result<Vec<Adapter>> {
+    let judged = heads_of_all(soup, all);
+    let mut owners: Vec<Adapter> = Vec::new();
+    for data in data {
+        let head = judged.head_for(data)?;
+        let is = |own: &Arc<Head>| std::ptr::eq(&**own, head);
+        let has = |adapter: &Adapter| adapter.heads().iter().any(is);
+        if !has(soup) && !owners.iter().any(has) {
+            owners.extend(all.iter().find(|adapter| has(adapter)).cloned());
         }
     }
-    adapter.with_parts(parts)
+    Ok(owners)
 }
 
 /// How to choose by signs.

@@ -70,6 +70,17 @@ fn kept(members: &[Adapter]) -> Vec<Arc<Head>> {
     heads
 }
 
+/// These heads, with those of `more` that are for other datasets.
+pub fn with_heads_of(mut heads: Vec<Arc<Head>>, more: &[Adapter]) -> Vec<Arc<Head>> {
+    for head in more.iter().flat_map(Adapter::heads) {
+        let known = |h: &Arc<Head>| h.dataset == head.dataset;
+        if head.dataset.is_some() && !heads.iter().any(known) {
+            heads.push(head.clone());
+        }
+    }
+    heads
+}
+
 /// The mean of the members' heads by their weights, which are made to sum up to one.
 fn average(members: &[Adapter], weights: Option<Vec<f64>>) -> Result<Head> {
     let mut heads: Vec<&Arc<Head>> = Vec::with_capacity(members.len());

@@ -11,7 +11,7 @@ use crate::{Context, Result, bail};
 
 use super::base::{self, Asked, Base, initialisation};
 use super::form::LoraMixing;
-use super::heads::Heads;
+use super::heads::{Heads, with_heads_of};
 use super::members::compatible;
 use super::method::{On, Spec};
 use super::recipe::{Soup, Weights};
@@ -33,6 +33,9 @@ pub struct Options {
     pub base: Option<Asked>,
     /// What becomes of the heads; all are kept.
     pub heads: Heads,
+    /// Adapters that are no members whose heads the soup has beside those: of a search, those of
+    /// the datasets that it looked at.
+    pub heads_of: Vec<Adapter>,
     /// What becomes of saved modules; they are kept.
     pub saved: Saved,
     /// How the members were chosen, for the record.
@@ -48,6 +51,7 @@ impl Default for Options {
             lora: None,
             base: None,
             heads: Heads::default(),
+            heads_of: Vec::new(),
             saved: Saved::default(),
             chosen: None,
         }
@@ -93,6 +97,7 @@ pub fn soup(members: &[Adapter], options: &Options, context: &Context) -> Result
         base,
         offset: 0.0,
         heads: options.heads,
+        heads_of: options.heads_of.clone(),
         saved: options.saved,
         chosen: options.chosen.clone(),
         prepared: Default::default(),
@@ -232,14 +237,15 @@ pub(super) fn made(soup: Soup) -> Result<Adapter> {
         .map(Adapter::base)
         .find(|b| b.id.is_some())
         .unwrap_or_else(|| members[0].base());
+    let weights = soup.weights.constant(members.len());
+    let heads = soup.heads.of_soup(members, weights)?;
+    let heads = with_heads_of(heads, &soup.heads_of);
     let parts = Parts {
         name: names.join("+"),
         kind: soup.kind()?,
         base: base.clone(),
         id: made_id(&soup),
-        heads: soup
-            .heads
-            .of_soup(members, soup.weights.constant(members.len()))?,
+        heads,
         mask: None,
         training: None,
         init_seed: None,
@@ -301,6 +307,7 @@ fn linear(
         base: if offset == 0.0 { Base::Zero } else { base },
         offset,
         heads: Heads::Keep,
+        heads_of: Vec::new(),
         saved: Saved::Keep,
         chosen: None,
         prepared: Default::default(),
@@ -316,6 +323,7 @@ fn opened(adapter: &Adapter) -> Option<(Vec<f64>, &Soup)> {
         && !soup.settings.flag("normalize")
         && matches!(soup.form, None | Some(LoraMixing::Delta))
         && soup.heads == Heads::Keep
+        && soup.heads_of.is_empty()
         && soup.saved == Saved::Keep
         && *adapter.id() == made_id(soup)
         && soup.chosen.is_none();

@@ -44,7 +44,7 @@ pub use dense::dense;
 pub use explain::{Leaf, leaves};
 pub use fisher::fisher;
 pub use form::{LoraMixing, largest_rank};
-pub use heads::Heads;
+pub use heads::{Heads, with_heads_of};
 pub use make::{Options, combine, delta, soup};
 pub use members::compatible;
 pub use method::{Choice, METHODS, Number, On, Spec, Work};

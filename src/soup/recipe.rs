@@ -38,6 +38,8 @@ pub struct Soup {
     /// How often the base is added to a linear soup: `a + 0.5 * b.delta()` takes away half of it.
     pub(super) offset: f64,
     pub(super) heads: Heads,
+    /// Adapters that are no members whose heads the soup has, too.
+    pub(super) heads_of: Vec<Adapter>,
     pub(super) saved: Saved,
     /// How the members were chosen, where they were.
     pub(super) chosen: Option<Value>,
@@ -464,7 +466,8 @@ impl Recipe for Soup {
             Base::Adapter(base) => Some(base.clone()),
             Base::Zero | Base::Initial(_) => None,
         };
-        self.members.iter().cloned().chain(base).collect()
+        let members = self.members.iter().chain(&self.heads_of);
+        members.cloned().chain(base).collect()
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -518,6 +521,10 @@ impl Soup {
         }
         if self.heads != Heads::Keep {
             recipe["heads"] = self.heads.name().into();
+        }
+        if !self.heads_of.is_empty() {
+            let ids: Vec<&str> = self.heads_of.iter().map(|a| a.id().as_str()).collect();
+            recipe["heads_of"] = json!(ids);
         }
         if let Some(word) = self.saved.describe(&self.members) {
             recipe["saved"] = word.into();

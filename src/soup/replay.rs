@@ -162,8 +162,11 @@ fn read(recipe: &Value, inputs: &BTreeMap<String, Adapter>) -> Result<Adapter> {
         ))
         .hint("run the script that made it")
     })?;
-    let ids = recipe["members"].as_array().map_or(&[][..], |ids| &ids[..]);
-    let members = ids.iter().map(input).collect::<Result<Vec<_>>>()?;
+    let adapters = |key: &str| {
+        let ids = recipe[key].as_array().map_or(&[][..], |ids| &ids[..]);
+        ids.iter().map(input).collect::<Result<Vec<_>>>()
+    };
+    let members = adapters("members")?;
     if members.is_empty() {
         bail!("the recipe has no members");
     }
@@ -197,6 +200,7 @@ fn read(recipe: &Value, inputs: &BTreeMap<String, Adapter>) -> Result<Adapter> {
         base,
         offset: recipe["base_weight"].as_f64().unwrap_or(0.0),
         heads: Heads::of(recipe["heads"].as_str().unwrap_or("keep")),
+        heads_of: adapters("heads_of")?,
         saved: Saved::of(recipe["saved"].as_str().unwrap_or("keep")),
         chosen: recipe.get("chosen").cloned(),
         prepared: Default::default(),

@@ -11,7 +11,7 @@ use crate::adapter::{
 use crate::compute::memory;
 use crate::data::batch::training_batches;
 use crate::data::{Dataset, Split};
-use crate::evaluate::Encoded;
+use crate::evaluate::{Encoded, head_of};
 use crate::model::{Encoding, Inputs, Model, Noise};
 use crate::{Context, Result, bail};
 
@@ -90,7 +90,7 @@ pub fn gradients_over(
     seed: u64,
     context: &Context,
 ) -> Result<Tensors> {
-    let seen = Seen::new(model, adapter, data)?;
+    let seen = Seen::new(model, adapter, data, context)?;
     tell_of_base(adapter, model, context);
     let mut sum = Tensors::new();
     for batch in training_batches(&seen.lengths(), BATCH, seed, 1)
@@ -120,7 +120,7 @@ pub fn curvature_over(
     context: &Context,
 ) -> Result<Tensors> {
     let model = model.in_f64()?;
-    let seen = Seen::new(&model, adapter, data)?;
+    let seen = Seen::new(&model, adapter, data, context)?;
     tell_of_base(adapter, &model, context);
     let batches: Vec<Vec<usize>> = training_batches(&seen.lengths(), BATCH, seed, 1)
         .into_iter()
@@ -216,7 +216,7 @@ pub fn fisher_over(
     seed: u64,
     context: &Context,
 ) -> Result<Tensors> {
-    let seen = Seen::new(model, adapter, data)?;
+    let seen = Seen::new(model, adapter, data, context)?;
     tell_of_base(adapter, model, context);
     let chosen = seen.chosen(rows, seed);
     if chosen.is_empty() {
@@ -251,7 +251,7 @@ pub fn inputs_over(
     seed: u64,
     context: &Context,
 ) -> Result<BTreeMap<Name, Gram>> {
-    let seen = Seen::new(model, adapter, data)?;
+    let seen = Seen::new(model, adapter, data, context)?;
     tell_of_base(adapter, model, context);
     adapter.fits(model)?;
     let watch = Watch::default();
@@ -280,8 +280,13 @@ struct Seen<'a> {
 }
 
 impl<'a> Seen<'a> {
-    fn new(model: &Model, adapter: &'a Adapter, data: &Dataset) -> Result<Self> {
-        let head = adapter.head_for(data)?;
+    fn new(
+        model: &Model,
+        adapter: &'a Adapter,
+        data: &Dataset,
+        context: &Context,
+    ) -> Result<Self> {
+        let (head, _) = head_of(adapter, data, context)?;
         let rows = Encoded::of(model, data, Split::Train, &head.labels, model.max_length())?;
         // A whole batch is computed at once: under a budget, blocks are computed again.
         let frugal = match memory::budget() {

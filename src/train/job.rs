@@ -12,6 +12,7 @@ use crate::study::Id;
 use crate::{Context, Result};
 
 use super::fresh::base_of;
+use super::kept::Kept;
 use super::options::{Keep, TrainOptions};
 
 /// What is to be trained on what, and how.
@@ -19,6 +20,8 @@ pub(super) struct Job<'a> {
     pub model: &'a Model,
     pub data: &'a Dataset,
     pub options: &'a TrainOptions,
+    /// The head that it goes on with; none where it begins with a new one.
+    pub kept: Option<Kept<'a>>,
     /// The longest text in tokens.
     pub max_length: usize,
     described: Value,
@@ -40,12 +43,20 @@ pub(super) struct Snapshot {
 }
 
 impl<'a> Job<'a> {
-    pub fn new(model: &'a Model, data: &'a Dataset, options: &'a TrainOptions) -> Self {
+    pub fn new(
+        model: &'a Model,
+        data: &'a Dataset,
+        options: &'a TrainOptions,
+        kept: Option<Kept<'a>>,
+    ) -> Self {
         let max_length = options
             .max_length
             .unwrap_or_else(|| model.max_length())
             .min(model.config().positions());
-        let described = options.describe(model, max_length);
+        let mut described = options.describe(model, max_length);
+        if let Some(head) = kept.as_ref().and_then(|kept| kept.describe(data)) {
+            described["head"] = head;
+        }
         let recipe = json!({
             "base": model.key(),
             "data": data.id(),
@@ -56,6 +67,7 @@ impl<'a> Job<'a> {
             model,
             data,
             options,
+            kept,
             max_length,
             described,
             id: Id::of_recipe("train/3", &recipe),

@@ -7,6 +7,7 @@ mod gradients;
 mod gradual;
 mod job;
 mod journal;
+mod kept;
 mod learner;
 mod loss;
 mod optimizer;

@@ -6,7 +6,7 @@ use crate::adapter::{Adapter, Epoch, Head, Labels, Name, Tensors, on_model, tell
 use crate::compute::threads;
 use crate::data::batch::training_batches;
 use crate::data::{Dataset, Split};
-use crate::evaluate::{Encoded, Score, evaluate_rows, labels_of, match_labels};
+use crate::evaluate::{Encoded, Score, evaluate_rows, labels_of};
 use crate::model::Model;
 use crate::study::Work;
 use crate::{Context, Error, Result, bail};
@@ -15,6 +15,7 @@ use super::fresh::{draw, head_form, initial};
 use super::gradual::GradualBy;
 use super::job::{Job, Snapshot};
 use super::journal;
+use super::kept::Kept;
 use super::learner::Learner;
 use super::optimizer::AdamW;
 use super::options::TrainOptions;
@@ -39,10 +40,14 @@ pub fn train(
     if let Some(gradual) = &options.gradual {
         gradual.check(options.kind.as_ref(), model.config())?;
     }
-    if let Some(start) = &options.from {
-        tell_of_base(start, model, context);
-    }
-    let job = Job::new(model, data, options);
+    let kept = match &options.from {
+        Some(start) => {
+            tell_of_base(start, model, context);
+            Kept::of(start, data, context)?
+        }
+        None => None,
+    };
+    let job = Job::new(model, data, options, kept);
     let rows = data.split(Split::Train).len();
     if rows.div_ceil(options.batch) * options.epochs == 1 && options.warmup > 0.0 {
         context.notice(format!(
@@ -66,19 +71,6 @@ pub fn train(
     if !context.plan().computes(Work::Training, &job.id) {
         return unmade(&job, context);
     }
-    if let Some(start) = &options.from
-        && !start.heads().is_empty()
-        && start
-            .head_for(data)
-            .is_ok_and(|head| match_labels(data, &head.labels).is_err())
-    {
-        context.notice(format!(
-            "{}: a new head is trained, since the labels of {} are not those of {}'s head",
-            job.name(),
-            data.name(),
-            start.name()
-        ));
-    }
     if let Some(what) = options.kind.unapplied() {
         context.notice(format!(
             "{}: {what} are not applied in training",
@@ -90,29 +82,6 @@ pub fn train(
     job.keep(&adapter, context)?;
     journal::tell(context, (model, data, options), &adapter, false);
     Ok(adapter)
-}
-
-/// The head with which training goes on: that of `start` for this dataset, where its labels are the
-/// dataset's. The answers of `rows` are then numbered as the head's outputs.
-fn own_head<'h>(start: &'h Adapter, data: &Dataset, rows: &mut Encoded) -> Option<&'h Head> {
-    let head = start.head_for(data).ok()?;
-    let outputs = match_labels(data, &head.labels).ok()?;
-    let count = head.labels.outputs();
-    if outputs.len() != count {
-        return None;
-    }
-    if let Labels::Named(names) = &rows.labels {
-        let mut ordered = names.clone();
-        for (name, &at) in names.iter().zip(&outputs) {
-            ordered[at].clone_from(name);
-        }
-        rows.labels = Labels::Named(ordered);
-        for gold in &mut rows.gold {
-            *gold = outputs[*gold as usize] as f64;
-        }
-    }
-    rows.outputs = outputs;
-    Some(head)
 }
 
 struct Run<'a> {
@@ -130,20 +99,19 @@ impl<'a> Run<'a> {
         if rows.encodings.is_empty() {
             bail!("{}: the train split has no rows", data.name());
         }
-        let (tensors, head) = match &options.from {
+        let tensors = match &options.from {
             Some(start) => {
                 start.fits(model)?;
-                let own = own_head(start, data, &mut rows);
-                (start.tensors()?.as_ref().clone(), own.cloned())
+                start.tensors()?.as_ref().clone()
             }
-            None => (
-                initial(options.kind.as_ref(), model, options.init_seed)?,
-                None,
-            ),
+            None => initial(options.kind.as_ref(), model, options.init_seed)?,
         };
-        validation.outputs.clone_from(&rows.outputs);
-        let (form, head) = match head {
-            Some(head) => (head.form, head.tensors),
+        let (form, head) = match &job.kept {
+            Some(kept) => {
+                kept.renumber(&mut rows);
+                kept.read_by(&mut validation);
+                (kept.head.form.clone(), kept.head.tensors.clone())
+            }
             None => {
                 let form = head_form(model)?;
                 let parameters = form.parameters(model.config().hidden_size, &labels)?;

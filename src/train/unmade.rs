@@ -1,5 +1,7 @@
 //! An adapter that a run leaves untrained, and what its training would take.
 
+use std::sync::Arc;
+
 use crate::adapter::{Adapter, Parts};
 use crate::compute::threads;
 use crate::data::Split;
@@ -38,8 +40,18 @@ pub(super) fn unmade(job: &Job<'_>, context: &Context) -> Result<Adapter> {
             bytes: 4 * weights as u64,
         },
     );
+    let mut heads = fresh.heads().to_vec();
+    if let Some(kept) = &job.kept {
+        for head in &mut heads {
+            let head = Arc::make_mut(head);
+            head.labels = kept.labels.clone();
+            head.form = kept.head.form.clone();
+            head.tensors.clone_from(&kept.head.tensors);
+        }
+    }
     let parts = Parts {
         id: job.id.clone(),
+        heads,
         init_seed: None,
         training: Some(job.training(0, Vec::new(), None)),
         ..fresh.parts().clone()

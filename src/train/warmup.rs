@@ -4,7 +4,7 @@ use crate::adapter::{Adapter, tell_of_base};
 use crate::compute::threads;
 use crate::data::batch::training_batches;
 use crate::data::{Dataset, Split};
-use crate::evaluate::Encoded;
+use crate::evaluate::{Encoded, head_of};
 use crate::model::Model;
 use crate::study::Id;
 use crate::{Context, Error, Result, bail};
@@ -26,7 +26,7 @@ pub fn warmed(
 ) -> Result<Adapter> {
     adapter.fits(model)?;
     tell_of_base(adapter, model, context);
-    let head = adapter.head_for(data)?;
+    let (head, _) = head_of(adapter, data, context)?;
     if head.form.is_next_token() {
         bail!("warm-up trains adapters with a classifier's head");
     }

@@ -6,11 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::adapter::head::{Head, Labels};
 use crate::adapter::source::LARGE;
 use crate::adapter::value::{Adapter, Training};
 use crate::adapter::with_values;
@@ -51,6 +53,9 @@ pub struct Origin {
     /// The recipe, as it describes itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipe: Option<Value>,
+    /// What its head's outputs mean, which PEFT's files have no place for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<HeadOrigin>,
     /// The hashes of the files that were written with it, by name: what is as it was written may be
     /// replaced when the adapter is saved again.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -58,6 +63,40 @@ pub struct Origin {
     /// What went into the recipe.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<Origin>,
+}
+
+/// What a saved head's outputs mean.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct HeadOrigin {
+    /// The names of its classes in the order of its outputs.
+    pub labels: Vec<String>,
+    /// The id of the dataset it was trained on, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<String>,
+}
+
+impl HeadOrigin {
+    /// Of the one head of an adapter, where it has names that the files beside do not have.
+    fn of(adapter: &Adapter, loaded: &Adapter) -> Option<Self> {
+        let ([head], [read]) = (adapter.heads(), loaded.heads()) else {
+            return None;
+        };
+        match (&head.labels, &read.labels) {
+            (Labels::Named(labels), Labels::Counted(n)) if labels.len() == *n => Some(Self {
+                labels: labels.clone(),
+                dataset: head.dataset.clone(),
+            }),
+            _ => None,
+        }
+    }
+
+    /// Gives the head what its files do not say.
+    fn restore(self, head: &mut Head) {
+        if matches!(head.labels, Labels::Counted(n) if n == self.labels.len()) {
+            head.labels = Labels::Named(self.labels);
+            head.dataset = head.dataset.take().or(self.dataset);
+        }
+    }
 }
 
 impl Origin {
@@ -75,6 +114,7 @@ impl Origin {
             init_seed: adapter.parts().init_seed,
             source: adapter.parts().source.clone(),
             recipe: recipe.map(|r| r.describe()),
+            head: None,
             files: BTreeMap::new(),
             inputs: inputs.iter().map(Self::of).collect(),
         }
@@ -102,6 +142,9 @@ impl Origin {
                 parts.id = origin.id;
                 parts.training = origin.training;
                 parts.init_seed = origin.init_seed;
+                if let (Some(told), [head]) = (origin.head, &mut parts.heads[..]) {
+                    told.restore(Arc::make_mut(head));
+                }
                 Ok(loaded.with_parts(parts))
             }
             _ => Ok(loaded),
@@ -121,6 +164,7 @@ impl Origin {
         origin.files = standing::files_in(folder)?;
         if same(adapter, loaded)? {
             origin.content = Some(loaded.id().clone());
+            origin.head = HeadOrigin::of(adapter, loaded);
         }
         let mut bytes =
             serde_json::to_vec_pretty(&origin).map_err(|e| Error::new(e.to_string()))?;

@@ -6,7 +6,7 @@ use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 use crate::adapter::Adapter;
 use crate::data::Dataset;
 use crate::evaluate::{
-    Cell, Companions, EvaluateOptions, GridOptions, Score, evaluate, evaluate_all,
+    Cell, Companions, EvaluateOptions, GridOptions, Score, chosen_on, evaluate, evaluate_all,
 };
 use crate::model::Model;
 use crate::report::table::{Table, Value};
@@ -49,7 +49,7 @@ static EVALUATE_ALL: NativeSpec = NativeSpec {
         OptionSpec::value(
             "domains",
             "a map #{ name: dataset } or an array of datasets",
-            "the datasets of adapters that do not know theirs, by adapter name",
+            "the datasets of adapters that do not know theirs, by adapter name, and of soups, those that a search chose them on",
         )
         .otherwise("adapters trained here know their datasets"),
         OptionSpec::choice(
@@ -88,12 +88,14 @@ mod natives {
     /// How well an adapter with its head for a dataset does on the dataset's test split.
     ///
     /// - `model`: what the adapter acts in
-    /// - `adapter`: an adapter or a soup. A soup takes the head of that dataset, else its only one
-    /// - `data`: the dataset; its labels must be the head's
+    /// - `adapter`: an adapter or a soup. A soup takes the head of that dataset, else its only one,
+    ///   with a notice
+    /// - `data`: the dataset; its labels must be the head's. A head without names for its classes
+    ///   takes them in the order that the dataset declares, with a notice
     ///
     /// # Errors
     /// Several heads, none of them the dataset's: choose one with `with_head`. Labels that the head
-    /// does not have.
+    /// does not have. A head without names for a dataset whose labels have no declared order.
     ///
     /// ```rhai
     /// evaluate(base, a, films).n    // 40
@@ -187,7 +189,12 @@ mod natives {
         scored.score.n() as i64
     }
 
-    /// The name of the head that answered: that of the dataset it was trained on.
+    /// The name of the head that was used: that of the dataset it was trained on or, of a loaded
+    /// adapter, the adapter's.
+    ///
+    /// ```rhai
+    /// evaluate(base, soup([a, b]), films).head    // films
+    /// ```
     #[rhai_fn(get = "head", pure)]
     pub fn head(scored: &mut Scored) -> String {
         scored.score.head.clone()
@@ -331,14 +338,14 @@ fn grid(context: &NativeCallContext, model: &Model, soups: &Array, options: &Map
     to_table(&cells, settings.companions)
 }
 
-/// Whether an adapter or a member of it has this name, or was trained on the dataset.
+/// Whether an adapter or a member of it has this name, or was trained or chosen on the dataset.
 fn has_member(soup: &Adapter, name: &str, data: &Dataset) -> bool {
     let fits = |m: &Adapter| {
         let trained = m.training();
         m.name() == name
             || trained.is_some_and(|t| t.dataset_id == data.id() || t.dataset == data.name())
     };
-    fits(soup) || soup.members().iter().any(fits)
+    fits(soup) || soup.members().iter().any(fits) || chosen_on(soup, data)
 }
 
 /// A value as a dataset; an error for anything else.

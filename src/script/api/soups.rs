@@ -557,6 +557,7 @@ fn mixing(options: &Options, members: &[Adapter], session: &Session) -> Result<s
         base: base(options)?,
         heads: Heads::of(&options.text("heads")?),
         saved: saved(options, members)?,
+        heads_of: Vec::new(),
         chosen: None,
     })
 }
