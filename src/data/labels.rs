@@ -226,7 +226,9 @@ pub(super) fn declare(raw: &mut RawRows, order: &[String]) -> Result<()> {
                 let count = order.len();
                 Err(raw.error(
                     row,
-                    format_args!("class {class}, but the option labels has {count} names, counted from 0"),
+                    format_args!(
+                        "class {class}, but the option labels has {count} names, counted from 0"
+                    ),
                 ))
             }
             Some(class) => Ok(Some(order[class].clone())),
@@ -385,7 +387,10 @@ mod tests {
         let reversed: Vec<&str> = twelve.iter().rev().map(String::as_str).collect();
         let all = numbered(&(0..12).collect::<Vec<_>>(), 12);
         assert_eq!(names(&reversed), (twelve, all));
-        assert_eq!(names(&["4", "0"]), (strings(&["0", "4"]), numbered(&[0, 4], 5)));
+        assert_eq!(
+            names(&["4", "0"]),
+            (strings(&["0", "4"]), numbered(&[0, 4], 5))
+        );
         let made_up = strings(&["LABEL_2", "LABEL_10"]);
         assert_eq!(names(&["LABEL_10", "LABEL_2"]).0, made_up);
     }
@@ -394,8 +399,14 @@ mod tests {
     fn a_declared_order_stays_and_counts_classes_without_rows() {
         let declared = strings(&["c", "b", "a"]);
         let of = |labels: &[&str]| classes(task(&raw(labels), Some(&declared)).unwrap());
-        assert_eq!(of(&["a", "b", "c"]), (declared.clone(), numbered(&[0, 1, 2], 3)));
-        assert_eq!(of(&["a", "c"]), (strings(&["c", "a"]), numbered(&[0, 2], 3)));
+        assert_eq!(
+            of(&["a", "b", "c"]),
+            (declared.clone(), numbered(&[0, 1, 2], 3))
+        );
+        assert_eq!(
+            of(&["a", "c"]),
+            (strings(&["c", "a"]), numbered(&[0, 2], 3))
+        );
         let error = task(&raw(&["a", "d"]), Some(&declared)).unwrap_err();
         assert_eq!(
             error.to_string(),
@@ -410,14 +421,26 @@ mod tests {
         let of = |labels: &[&str]| {
             let mut rows = raw(labels);
             declare(&mut rows, &order).map(|()| {
-                let labels = rows.rows.iter().map(|row| row.label.clone().unwrap_or_default());
+                let labels = rows
+                    .rows
+                    .iter()
+                    .map(|row| row.label.clone().unwrap_or_default());
                 (labels.collect::<Vec<_>>(), rows.order)
             })
         };
         let declared = Some(order.clone());
-        assert_eq!(of(&["pos", "neg"]).unwrap(), (strings(&["pos", "neg"]), declared.clone()));
-        assert_eq!(of(&["2.0", "0"]).unwrap(), (strings(&["pos", "neg"]), declared.clone()));
-        assert_eq!(of(&["-1", "-1"]).unwrap(), (strings(&["-1", "-1"]), declared));
+        assert_eq!(
+            of(&["pos", "neg"]).unwrap(),
+            (strings(&["pos", "neg"]), declared.clone())
+        );
+        assert_eq!(
+            of(&["2.0", "0"]).unwrap(),
+            (strings(&["pos", "neg"]), declared.clone())
+        );
+        assert_eq!(
+            of(&["-1", "-1"]).unwrap(),
+            (strings(&["-1", "-1"]), declared)
+        );
         let message = |labels: &[&str]| of(labels).unwrap_err().to_string();
         assert_eq!(
             message(&["1", "3"]),
@@ -441,7 +464,10 @@ mod tests {
             rows.order
         };
         let of = |names: &[&str]| Some(strings(names));
-        assert_eq!(order(&[("10", "ten"), ("2", "two")], None), of(&["two", "ten"]));
+        assert_eq!(
+            order(&[("10", "ten"), ("2", "two")], None),
+            of(&["two", "ten"])
+        );
         assert_eq!(order(&[("b", "x"), ("a", "y")], None), None);
         assert_eq!(
             order(&[("b", "x"), ("a", "y")], Some(&["b", "c", "a"])),

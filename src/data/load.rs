@@ -253,7 +253,10 @@ fn many(name: String, train: &RawRows, others: [Option<RawRows>; 2]) -> Result<D
             labels::HIDDEN
         )));
     }
-    let orders = others.iter().flatten().filter_map(|raw| raw.order.as_deref());
+    let orders = others
+        .iter()
+        .flatten()
+        .filter_map(|raw| raw.order.as_deref());
     let declared = match &train.order {
         Some(order) => Some(&order[..]),
         None => orders.into_iter().find(|order| labels::cover(order, train)),

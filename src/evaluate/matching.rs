@@ -89,7 +89,10 @@ fn matched(dataset: &str, (data, order): (&Labels, &Order), head: &Labels) -> Re
             let outputs = match order {
                 _ if names.len() == *n => (0..*n).collect(),
                 Order::Declared(Numbering { numbers, classes }) if classes == n => numbers.to_vec(),
-                _ => bail!("the head tells {n} labels apart, but {dataset} has {}", describe(data)),
+                _ => bail!(
+                    "the head tells {n} labels apart, but {dataset} has {}",
+                    describe(data)
+                ),
             };
             if *order == Order::Sorted {
                 bail!(
@@ -199,13 +202,25 @@ mod tests {
     #[test]
     fn names_that_differ_in_form_only_are_equal_where_that_is_safe() {
         let of = |names: &[&str], head: &[&str]| found(names, &Order::Sorted, &strings(head));
-        assert_eq!(of(&["0", "2"], &["LABEL_2", "LABEL_0"]), Ok((vec![1, 0], false)));
-        assert_eq!(of(&["LABEL_0", "LABEL_1"], &["1", "0"]), Ok((vec![1, 0], false)));
         assert_eq!(
-            of(&["entailment", "not entailment"], &["NOT_ENTAILMENT", "Entailment"]),
+            of(&["0", "2"], &["LABEL_2", "LABEL_0"]),
             Ok((vec![1, 0], false))
         );
-        assert_eq!(of(&["Yes", "yes"], &["yes", "Yes"]), Ok((vec![1, 0], false)));
+        assert_eq!(
+            of(&["LABEL_0", "LABEL_1"], &["1", "0"]),
+            Ok((vec![1, 0], false))
+        );
+        assert_eq!(
+            of(
+                &["entailment", "not entailment"],
+                &["NOT_ENTAILMENT", "Entailment"]
+            ),
+            Ok((vec![1, 0], false))
+        );
+        assert_eq!(
+            of(&["Yes", "yes"], &["yes", "Yes"]),
+            Ok((vec![1, 0], false))
+        );
         assert!(of(&["YES"], &["yes", "Yes"]).is_err());
         assert!(of(&["Yes", "yes"], &["yes", "no"]).is_err());
         assert!(of(&["LABEL_x"], &["x"]).is_err());

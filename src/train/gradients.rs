@@ -280,12 +280,7 @@ struct Seen<'a> {
 }
 
 impl<'a> Seen<'a> {
-    fn new(
-        model: &Model,
-        adapter: &'a Adapter,
-        data: &Dataset,
-        context: &Context,
-    ) -> Result<Self> {
+    fn new(model: &Model, adapter: &'a Adapter, data: &Dataset, context: &Context) -> Result<Self> {
         let (head, _) = head_of(adapter, data, context)?;
         let rows = Encoded::of(model, data, Split::Train, &head.labels, model.max_length())?;
         // A whole batch is computed at once: under a budget, blocks are computed again.

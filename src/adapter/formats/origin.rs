@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::adapter::head::{Head, Labels};
 use crate::adapter::source::LARGE;
-use crate::adapter::value::{Adapter, Training};
+use crate::adapter::value::{Adapter, Training, head_id};
 use crate::adapter::with_values;
 use crate::study::Id;
 use crate::study::files::write_atomic;
@@ -70,6 +70,9 @@ pub struct Origin {
 pub struct HeadOrigin {
     /// The names of its classes in the order of its outputs.
     pub labels: Vec<String>,
+    /// The id of the head as the files alone give it. Where they give another by now, nothing here
+    /// counts.
+    pub content: String,
     /// The id of the dataset it was trained on, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataset: Option<String>,
@@ -84,6 +87,7 @@ impl HeadOrigin {
         match (&head.labels, &read.labels) {
             (Labels::Named(labels), Labels::Counted(n)) if labels.len() == *n => Some(Self {
                 labels: labels.clone(),
+                content: head_id(read),
                 dataset: head.dataset.clone(),
             }),
             _ => None,
@@ -92,7 +96,8 @@ impl HeadOrigin {
 
     /// Gives the head what its files do not say.
     fn restore(self, head: &mut Head) {
-        if matches!(head.labels, Labels::Counted(n) if n == self.labels.len()) {
+        let counted = matches!(head.labels, Labels::Counted(n) if n == self.labels.len());
+        if counted && head_id(head) == self.content {
             head.labels = Labels::Named(self.labels);
             head.dataset = head.dataset.take().or(self.dataset);
         }
@@ -136,19 +141,19 @@ impl Origin {
 
     /// The adapter whose files alone gave `loaded`, with what its folder tells of it.
     pub fn restore(folder: &Path, loaded: Adapter) -> Result<Adapter> {
-        match Self::read(folder)? {
-            Some(origin) if origin.content.as_ref() == Some(loaded.id()) => {
-                let mut parts = loaded.parts().clone();
-                parts.id = origin.id;
-                parts.training = origin.training;
-                parts.init_seed = origin.init_seed;
-                if let (Some(told), [head]) = (origin.head, &mut parts.heads[..]) {
-                    told.restore(Arc::make_mut(head));
-                }
-                Ok(loaded.with_parts(parts))
-            }
-            _ => Ok(loaded),
+        let Some(origin) = Self::read(folder)? else {
+            return Ok(loaded);
+        };
+        let mut parts = loaded.parts().clone();
+        if let (Some(told), [head]) = (origin.head, &mut parts.heads[..]) {
+            told.restore(Arc::make_mut(head));
         }
+        if origin.content.as_ref() == Some(loaded.id()) {
+            parts.id = origin.id;
+            parts.training = origin.training;
+            parts.init_seed = origin.init_seed;
+        }
+        Ok(loaded.with_parts(parts))
     }
 
     /// Writes that of an adapter whose files are in `folder`, where loading them gives `loaded`;
@@ -162,9 +167,9 @@ impl Origin {
         let mut origin = Self::of(adapter);
         origin.whole = whole.cloned();
         origin.files = standing::files_in(folder)?;
+        origin.head = HeadOrigin::of(adapter, loaded);
         if same(adapter, loaded)? {
             origin.content = Some(loaded.id().clone());
-            origin.head = HeadOrigin::of(adapter, loaded);
         }
         let mut bytes =
             serde_json::to_vec_pretty(&origin).map_err(|e| Error::new(e.to_string()))?;
