@@ -120,7 +120,8 @@ pub(super) fn register(engine: &mut Engine, _: &Session) {
 mod natives {
     /// A soup of the adapters that help: in the order of their own accuracy on the dataset's
     /// validation split, each joins that makes the soup strictly better. The recipe's `chosen` tells
-    /// every step.
+    /// every step. The soup keeps the head that it was chosen with, also where the adapter that has
+    /// it is no member.
     ///
     /// - `model`: what the soups act in
     /// - `members`: the adapters to choose from

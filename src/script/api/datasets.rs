@@ -159,7 +159,7 @@ mod natives {
         data.id().to_string()
     }
 
-    /// The label names in order; empty in regression.
+    /// The label names in the order that the dataset declares, else sorted; empty in regression.
     #[rhai_fn(get = "labels", pure)]
     pub fn labels(data: &mut Dataset) -> Array {
         data.labels()

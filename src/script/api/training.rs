@@ -91,7 +91,7 @@ static TRAIN: NativeSpec = NativeSpec {
         OptionSpec::value(
             "from",
             "an Adapter",
-            "start from its tensors, mask and head",
+            "start from its tensors, mask and head; a notice says where its head does not fit the labels and a new one is drawn",
         )
         .otherwise("a fresh adapter"),
         OptionSpec::float(
