@@ -115,6 +115,7 @@ a.head.labels              // ["negative", "positive"]
 let score = evaluate(base, a, films);
 score.dataset              // films
 score.split                // test
+score.head                 // films
 score.n                    // 40
 score.accuracy > 0.4       // true
 score.majority >= 0.5      // true
