@@ -99,6 +99,15 @@ impl Error {
         self
     }
 
+    /// The same error, which names the path `to` where it named `from`.
+    #[must_use]
+    pub(crate) fn renamed(mut self, from: &Path, to: &Path) -> Self {
+        let (from, to) = (from.display().to_string(), to.display().to_string());
+        self.message = self.message.replace(&from, &to);
+        self.hint = self.hint.map(|hint| hint.replace(&from, &to));
+        self
+    }
+
     /// Why the operation ended.
     pub fn kind(&self) -> Kind {
         self.kind

@@ -18,6 +18,7 @@ pub mod evaluate;
 #[doc(hidden)]
 pub mod hostile;
 pub mod hub;
+pub mod input;
 pub mod model;
 pub mod prune;
 pub mod repl;

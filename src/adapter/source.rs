@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 
-use crate::tensorfile::{Number, TensorFile};
+use crate::tensorfile::{self, Number, TensorFile, quantised};
 use crate::{Error, Result, bail};
 
 use super::check;
@@ -40,6 +40,8 @@ impl FileTensors {
     ) -> Result<Self> {
         let (mut places, mut shapes) = (BTreeMap::new(), Shapes::new());
         for (i, file) in files.iter().enumerate() {
+            let of_weights = |full: &str| matches!(name(full), Ok(Some(_)));
+            quantised::refuse(None, &[file], of_weights)?;
             for (full, shape) in file.shapes() {
                 let within = |e: Error| e.within(file.path().display());
                 let Some(own) = name(full).map_err(within)? else {
@@ -110,7 +112,9 @@ impl FileTensors {
             bail!("there is no tensor {name}");
         };
         let file = &self.files[*file];
-        let tensor = file.get(full)?.to_dtype(DType::F32)?;
+        let within = |e: Error| e.within(format!("tensor {name}"));
+        let tensor = tensorfile::to_f32(&file.get(full)?)
+            .map_err(|e| within(e).within(file.path().display()))?;
         check::finite_tensor(name, &tensor).map_err(|e| e.within(file.path().display()))?;
         Ok(tensor)
     }

@@ -424,18 +424,17 @@ impl Adapter {
     /// An error unless the adapter can act in a model of this configuration and these weights.
     pub fn fits(&self, model: &crate::model::Model) -> Result<()> {
         let (base, config) = (self.base(), model.config());
-        if base.id.as_deref().is_some_and(|id| id != model.id()) {
+        let reads_pooler = |head: &Arc<Head>| head.form.layers().is_ok_and(|own| own.pooler);
+        let pooled = self.heads().iter().any(reads_pooler);
+        let differs = |id: &str| crate::model::differ(id, model.id(), pooled);
+        if base.id.as_deref().is_some_and(differs) {
             bail!(
                 "adapter {} was trained on another base ({}, id {}), not on {} (id {})",
                 self.name(),
                 base.name,
-                base.id
-                    .as_deref()
-                    .unwrap_or_default()
-                    .get(..8)
-                    .unwrap_or_default(),
+                crate::model::short(base.id.as_deref().unwrap_or_default()),
                 model.name(),
-                &model.id()[..8]
+                crate::model::short(model.id())
             );
         }
         if !base.suits(config) {

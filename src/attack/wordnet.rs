@@ -1,7 +1,6 @@
 //! WordNet: synonyms and parts of speech, from the files that its programs read (WNDB).
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs;
 use std::path::Path;
 
 use crate::study::Id;
@@ -77,14 +76,18 @@ impl WordNet {
         }
         let text = |name: &str| {
             let path = folder.join(name);
-            fs::read_to_string(&path).map_err(|e| Error::at_path(&path, e))
+            crate::text::read(&path)
         };
         let mut parts = Vec::new();
         let mut read = Vec::new();
         for (name, endings) in PARTS {
             let index = text(&format!("index.{name}"))?;
             let data = text(&format!("data.{name}"))?;
-            let irregular = text(&format!("{name}.exc")).unwrap_or_default();
+            let exceptions = format!("{name}.exc");
+            let irregular = match folder.join(&exceptions).exists() {
+                true => text(&exceptions)?,
+                false => String::new(),
+            };
             read.extend([Id::of_content("wordnet", index.as_bytes())]);
             read.extend([Id::of_content("wordnet", data.as_bytes())]);
             read.extend([Id::of_content("wordnet", irregular.as_bytes())]);
@@ -222,6 +225,8 @@ fn forms(line: &str) -> Option<(String, Vec<String>)> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     /// Three nouns, a verb, an adjective and an adverb, as WordNet 3.0 has them, without most pointers.

@@ -59,7 +59,7 @@ impl LockCommand {
 /// The run of a script as it is now: the one that is named, else the last in the folder that is
 /// done.
 pub(super) fn chosen(script: &Path, run: Option<&str>, folder: &Path) -> Result<Run> {
-    let text = std::fs::read(script).map_err(|error| Error::at_path(script, error))?;
+    let text = crate::input::read(script)?;
     let hash = study::script_hash(&text);
     let script = script.display();
     if let Some(name) = run {

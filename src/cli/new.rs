@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::Failure;
-use crate::study::files::write_atomic;
+use crate::study::files::{unless_failed, write_atomic};
 use crate::{Error, Result, bail};
 
 /// What a new study holds.
@@ -64,9 +64,11 @@ impl New {
             crate::say!("  tureen run {}", self.name.display());
             return Ok(());
         }
-        write_atomic(&self.name.join(FILE), script.as_bytes())?;
-        // Runs are made again from the script; the lock is what belongs beside it.
-        write_atomic(&self.name.join(".gitignore"), b"/runs/\n")?;
+        unless_failed(&self.name, || {
+            write_atomic(&self.name.join(FILE), script.as_bytes())?;
+            // Runs are made again from the script; the lock is what belongs beside it.
+            write_atomic(&self.name.join(".gitignore"), b"/runs/\n")
+        })?;
         let folder = self.name.join(Path::new(FILE));
         crate::say!("{}: run it with", folder.display());
         crate::say!("  cd {} && tureen run {FILE}", self.name.display());

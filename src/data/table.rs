@@ -58,6 +58,7 @@ impl Table {
 
     /// The same of the bytes of a file that is called so.
     pub fn of_bytes(path: &Path, bytes: Vec<u8>, dialect: Dialect) -> Result<Self> {
+        crate::input::check(&bytes).map_err(|e| e.within(path.display()))?;
         let name = path
             .file_name()
             .map(|n| n.to_string_lossy().to_lowercase())

@@ -14,6 +14,7 @@ use crate::{Error, Result, bail};
 
 /// The tensors of a file's bytes by name, as f32.
 pub fn read(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>> {
+    crate::input::check(bytes)?;
     Check { rest: bytes }
         .file(bytes.len())
         .map_err(unreadable)?;

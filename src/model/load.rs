@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use candle_core::{DType, Device};
+use serde_json::Value;
 
 use crate::study::Id;
 use crate::{Error, Result};
@@ -157,7 +158,8 @@ impl Model {
         }
         let text = crate::text::read(&path)?;
         let config = Config::parse(&text, &path)?;
-        let (origin, tensors) = Stored::of_folder(folder, WEIGHTS)?;
+        let json: Value = serde_json::from_str(&text).unwrap_or_default();
+        let (origin, tensors) = Stored::of_folder(folder, WEIGHTS, Some(&json))?;
         let files = Files {
             config,
             tokenizer: Tokenizer::from_folder(folder),
@@ -175,11 +177,11 @@ fn assemble(name: &str, mut files: Files, dtype: DType, device: &Device) -> Resu
     let tensors = std::mem::take(&mut files.tensors);
     let weights = Weights::new(tensors, prefix, &files.origin, dtype, device);
     let encoder = (architecture.load)(&files.config, &weights)?;
-    let id = weights.hash()?;
+    let hashes = weights.hashes()?;
     Ok(Model(Arc::new(Inner {
         name: name.to_string(),
-        key: files.key(&id)?,
-        id,
+        key: files.key(&hashes.all)?,
+        id: hashes.id(),
         classifier: weights.classifier()?,
         unused: weights.unused(),
         config: files.config,

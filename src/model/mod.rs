@@ -10,6 +10,7 @@ mod electra;
 mod embedding;
 pub mod gguf;
 mod gpt2;
+mod identity;
 mod inputs;
 mod load;
 mod modernbert;
@@ -35,6 +36,7 @@ use candle_core::{DType, Device, Tensor};
 
 pub use architecture::{ALL as ARCHITECTURES, Architecture, Hub, Map};
 pub use config::Config;
+pub use identity::{Hashes, differ, short};
 pub use inputs::{Inputs, Noise};
 pub use load::{BUNDLED, Stamp, needed, stamp};
 pub use norm::Norm;
@@ -161,7 +163,10 @@ impl Model {
         &self.0.name
     }
 
-    /// The hash of its weights.
+    /// Which base it is: the hashes of the weights that it computes with, those of its pooler by
+    /// themselves. Buffers, heads that it does not use, the spelling of names and the kind of files
+    /// do not count, and the type of numbers only by what it rounds: a copy in f16 is the same base
+    /// only if f16 has every value.
     pub fn id(&self) -> &str {
         &self.0.id
     }

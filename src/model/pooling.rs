@@ -175,7 +175,7 @@ fn inside(folder: &Path, own: &str) -> Result<PathBuf> {
 }
 
 fn read_json(path: &Path) -> Result<Value> {
-    let bytes = std::fs::read(path).map_err(|e| Error::at_path(path, e))?;
+    let bytes = crate::input::read(path)?;
     serde_json::from_slice(crate::text::unmarked_bytes(&bytes))
         .map_err(|e| Error::at_path(path, format!("not valid JSON: {e}")))
 }

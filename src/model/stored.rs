@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
+use serde_json::Value;
 
 use crate::compute::Source;
+use crate::tensorfile::quantised::{self, Scaling};
 use crate::tensorfile::{Number, TensorFile, open_folder};
 use crate::{Error, Result};
 
@@ -20,19 +22,59 @@ pub enum Stored {
     Held(Tensor),
     /// The one of this name in a file.
     File(Arc<TensorFile>, String),
+    /// Codes in a file, times the scales beside them.
+    Scaled(Arc<Scaled>),
+}
+
+/// A weight that is stored as codes and scales.
+#[derive(Debug)]
+pub struct Scaled {
+    codes: Stored,
+    scales: Stored,
+    scaling: Scaling,
 }
 
 impl Stored {
     /// The tensors of a folder's weights in the first of these files that it has, which stay there,
-    /// and the path of that file or of its index.
-    pub fn of_folder(folder: &Path, names: &[&str]) -> Result<(PathBuf, BTreeMap<String, Self>)> {
+    /// and the path of that file or of its index. `config` is the folder's config.json; quantised
+    /// weights that are not read are an error.
+    pub fn of_folder(
+        folder: &Path,
+        names: &[&str],
+        config: Option<&Value>,
+    ) -> Result<(PathBuf, BTreeMap<String, Self>)> {
         let (path, files) = open_folder(folder, names)?;
+        let scalings = quantised::read(config, &files.iter().collect::<Vec<_>>())?;
         let mut all = BTreeMap::new();
         for file in files.into_iter().map(Arc::new) {
             let own = file.shapes().map(|(name, _)| name.clone());
             all.extend(own.map(|name| (name.clone(), Self::File(file.clone(), name))));
         }
+        for (name, scaling) in scalings {
+            // The scales stand for nothing by themselves.
+            if let (Some(codes), Some(scales)) = (all.remove(&name), all.remove(&scaling.scales)) {
+                let scaled = Scaled {
+                    codes,
+                    scales,
+                    scaling,
+                };
+                all.insert(name, Self::Scaled(scaled.into()));
+            }
+        }
         Ok((path, all))
+    }
+
+    /// The type of its numbers, if they are whole ones.
+    pub fn whole_numbers(&self) -> Option<&'static str> {
+        match self {
+            Self::Held(tensor) if tensor.dtype().is_float() => None,
+            Self::Held(tensor) => Some(tensor.dtype().as_str()),
+            Self::File(file, name) => {
+                let number = file.number(name)?;
+                (!number.is_float()).then(|| number.name())
+            }
+            Self::Scaled(_) => None,
+        }
     }
 
     /// Its dimensions.
@@ -40,6 +82,7 @@ impl Stored {
         match self {
             Self::Held(tensor) => tensor.dims(),
             Self::File(file, name) => file.shape(name).unwrap_or_default(),
+            Self::Scaled(scaled) => scaled.codes.dims(),
         }
     }
 
@@ -56,6 +99,10 @@ impl Stored {
                     ));
                 }
                 file.get(name)
+            }
+            Self::Scaled(scaled) => {
+                let (codes, scales) = (scaled.codes.tensor()?, scaled.scales.tensor()?);
+                scaled.scaling.apply(&codes, &scales)
             }
         }
     }
@@ -123,7 +170,7 @@ mod tests {
             parts: vec![part],
         };
         write_streamed(&folder.join("model.safetensors"), vec![tensor], None).unwrap();
-        let (_, all) = Stored::of_folder(folder, &["model.safetensors"]).unwrap();
+        let (_, all) = Stored::of_folder(folder, &["model.safetensors"], None).unwrap();
         all["t"].clone()
     }
 

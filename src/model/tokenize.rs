@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokenizers::{PostProcessor, TruncationParams, utils::truncation};
 
 use crate::study::Id;
-use crate::{Error, Result, bail};
+use crate::{Error, Result, bail, input};
 
 pub use padded::{Padded, pad};
 
@@ -83,10 +83,13 @@ impl Tokenizer {
     /// `vocab.json` and `merges.txt` of a byte-level one, or DeBERTa-v3's `spm.model`, with
     /// `tokenizer_config.json` and `config.json` where they are.
     pub fn from_folder(folder: &Path) -> Result<Self> {
+        for file in FILES {
+            input::check_file(&folder.join(file))?;
+        }
         let settings = read_json(&folder.join("tokenizer_config.json"))?.unwrap_or_default();
         let [json, vocabulary, pairs, merges, pieces] = FILES.map(|file| folder.join(file));
         let mut tokenizer = if json.is_file() {
-            let bytes = std::fs::read(&json).map_err(|e| Error::at_path(&json, e))?;
+            let bytes = input::read(&json)?;
             Self::from_bytes(&bytes).map_err(|e| e.within(json.display()))?
         } else if vocabulary.is_file() {
             Self::new(word_piece::from_vocabulary(&vocabulary, &settings)?)
@@ -194,7 +197,7 @@ fn read_json(path: &Path) -> Result<Option<Value>> {
     if !path.is_file() {
         return Ok(None);
     }
-    let bytes = std::fs::read(path).map_err(|e| Error::at_path(path, e))?;
+    let bytes = input::read(path)?;
     serde_json::from_slice(&bytes)
         .map(Some)
         .map_err(|e| Error::at_path(path, format!("bad JSON: {e}")))

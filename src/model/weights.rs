@@ -8,8 +8,11 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 
 use crate::compute::{FrozenLinear, Weight};
-use crate::{Result, bail};
+use crate::tensorfile::quantised::ADVICE;
+use crate::tensorfile::to_f32;
+use crate::{Error, Result, bail};
 
+use super::identity::Hashes;
 use super::norm::Norm;
 use super::stored::Stored;
 
@@ -93,11 +96,10 @@ impl Weights {
         let own = |name: &&String| heads.iter().any(|head| name.starts_with(head));
         let mut found = BTreeMap::new();
         for name in self.tensors.keys().filter(own) {
+            let tensor = &self.tensors[name];
+            self.check_floats(name, tensor)?;
             self.used.borrow_mut().insert(name.clone());
-            found.insert(
-                name.clone(),
-                self.tensors[name].tensor()?.to_dtype(DType::F32)?,
-            );
+            found.insert(name.clone(), to_f32(&tensor.tensor()?)?);
         }
         Ok(found)
     }
@@ -120,6 +122,18 @@ impl Weights {
         }
     }
 
+    /// An error if the tensor holds whole numbers, which are codes of something.
+    fn check_floats(&self, full: &str, tensor: &Stored) -> Result<()> {
+        match tensor.whole_numbers() {
+            None => Ok(()),
+            Some(number) => Err(Error::new(format!(
+                "{}: tensor {full} holds whole numbers ({number}), expected weights",
+                self.origin.display()
+            ))
+            .hint(ADVICE)),
+        }
+    }
+
     fn find(&self, name: &str, shape: &[usize]) -> Result<&Stored> {
         let full = self.full(name);
         let Some(tensor) = self.tensors.get(&full) else {
@@ -132,6 +146,7 @@ impl Weights {
                 tensor.dims()
             );
         }
+        self.check_floats(&full, tensor)?;
         self.used.borrow_mut().insert(full);
         Ok(tensor)
     }
@@ -175,27 +190,49 @@ impl Weights {
         Ok(Norm::new(weight, bias, eps))
     }
 
-    /// The hash of the base's weights: names, shapes and values as f32, in order. It tells a base model
-    /// whatever file and precision it came in.
-    pub fn hash(&self) -> Result<String> {
-        let mut hasher = blake3::Hasher::new_derive_key("tureen model weights 1");
-        for (name, tensor) in &self.tensors {
-            let Some(name) = name.strip_prefix(self.prefix) else {
-                continue;
-            };
-            hasher.update(name.as_bytes());
-            hasher.update(format!("{:?}", tensor.dims()).as_bytes());
+    /// The hashes of the tensors that the model computes with, which are those asked for until
+    /// now: names without the model prefix, shapes and values as f32, in order. Spelling, file,
+    /// type of numbers, buffers and heads do not count. An error for a value that is not finite.
+    pub fn hashes(&self) -> Result<Hashes> {
+        let used = self.used.borrow();
+        let own = |full: &'_ String| full.strip_prefix(self.prefix).unwrap_or(full).to_string();
+        let names: BTreeMap<String, &String> = used.iter().map(|full| (own(full), full)).collect();
+        let hasher = || blake3::Hasher::new_derive_key("tureen model weights 1");
+        let (mut all, mut states, mut pooler) = (hasher(), hasher(), hasher());
+        let mut has_pooler = false;
+        for (name, full) in names {
+            let beside = ["pooler.", "head."]
+                .iter()
+                .any(|head| name.starts_with(head));
+            has_pooler |= beside;
+            let part = if beside { &mut pooler } else { &mut states };
+            let tensor = &self.tensors[full];
+            for hasher in [&mut all, &mut *part] {
+                hasher.update(name.as_bytes());
+                hasher.update(format!("{:?}", tensor.dims()).as_bytes());
+            }
             let mut bytes = Vec::new();
+            let mut wrong = None;
             let add = |values: &[f32]| {
+                wrong = wrong.or(values.iter().copied().find(|v| !v.is_finite()));
                 // Little endian, so that the hash is the same on every machine.
                 bytes.clear();
                 bytes.extend(values.iter().flat_map(|v| v.to_le_bytes()));
-                hasher.update_rayon(&bytes);
+                all.update_rayon(&bytes);
+                part.update_rayon(&bytes);
             };
             tensor
                 .each_part(add)
                 .map_err(|e| e.within(self.origin.display()))?;
+            if let Some(value) = wrong {
+                bail!("{}: tensor {full} holds {value}", self.origin.display());
+            }
         }
-        Ok(hasher.finalize().to_hex()[..32].to_string())
+        let short = |hasher: blake3::Hasher| hasher.finalize().to_hex()[..32].to_string();
+        Ok(Hashes {
+            all: short(all),
+            states: short(states),
+            pooler: has_pooler.then(|| short(pooler)),
+        })
     }
 }

@@ -50,6 +50,7 @@ impl Mask {
 
     /// The mask in a safetensors file's bytes: every tensor U8 or BOOL, every entry 0 or 1.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        crate::tensorfile::head(bytes)?;
         let file = SafeTensors::deserialize(bytes)
             .map_err(|error| Error::new(format!("not a safetensors file: {error}")))?;
         let mut masks = Vec::new();
@@ -80,7 +81,7 @@ impl Mask {
 
     /// Reads the mask that [`Self::save`] wrote.
     pub fn load(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|error| Error::at_path(path, error))?;
+        let bytes = crate::input::read(path)?;
         Self::from_bytes(&bytes).map_err(|error| error.within(path.display()))
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::adapter::kind::Mixing;
 use crate::adapter::{Adapter, FactorNames, Kind, Lora, Modules, Name, Shapes};
-use crate::{Result, bail};
+use crate::{Error, Result, bail};
 
 /// A form for mixing LoRA's A and B.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -138,7 +138,13 @@ impl LoraMixing {
     /// The rank of every map of the mixture.
     pub(super) fn rank(self, members: &[Adapter], combined: bool) -> Result<usize> {
         match self {
-            Self::Svd { rank } => Ok(rank),
+            Self::Svd { rank } => match full_rank(members)? {
+                Some(full) if rank > full => Err(Error::new(format!(
+                    "rank {rank} is above the full rank of the changes, which is {full}"
+                ))
+                .hint(format!("give a rank of at most {full}"))),
+                _ => Ok(rank),
+            },
             Self::Delta => {
                 let (sum, full) = ranks(members)?;
                 Ok(if combined { sum.min(full) } else { full })
@@ -207,7 +213,14 @@ fn ranks(members: &[Adapter]) -> Result<(usize, usize)> {
     Ok((sum, full))
 }
 
-/// The largest rank of the members' maps; 1 where they have none.
+/// The highest rank that a change to any of the members' maps can have; none where they have no
+/// low-rank factors.
+pub fn full_rank(members: &[Adapter]) -> Result<Option<usize>> {
+    let (sum, full) = ranks(members)?;
+    Ok((sum > 0).then_some(full))
+}
+
+/// The largest rank of the members' maps, at most the full one; 1 where they have none.
 pub fn largest_rank(members: &[Adapter]) -> Result<usize> {
     let mut largest = 1;
     for member in members {
@@ -218,7 +231,7 @@ pub fn largest_rank(members: &[Adapter]) -> Result<usize> {
             }
         }
     }
-    Ok(largest)
+    Ok(largest.min(ranks(members)?.1))
 }
 
 /// The canonical names of the maps that members change.

@@ -43,7 +43,7 @@ pub use base::{Asked, Base, initialisation, shared};
 pub use dense::dense;
 pub use explain::{Leaf, leaves};
 pub use fisher::fisher;
-pub use form::{LoraMixing, largest_rank};
+pub use form::{LoraMixing, full_rank, largest_rank};
 pub use heads::{Heads, with_heads_of};
 pub use make::{Options, combine, delta, soup};
 pub use members::compatible;

@@ -73,7 +73,7 @@ fn saved_in(folder: &Path) -> Result<Vec<PathBuf>> {
 /// Saves the adapter aside and compares the files of tensors.
 fn verify(soup: &Adapter, folder: &Path, folders: &[PathBuf]) -> Result<()> {
     let config = folders[0].join("adapter_config.json");
-    let text = std::fs::read_to_string(&config).map_err(|e| Error::at_path(&config, e))?;
+    let text = crate::text::read(&config)?;
     let format = match text.contains("\"peft_type\"") {
         true => Format::Peft,
         false => Format::AdapterHub,

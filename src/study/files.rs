@@ -37,7 +37,7 @@ pub fn write_file(path: &Path, write: impl FnOnce(&mut Counted<'_>) -> Result<()
     if path.file_name().is_none() {
         return Err(Error::at_path(path, "is not a file's path"));
     }
-    std::fs::create_dir_all(folder).map_err(failed)?;
+    let made = Made::folder(folder).map_err(failed)?;
     let mut builder = tempfile::Builder::new();
     builder.prefix(ASIDE);
     // A temporary file is private by default; what replaces a file is as readable as any.
@@ -61,13 +61,114 @@ pub fn write_file(path: &Path, write: impl FnOnce(&mut Counted<'_>) -> Result<()
             Ok(before)
         });
     match kept {
-        Ok(before) => disk::give_back(before),
+        Ok(before) => {
+            disk::give_back(before);
+            made.keep();
+        }
         Err(error) => {
             disk::give_back(taken);
             return Err(error);
         }
     }
     Ok(())
+}
+
+/// Folders that go again, unless what is written in them is whole.
+struct Made(Vec<PathBuf>);
+
+impl Made {
+    /// Makes a folder and those above it.
+    fn folder(folder: &Path) -> std::io::Result<Self> {
+        let missing = folder.ancestors().take_while(|above| {
+            // The last one above a relative path is empty.
+            !above.as_os_str().is_empty() && !above.exists()
+        });
+        let made = Self(missing.map(Path::to_path_buf).collect());
+        std::fs::create_dir_all(folder)?;
+        Ok(made)
+    }
+
+    fn keep(mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        // Only empty ones go.
+        for folder in &self.0 {
+            if std::fs::remove_dir(folder).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Puts what `write` writes into the folder that it is given in `folder`, all or nothing: aside,
+/// then in its place. The file `last` comes last where the folder holds others already.
+pub fn write_folder<T>(
+    folder: &Path,
+    last: &str,
+    write: impl FnOnce(&Path) -> Result<T>,
+) -> Result<T> {
+    let failed = |error: std::io::Error| Error::at_path(folder, error);
+    let exists = folder.is_dir();
+    let above = match folder.parent() {
+        _ if exists => folder,
+        Some(above) if !above.as_os_str().is_empty() => above,
+        _ => Path::new("."),
+    };
+    let made = Made::folder(above).map_err(failed)?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(ASIDE);
+    // A temporary folder is private by default.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
+    let aside = builder.tempdir_in(above).map_err(failed)?;
+    let result = write(aside.path()).map_err(|error| error.renamed(aside.path(), folder))?;
+    if exists {
+        let mut files = tree(aside.path(), Links::Left)?;
+        files.sort_by_key(|(name, _)| name == last);
+        for (name, from) in files {
+            let to = folder.join(name);
+            if let Some(above) = to.parent() {
+                std::fs::create_dir_all(above).map_err(failed)?;
+            }
+            std::fs::rename(from, to).map_err(failed)?;
+        }
+    } else {
+        std::fs::rename(aside.path(), folder).map_err(failed)?;
+        // Nothing is left to be removed.
+        let _ = aside.keep();
+    }
+    made.keep();
+    Ok(result)
+}
+
+/// Runs `write`, which puts files in `folder`; where it fails and the folder was not there, or
+/// empty, it is so again.
+pub fn unless_failed<T>(folder: &Path, write: impl FnOnce() -> Result<T>) -> Result<T> {
+    let existed = folder.exists();
+    if existed && !listed(folder).is_ok_and(|all| all.is_empty()) {
+        return write();
+    }
+    let missing = folder.ancestors();
+    let missing = missing.take_while(|above| !above.as_os_str().is_empty() && !above.exists());
+    let made = Made(missing.map(Path::to_path_buf).collect());
+    let result = write();
+    match result.is_ok() {
+        true => made.keep(),
+        false => {
+            // What cannot be removed is left; the error that counts is the one of the writing.
+            for (_, path) in listed(folder).unwrap_or_default() {
+                let _ = match path.is_dir() && !path.is_symlink() {
+                    true => std::fs::remove_dir_all(path),
+                    false => std::fs::remove_file(path),
+                };
+            }
+        }
+    }
+    result
 }
 
 /// A new, empty file in place of whatever stood there; a link there goes, not what it points to.
@@ -333,6 +434,50 @@ pub fn each_piece(mut from: impl Read, mut to: impl FnMut(&[u8])) -> std::io::Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bail;
+
+    #[test]
+    fn a_folder_is_written_whole_or_not_at_all() {
+        let root = tempfile::tempdir().unwrap();
+        let out = root.path().join("above/out");
+        let fails = |folder: &Path| -> Result<()> {
+            write_atomic(&folder.join("in/a"), b"1")?;
+            bail!("{}: no more", folder.join("b").display());
+        };
+        let message = write_folder(&out, "a", fails).unwrap_err().to_string();
+        assert_eq!(message, format!("{}: no more", out.join("b").display()));
+        assert!(unless_failed(&out, || fails(&out)).is_err());
+        assert_eq!(listed(root.path()).unwrap(), []);
+        std::fs::create_dir_all(&out).unwrap();
+        assert!(unless_failed(&out, || fails(&out)).is_err());
+        assert_eq!(listed(&out).unwrap(), []);
+        let writes = |text: &'static [u8]| {
+            write_folder(&out, "a", |folder| {
+                write_atomic(&folder.join("a"), text)?;
+                write_atomic(&folder.join("in/b"), text)
+            })
+        };
+        writes(b"1").unwrap();
+        std::fs::write(out.join("own"), "kept").unwrap();
+        assert!(write_folder(&out, "a", fails).is_err());
+        assert_eq!(std::fs::read(out.join("a")).unwrap(), b"1");
+        writes(b"2").unwrap();
+        assert_eq!(std::fs::read(out.join("in/b")).unwrap(), b"2");
+        assert_eq!(std::fs::read(out.join("own")).unwrap(), b"kept");
+        assert_eq!(listed(out.parent().unwrap()).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn folders_made_for_a_file_that_fails_go_again() {
+        let root = tempfile::tempdir().unwrap();
+        let fails = |_: &mut (dyn Write + Send)| -> Result<()> { bail!("no") };
+        assert!(write_whole(&root.path().join("a/b/c"), fails).is_err());
+        assert_eq!(listed(root.path()).unwrap(), []);
+        std::fs::create_dir(root.path().join("a")).unwrap();
+        assert!(write_whole(&root.path().join("a/b/c"), fails).is_err());
+        assert_eq!(listed(root.path()).unwrap().len(), 1);
+        assert_eq!(listed(&root.path().join("a")).unwrap(), []);
+    }
 
     #[test]
     fn names_and_contents_of_a_folder_count_and_hidden_files_do_not() {

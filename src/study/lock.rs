@@ -49,6 +49,7 @@ impl Lock {
         let text = std::fs::read_to_string(&path).map_err(|error| {
             Error::at_path(&path, error).hint("tureen lock makes it from a run of the study")
         })?;
+        crate::input::check(text.as_bytes()).map_err(|e| e.within(path.display()))?;
         serde_json::from_str(&text)
             .map_err(|error| Error::at_path(&path, format!("is no lock: {error}")))
     }

@@ -20,7 +20,7 @@ impl Run {
     /// The run whose folder this is.
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join("run.json");
-        let text = std::fs::read_to_string(&path).map_err(|error| Error::at_path(&path, error))?;
+        let text = crate::text::read(&path)?;
         let record = serde_json::from_str(&text)
             .map_err(|error| Error::at_path(&path, format!("is no record of a run: {error}")))?;
         Ok(Self {

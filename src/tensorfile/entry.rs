@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 
 use crate::{Error, Result, bail};
 
-use super::number::Number;
+use super::number::{Number, e4m3};
 
 /// A tensor of a file: a run of bytes, perhaps seen through an offset and strides.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,6 +166,9 @@ fn numbers(number: Number, bytes: &[u8], shape: &[usize]) -> Result<Tensor> {
         Number::I16 => widen(|b| i64::from(i16::from_le_bytes([b[0], b[1]]))),
         Number::U16 => widen(|b| i64::from(u16::from_le_bytes([b[0], b[1]]))),
         Number::I8 => widen(|b| i64::from(b[0] as i8)),
+        Number::F8E4M3 => bytes.iter().flat_map(|b| e4m3(*b).to_le_bytes()).collect(),
+        // The upper half of an F16.
+        Number::F8E5M2 => bytes.iter().flat_map(|b| [0, *b]).collect(),
         _ => Vec::new(),
     };
     let bytes = if widened.is_empty() { bytes } else { &widened };

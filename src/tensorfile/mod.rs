@@ -4,13 +4,17 @@
 //! memory.
 
 mod entry;
+mod narrow;
 mod number;
 mod pickle;
+pub mod quantised;
 mod read;
 mod safetensors;
 mod sharded;
 mod write;
 
+pub use self::safetensors::head;
+pub use narrow::to_f32;
 pub use number::Number;
 pub use read::{TensorFile, read, read_bytes};
 pub use sharded::{open_folder, read_folder};

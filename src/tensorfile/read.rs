@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use candle_core::Tensor;
 use memmap2::Mmap;
 
-use crate::{Error, Result, bail};
+use crate::{Error, Result, bail, input};
 
 use super::entry::Entry;
 use super::number::Number;
@@ -48,6 +48,7 @@ impl TensorFile {
             return Err(Error::at_path(path, "the file is empty"));
         }
         let map = map(&file).map_err(|e| Error::at_path(path, e))?;
+        input::check(&map).map_err(|e| e.within(path.display()))?;
         let entries = match path.extension().is_some_and(|e| e == "safetensors") {
             true => safetensors::entries(&map),
             false => pickle::entries(&map),
@@ -196,6 +197,7 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>> {
 
 /// All tensors of a file's bytes, as [`read`] would find them.
 pub fn read_bytes(bytes: &[u8], is_safetensors: bool) -> Result<BTreeMap<String, Tensor>> {
+    input::check(bytes)?;
     let entries = match is_safetensors {
         true => safetensors::entries(bytes)?,
         false => pickle::entries(bytes)?,

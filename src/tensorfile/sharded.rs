@@ -49,7 +49,7 @@ pub fn read_folder(folder: &Path, names: &[&str]) -> Result<(PathBuf, BTreeMap<S
 }
 
 fn open_shards(folder: &Path, path: &Path) -> Result<Vec<TensorFile>> {
-    let bytes = std::fs::read(path).map_err(|e| Error::at_path(path, e))?;
+    let bytes = crate::input::read(path)?;
     let index: Index = serde_json::from_slice(crate::text::unmarked_bytes(&bytes))
         .map_err(|e| Error::at_path(path, format!("not an index of shards: {e}")))?;
     let names: BTreeSet<&String> = index.weight_map.values().collect();

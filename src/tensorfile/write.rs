@@ -46,6 +46,7 @@ impl<'a> Planned<'a> {
                     made.dims()
                 );
             }
+            let made = super::to_f32(&made).map_err(|e| e.within(format!("tensor {own}")))?;
             crate::adapter::with_values(&made, |values| Number::F32.encode(values))?
         };
         Streamed {

@@ -32,8 +32,9 @@ pub fn read(path: &Path) -> Result<String> {
 /// Bytes in UTF-8 as text, without a byte-order mark; `source` names them in errors.
 ///
 /// # Errors
-/// Another encoding, by its name where that can be seen.
+/// Another encoding, by its name where that can be seen; a Git LFS pointer.
 pub fn decode(source: &str, mut bytes: Vec<u8>) -> Result<String> {
+    crate::input::check(&bytes).map_err(|e| e.within(source))?;
     if let Some(encoding) = wide(&bytes) {
         return Err(
             Error::new(format!("{source}: is {encoding} text, expected UTF-8")).hint(format!(

@@ -250,7 +250,7 @@ fn metadata(path: &Path) -> Result<Metadata> {
     let file = std::fs::File::open(path).map_err(|e| Error::new(e.to_string()))?;
     // SAFETY: the map is only read, and only here; see `tensorfile::read`.
     let map = unsafe { memmap2::Mmap::map(&file) }.map_err(|e| Error::new(e.to_string()))?;
-    let (_, head) = safetensors::SafeTensors::read_metadata(&map).map_err(|e| damaged(&e))?;
+    let (_, head) = tensorfile::head(&map)?;
     let text = head.metadata().as_ref().and_then(|m| m.get(KEY));
     let text = text.ok_or_else(|| damaged(&"it has no metadata `tureen`"))?;
     serde_json::from_str(text).map_err(|e| damaged(&e))

@@ -86,7 +86,7 @@ impl Source {
             }
             Self::Vectors(path) => path,
         };
-        let bytes = std::fs::read(path).map_err(|e| Error::at_path(path, e))?;
+        let bytes = crate::input::read(path)?;
         let id = Id::of_content("neighbors", &bytes);
         let plain = match bytes.starts_with(&GZIP) {
             true => gunzip(path, &bytes)?,

@@ -27,7 +27,7 @@ const SPECIAL: &[&str] = &["[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"];
 /// The tokenizer of a `spm.model`, with the `do_lower_case` and `split_by_punct` (both false if not
 /// said) of its settings.
 pub(super) fn from_model(path: &Path, settings: &Value) -> Result<Tokenizer> {
-    let bytes = std::fs::read(path).map_err(|e| Error::at_path(path, e))?;
+    let bytes = crate::input::read(path)?;
     from_bytes(&bytes, settings).map_err(|e| e.within(path.display()))
 }
 

@@ -81,8 +81,12 @@ mod natives {
     ///   (`tokenizer.json`, `vocab.txt`, `vocab.json` with `merges.txt`, or `spm.model`); or a
     ///   name on the hub: "roberta-base", "org/name", "org/name@revision"
     ///
+    /// Weights stored as 8-bit codes are read as codes times scales: those of bitsandbytes with
+    /// `SCB`, and floats of 8 bits with `weight_scale` or `weight_scale_inv`.
+    ///
     /// # Errors
-    /// An architecture that is not known; a tensor that is missing or has another shape.
+    /// An architecture that is not known; a tensor that is missing, has another shape or holds a
+    /// value that is not finite; weights that are quantised otherwise (GPTQ, AWQ, 4 bits...).
     ///
     /// # Source
     /// Hugging Face's `transformers`, whose numbers the hidden states equal within rounding.
@@ -111,7 +115,9 @@ mod natives {
         model.name().to_string()
     }
 
-    /// The hash of the model's weights.
+    /// Which base the model is: a hash of the weights that its hidden states come from and, after a
+    /// hyphen, one of its pooler. Buffers, heads that it does not use, prefixes, spellings and kinds
+    /// of files do not count. A copy with rounded weights is another base.
     #[rhai_fn(get = "id", pure)]
     pub fn id(model: &mut Model) -> String {
         model.id().to_string()

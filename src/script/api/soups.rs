@@ -57,7 +57,7 @@ static SOUP: NativeSpec = NativeSpec {
         )
         .otherwise("delta")
         .acts(&[Acts::Where("with LoRAs")]),
-        OptionSpec::int("rank", 1, 65536, "the rank that lora: \"svd\" keeps").otherwise("the largest of the members' ranks").acts(&[Acts::With("lora", &["svd"], "only lora: \"svd\" keeps a rank")]),
+        OptionSpec::int("rank", 1, 65536, "the rank that lora: \"svd\" keeps, at most the full rank of the changes").otherwise("the largest of the members' ranks").acts(&[Acts::With("lora", &["svd"], "only lora: \"svd\" keeps a rank")]),
         OptionSpec::choice("heads", &["keep", "average", "drop"], "what becomes of the members' heads").or("keep"),
         OptionSpec::choice("saved", &["keep", "average", "drop"], SAVED).or("keep").acts(WITH_SAVED),
         OptionSpec::value("base", "\"initial\", \"zero\" or an adapter", "what changes are measured from").otherwise("the members' initialisation where it is recorded, else zero; a LoRA's change from zero").acts(CHANGES),
@@ -616,7 +616,19 @@ fn lora_mixing(options: &Options, members: &[Adapter]) -> Result<Option<LoraMixi
     Ok(Some(match how.as_str() {
         "svd" => {
             let rank = match options.maybe_int("rank")? {
-                Some(rank) => rank as usize,
+                Some(rank) => {
+                    if let Some(full) = soup::full_rank(members)?
+                        && rank as usize > full
+                    {
+                        return Err(options.error(
+                            "rank",
+                            format!(
+                                "expected at most {full}, the full rank of the changes, got {rank}"
+                            ),
+                        ));
+                    }
+                    rank as usize
+                }
                 None => soup::largest_rank(members)?,
             };
             LoraMixing::Svd { rank }

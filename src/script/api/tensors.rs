@@ -81,6 +81,9 @@ mod natives {
     /// - `path`: the file, under the folder of the run
     /// - `tensors`: a map of Tensors, or of numbers nested in arrays, by name
     ///
+    /// # Errors
+    /// A finite number that is too large for f32, or a whole number that f32 does not have.
+    ///
     /// ```rhai
     /// save_tensors("y.safetensors", #{ weight: tensor([[1.0, 2.0]]) });
     /// ```

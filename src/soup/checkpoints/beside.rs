@@ -125,9 +125,13 @@ fn labels(config: &Value) -> Option<BTreeMap<String, String>> {
 
 /// Tokens and their numbers; none where there is no tokenizer that can be read as text.
 fn vocabulary(folder: &Path) -> Result<Option<BTreeMap<String, u64>>> {
-    let read = |name: &str| std::fs::read_to_string(folder.join(name)).ok();
+    let read = |name: &str| {
+        let path = folder.join(name);
+        let text = path.is_file().then(|| crate::text::read(&path));
+        text.transpose()
+    };
     let number = |value: &Value| value.as_u64().unwrap_or(u64::MAX);
-    if let Some(text) = read("tokenizer.json") {
+    if let Some(text) = read("tokenizer.json")? {
         let path = folder.join("tokenizer.json");
         let json: Value = serde_json::from_str(&text)
             .map_err(|e| Error::at_path(&path, format!("not valid JSON: {e}")))?;
@@ -149,7 +153,7 @@ fn vocabulary(folder: &Path) -> Result<Option<BTreeMap<String, u64>>> {
         }
         return Ok(Some(all));
     }
-    if let Some(text) = read("vocab.txt") {
+    if let Some(text) = read("vocab.txt")? {
         let lines = text.lines().map(str::to_string).zip(0u64..);
         return Ok(Some(lines.collect()));
     }
@@ -203,12 +207,12 @@ pub fn write(
         for name in names {
             let from = model.folder.join(name);
             if from.is_file() {
-                let bytes = std::fs::read(&from).map_err(|e| Error::at_path(&from, e))?;
+                let bytes = crate::input::read(&from)?;
                 write_atomic(&out.join(name), &bytes)?;
             }
         }
     }
-    let text = std::fs::read(recipe).map_err(|e| Error::at_path(recipe, e))?;
+    let text = crate::input::read(recipe)?;
     write_atomic(&out.join("mergekit_config.yml"), &text)?;
     let text = card(config, models, &String::from_utf8_lossy(&text))
         .map_err(|e| Error::new(e.to_string()))?;

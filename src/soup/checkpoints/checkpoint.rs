@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::tensorfile::quantised::{self, ADVICE};
 use crate::tensorfile::{self, Number, TensorFile};
 use crate::{Error, Result, bail};
 
@@ -33,6 +34,8 @@ impl Checkpoint {
         let config = serde_json::from_str(&text)
             .map_err(|e| Error::at_path(&path, format!("not valid JSON: {e}")))?;
         let (_, files) = tensorfile::open_folder(folder, WEIGHTS)?;
+        quantised::refuse(Some(&config), &files.iter().collect::<Vec<_>>(), |_| false)
+            .map_err(|e| e.hint(format!("merge the unquantised weights: {ADVICE}")))?;
         let mut places = BTreeMap::new();
         for (i, file) in files.iter().enumerate() {
             for (name, shape) in file.shapes() {
@@ -51,6 +54,11 @@ impl Checkpoint {
     /// The names of its tensors, sorted.
     pub fn names(&self) -> impl Iterator<Item = &String> {
         self.places.keys()
+    }
+
+    /// Whether it has a tensor of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.places.contains_key(name)
     }
 
     /// The shape of a tensor; none where it has no such tensor.

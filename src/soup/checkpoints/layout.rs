@@ -1,12 +1,13 @@
 //! Which tensors the result of a merge has, and what each is made of.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::{Result, bail};
 
 use super::super::settings::Place;
 use super::checkpoint::{Checkpoint, layer_of};
 use super::config::Blend;
+use super::names::{Names, is_buffer};
 
 /// The models of a merge by the name that its recipe gives them.
 pub type Models = BTreeMap<String, Checkpoint>;
@@ -29,6 +30,17 @@ pub struct Output<'a> {
     pub members: Vec<(&'a Checkpoint, String)>,
     /// Where the base's is.
     pub base: Option<(&'a Checkpoint, String)>,
+    /// Whether it is taken as it is from the one member there is then.
+    pub copied: bool,
+}
+
+/// What a merge makes.
+#[derive(Debug)]
+pub struct Layout<'a> {
+    /// The tensors of the result by name.
+    pub outputs: Vec<Output<'a>>,
+    /// What is left out of it, in words.
+    pub notices: Vec<String>,
 }
 
 impl Output<'_> {
@@ -51,9 +63,10 @@ impl Output<'_> {
     }
 }
 
-/// The tensors of the result. Errors that list what differs where models do not fit.
-pub fn outputs<'a>(blends: &'a [Blend], models: &'a Models) -> Result<Vec<Output<'a>>> {
-    let mut all = Vec::new();
+/// The tensors of the result, under the names that the first model has. Errors that list what
+/// differs where models do not fit.
+pub fn outputs<'a>(blends: &'a [Blend], models: &'a Models) -> Result<Layout<'a>> {
+    let (mut all, mut notices) = (Vec::new(), Vec::new());
     let sliced = blends.iter().any(|b| b.layers.is_some());
     let mut offset = 0;
     for (i, blend) in blends.iter().enumerate() {
@@ -69,9 +82,12 @@ pub fn outputs<'a>(blends: &'a [Blend], models: &'a Models) -> Result<Vec<Output
             );
         }
         check_layers(blend, models)?;
-        let wanted: BTreeSet<&String> = lead.names().collect();
+        let used = blend.members.iter().chain(&blend.base);
+        let others: BTreeMap<&String, Names<'_>> = used
+            .map(|(name, _)| (name, Names::between(lead, &models[name])))
+            .collect();
         let mut differs = Vec::new();
-        for own in wanted {
+        for own in lead.names() {
             let (depth, layer) = match layer_of(own) {
                 Some((prefix, layer, _)) => {
                     let count = blend.layers.unwrap_or(counts[prefix]);
@@ -93,21 +109,40 @@ pub fn outputs<'a>(blends: &'a [Blend], models: &'a Models) -> Result<Vec<Output
                 None if !last => continue,
                 None => (1.0, None),
             };
-            let at = |start: usize| renamed(own, layer.map(|l| l + start));
-            let place = |(name, start): &(String, usize)| (&models[name], at(*start));
-            let members: Vec<_> = blend.members.iter().map(place).collect();
-            let base = blend.base.as_ref().map(place);
+            let copied = is_buffer(lead, own);
+            let mut place = |(name, start): &(String, usize)| -> Result<_> {
+                let (model, own) = (&models[name], renamed(own, layer.map(|l| l + start)));
+                let found = others[name].find(&own)?;
+                if found.is_none() {
+                    differs.push(format!("{} has no {own}", model.name));
+                }
+                Ok(found.map(|found| (model, found)))
+            };
+            let (members, base) = match copied {
+                true => (vec![(lead, own.clone())], None),
+                false => {
+                    let members = blend.members.iter().map(&mut place);
+                    let members = members.collect::<Result<Option<Vec<_>>>>()?;
+                    let base = blend.base.as_ref().map(place).transpose()?;
+                    let (Some(members), Some(base)) =
+                        (members, base.map_or(Some(None), |b| b.map(Some)))
+                    else {
+                        continue;
+                    };
+                    (members, base)
+                }
+            };
             let shape = lead.shape(own).unwrap_or_default().to_vec();
             for (model, name) in members.iter().chain(&base) {
-                match model.shape(name) {
-                    None => differs.push(format!("{} has no {name}", model.name)),
-                    Some(other) if other != shape => differs.push(format!(
+                let other = model.shape(name).unwrap_or_default();
+                if other != shape {
+                    differs.push(format!(
                         "{name} is {shape:?} in {} and {other:?} in {}",
                         lead.name, model.name
-                    )),
-                    Some(_) => {}
+                    ));
                 }
             }
+            check_numbers(&members, &base)?;
             all.push(Output {
                 name: renamed(own, layer.map(|l| l + offset)),
                 own: own.clone(),
@@ -116,13 +151,21 @@ pub fn outputs<'a>(blends: &'a [Blend], models: &'a Models) -> Result<Vec<Output
                 blend,
                 members,
                 base,
+                copied,
             });
         }
         if !sliced {
-            let others = blend.members[1..].iter().chain(&blend.base);
-            for (other, _) in others {
-                let extra = models[other].names().filter(|n| lead.shape(n).is_none());
-                differs.extend(extra.map(|n| format!("{} has no {n}", lead.name)));
+            for (other, names) in others {
+                let further = names.further()?;
+                let lacks = |name: &String| format!("{} has no {name}", lead.name);
+                differs.extend(further.needed.iter().map(lacks));
+                if !further.heads.is_empty() {
+                    notices.push(format!(
+                        "the result is without tensors of {other} that {} lacks: {}",
+                        lead.name,
+                        listed(&further.heads)
+                    ));
+                }
             }
         }
         if !differs.is_empty() {
@@ -134,7 +177,45 @@ pub fn outputs<'a>(blends: &'a [Blend], models: &'a Models) -> Result<Vec<Output
     if let Some(pair) = all.windows(2).find(|p| p[0].name == p[1].name) {
         bail!("two tensors are called {}", pair[0].name);
     }
-    Ok(all)
+    Ok(Layout {
+        outputs: all,
+        notices,
+    })
+}
+
+/// An error where tensors of whole numbers differ, since they cannot be mixed.
+fn check_numbers(
+    members: &[(&Checkpoint, String)],
+    base: &Option<(&Checkpoint, String)>,
+) -> Result<()> {
+    let Some((first, own)) = members.first() else {
+        return Ok(());
+    };
+    let number = first.number(own)?;
+    for (model, name) in members[1..].iter().chain(base) {
+        let other = model.number(name)?;
+        if number.is_float() && other.is_float() {
+            continue;
+        }
+        if number != other {
+            bail!(
+                "tensor {own} is {} in {} and {} in {}, which cannot be mixed",
+                number.name(),
+                first.name,
+                other.name(),
+                model.name
+            );
+        }
+        if first.raw(own)? != model.raw(name)? {
+            bail!(
+                "tensor {own} holds whole numbers ({}) that differ in {} and {}, which cannot be mixed",
+                number.name(),
+                first.name,
+                model.name
+            );
+        }
+    }
+    Ok(())
 }
 
 fn check_layers(blend: &Blend, models: &Models) -> Result<()> {

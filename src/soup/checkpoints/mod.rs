@@ -1,13 +1,15 @@
 //! Whole models, mixed by the same methods tensor by tensor, by recipes as mergekit writes them.
 //!
 //! Everything is computed in f32, whatever the type of the files, and rounded once when it is
-//! written; mergekit computes in `dtype`. Tensors of whole numbers are taken from the base, else
-//! from the first model.
+//! written; mergekit computes in `dtype`. Tensors have the names that the first model gives them,
+//! whatever the others call them. Buffers are taken from it; other tensors of whole numbers must be
+//! the same in all models.
 
 mod beside;
 mod checkpoint;
 mod config;
 mod layout;
+mod names;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -23,7 +25,7 @@ use super::mixture::Mixture;
 use super::settings::Setting;
 use checkpoint::Checkpoint;
 use config::{Blend, Config};
-use layout::{Models, Output, outputs};
+use layout::{Layout, Models, Output, outputs};
 
 /// How to merge, besides the recipe.
 #[derive(Debug, Clone)]
@@ -89,8 +91,10 @@ pub fn merge(
     for blend in &blends {
         tell_untrimmed(blend, context);
     }
-    let outputs = outputs(&blends, &models)?;
+    let Layout { outputs, notices } = outputs(&blends, &models)?;
+    notices.iter().for_each(|line| context.notice(line));
     let number = recipe.number()?;
+    check_writable(&outputs, number)?;
     let layers = recipe
         .is_sliced()
         .then(|| blends.iter().filter_map(|b| b.layers).sum());
@@ -117,6 +121,23 @@ fn tell_untrimmed(blend: &Blend, context: &Context) {
             blend.spec.name
         ));
     }
+}
+
+/// An error where a tensor would be written as numbers of a type that is only read.
+fn check_writable(outputs: &[Output<'_>], number: Option<Number>) -> Result<()> {
+    for output in outputs.iter().filter(|output| !output.copied) {
+        let (leader, own) = output.leader();
+        let number = number.unwrap_or(leader.number(own)?);
+        if number.is_float8() {
+            return Err(Error::new(format!(
+                "tensor {} would be written as {}, which is not supported",
+                output.name,
+                number.name()
+            ))
+            .hint("give the recipe `dtype: bfloat16`"));
+        }
+    }
+    Ok(())
 }
 
 /// Writes the weights in files of at most `shard` bytes, with an index where they are several.
@@ -178,7 +199,7 @@ fn streamed<'a>(
         size: entries * number.size(),
         make,
     };
-    let (number, parts) = match theirs.is_float() {
+    let (number, parts) = match theirs.is_float() && !output.copied {
         false => {
             let raw = move || leader.raw(own);
             (theirs, vec![whole(theirs, Box::new(raw))])
@@ -196,7 +217,9 @@ fn streamed<'a>(
                     size: range.len() * number.size(),
                     make: Box::new(move || {
                         context.check()?;
-                        number.encode(&mixed(output, range.clone())?)
+                        number
+                            .encode(&mixed(output, range.clone())?)
+                            .map_err(|e| e.within(format!("tensor {}", output.name)))
                     }),
                 }
             });
@@ -241,5 +264,14 @@ fn mixed(output: &Output<'_>, part: Range<usize>) -> Result<Vec<f32>> {
             cuts: &[],
         },
     };
-    mixture.values().map_err(|e| e.within(&output.name))
+    let values = mixture.values().map_err(|e| e.within(&output.name))?;
+    // A maximum over all is quicker than a search that may end at each number.
+    if values.iter().map(|v| v.abs().to_bits()).max() >= Some(f32::INFINITY.to_bits()) {
+        return Err(Error::new(format!(
+            "tensor {}: the mixture holds values that are not finite",
+            output.name
+        ))
+        .hint("its weights and settings make more of it than float32 holds"));
+    }
+    Ok(values)
 }

@@ -96,7 +96,7 @@ impl Packing<'_> {
 
     /// The files that go in, by their names in the archive.
     fn chosen(&self) -> Result<Chosen> {
-        let text = std::fs::read(self.script).map_err(|e| Error::at_path(self.script, e))?;
+        let text = crate::input::read(self.script)?;
         if script_hash(&text) != self.run.record.script_hash {
             bail!("{} has changed since {}", self.script.display(), self.run.name(); hint: "run it again, then pack it");
         }
@@ -161,7 +161,7 @@ impl Packing<'_> {
                 }
                 bail!("the module {name}, which {} imported, is no more", self.run.name(); hint: "bring it back, or run the study again");
             };
-            let bytes = std::fs::read(&path).map_err(|e| Error::at_path(&path, e))?;
+            let bytes = crate::input::read(&path)?;
             if blake3::hash(unmarked_bytes(&bytes)).to_hex().as_str() != hash {
                 return Err(self.changed("module", name));
             }

@@ -32,6 +32,12 @@ impl Pack {
 
     fn read(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|e| Error::new(e.to_string()))?;
+        let mut head = Vec::new();
+        (&file)
+            .take(crate::input::LONGEST as u64)
+            .read_to_end(&mut head)
+            .map_err(|e| Error::new(e.to_string()))?;
+        crate::input::check(&head)?;
         let length = file
             .metadata()
             .map_err(|e| Error::new(e.to_string()))?

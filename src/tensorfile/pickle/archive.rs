@@ -15,7 +15,9 @@ use super::{machine, tensor};
 /// The tensors of an archive.
 pub fn entries(bytes: &[u8]) -> Result<BTreeMap<String, Entry>> {
     let unreadable = |e: zip::result::ZipError| Error::new(format!("not a readable archive: {e}"));
-    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(unreadable)?;
+    // What says where its files are stands at the end.
+    let cut = |e| unreadable(e).hint("if the file was cut off, download it again");
+    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(cut)?;
     let mut files: HashMap<String, Range<usize>> = HashMap::new();
     for i in 0..archive.len() {
         let file = archive.by_index_raw(i).map_err(unreadable)?;

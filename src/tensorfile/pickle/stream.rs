@@ -34,7 +34,7 @@ pub fn entries(bytes: &[u8]) -> Result<BTreeMap<String, Entry>> {
             bail!("a storage whose name is no text");
         };
         let Some((len, after)) = rest.split_first_chunk::<8>() else {
-            bail!("the file ends before storage {key}");
+            bail!("the file ends before storage {key}"; hint: "download it again");
         };
         let len = usize::try_from(u64::from_le_bytes(*len)).ok();
         let size = sizes.get(&**key).copied().unwrap_or(1);
@@ -42,7 +42,7 @@ pub fn entries(bytes: &[u8]) -> Result<BTreeMap<String, Entry>> {
             .and_then(|len| len.checked_mul(size))
             .and_then(|len| after.split_at_checked(len));
         let Some((content, after)) = split else {
-            bail!("the file ends within storage {key}");
+            bail!("the file ends within storage {key}"; hint: "download it again");
         };
         let start = bytes.len() - after.len() - content.len();
         storages.insert(key.to_string(), start..start + content.len());
