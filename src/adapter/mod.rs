@@ -33,7 +33,7 @@ pub use lora::{
     ranks_differ,
 };
 pub use modules::{Modules, Names, Targets};
-pub use relations::{of_one_model, tell_of_base};
+pub use relations::{check_base, of_one_model};
 pub use selection::Selection;
 pub use source::{FileTensors, Shapes, Source};
 pub use tensors::{Name, Tensors, matrices, natural, on_model};

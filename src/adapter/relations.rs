@@ -277,9 +277,11 @@ fn module(name: &Name) -> &str {
     }
 }
 
-/// Tells, once a pair, that an adapter acts in a model of another name than the one it was made
-/// for. Says nothing where the base's hash is known: another one is an error.
-pub fn tell_of_base(adapter: &Adapter, model: &Model, context: &Context) {
+/// An error where an adapter is not for such a base; a notice, once a pair, where it acts in a
+/// model of another name than the one it was made for. No notice is given where the base's hash is
+/// known: another one is an error.
+pub fn check_base(adapter: &Adapter, model: &Model, context: &Context) -> Result<()> {
+    adapter.suits(model)?;
     for member in adapter.members() {
         let base = member.base();
         if base.id.is_none() && !base.may_be(model.name()) {
@@ -291,6 +293,7 @@ pub fn tell_of_base(adapter: &Adapter, model: &Model, context: &Context) {
             ));
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -421,8 +421,9 @@ impl Adapter {
         }
     }
 
-    /// An error unless the adapter can act in a model of this configuration and these weights.
-    pub fn fits(&self, model: &crate::model::Model) -> Result<()> {
+    /// An error unless the adapter is for such a base: one of these weights where their hash is
+    /// known, else one of this type and width. The tensors are not looked at.
+    pub fn suits(&self, model: &crate::model::Model) -> Result<()> {
         let (base, config) = (self.base(), model.config());
         let reads_pooler = |head: &Arc<Head>| head.form.layers().is_ok_and(|own| own.pooler);
         let pooled = self.heads().iter().any(reads_pooler);
@@ -455,7 +456,13 @@ impl Adapter {
                 config.model_type
             );
         }
-        check::fits(self, config)
+        Ok(())
+    }
+
+    /// An error unless the adapter can act in a model of this configuration and these weights.
+    pub fn fits(&self, model: &crate::model::Model) -> Result<()> {
+        self.suits(model)?;
+        check::fits(self, model.config())
     }
 }
 

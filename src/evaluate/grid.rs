@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::adapter::{Adapter, Head, on_model, tell_of_base};
+use crate::adapter::{Adapter, Head, check_base, on_model};
 use crate::compute::threads;
 use crate::data::{Dataset, Split};
 use crate::model::Model;
@@ -274,7 +274,7 @@ impl Grid<'_> {
         for (soup, datasets) in soups.iter().zip(plan) {
             for (data, owner) in datasets {
                 for adapter in [Some(soup), owner.as_ref()].into_iter().flatten() {
-                    tell_of_base(adapter, self.model, self.context);
+                    check_base(adapter, self.model, self.context)?;
                     let job = self.job(adapter, data)?;
                     if !seen.insert(job.id.clone()) {
                         continue;

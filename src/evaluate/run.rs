@@ -2,7 +2,7 @@
 
 use candle_core::DType;
 
-use crate::adapter::{Adapter, Head, Labels, on_model, tell_of_base};
+use crate::adapter::{Adapter, Head, Labels, check_base, on_model};
 use crate::compute::threads;
 use crate::data::{Dataset, Split};
 use crate::model::{Encoding, Model, Noise, Sites};
@@ -34,7 +34,7 @@ pub fn evaluate(
     options: &EvaluateOptions,
     context: &Context,
 ) -> Result<Score> {
-    tell_of_base(adapter, model, context);
+    check_base(adapter, model, context)?;
     let (head, _) = head_of(adapter, data, context)?;
     let split = choose_split(data, options.split, context);
     let max_length = max_length(model, adapter, head, options.max_length);

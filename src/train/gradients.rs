@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Tensor};
 
 use crate::adapter::{
-    Adapter, Gram, Head, Name, Selection, Tensors, Watch, head_forward, head_states, on_model,
-    tell_of_base,
+    Adapter, Gram, Head, Name, Selection, Tensors, Watch, check_base, head_forward, head_states,
+    on_model,
 };
 use crate::compute::memory;
 use crate::data::batch::training_batches;
@@ -90,8 +90,8 @@ pub fn gradients_over(
     seed: u64,
     context: &Context,
 ) -> Result<Tensors> {
+    check_base(adapter, model, context)?;
     let seen = Seen::new(model, adapter, data, context)?;
-    tell_of_base(adapter, model, context);
     let mut sum = Tensors::new();
     for batch in training_batches(&seen.lengths(), BATCH, seed, 1)
         .iter()
@@ -120,8 +120,8 @@ pub fn curvature_over(
     context: &Context,
 ) -> Result<Tensors> {
     let model = model.in_f64()?;
+    check_base(adapter, &model, context)?;
     let seen = Seen::new(&model, adapter, data, context)?;
-    tell_of_base(adapter, &model, context);
     let batches: Vec<Vec<usize>> = training_batches(&seen.lengths(), BATCH, seed, 1)
         .into_iter()
         .take(batches)
@@ -216,8 +216,8 @@ pub fn fisher_over(
     seed: u64,
     context: &Context,
 ) -> Result<Tensors> {
+    check_base(adapter, model, context)?;
     let seen = Seen::new(model, adapter, data, context)?;
-    tell_of_base(adapter, model, context);
     let chosen = seen.chosen(rows, seed);
     if chosen.is_empty() {
         bail!("{}: the train split has no rows", data.name());
@@ -251,8 +251,8 @@ pub fn inputs_over(
     seed: u64,
     context: &Context,
 ) -> Result<BTreeMap<Name, Gram>> {
+    check_base(adapter, model, context)?;
     let seen = Seen::new(model, adapter, data, context)?;
-    tell_of_base(adapter, model, context);
     adapter.fits(model)?;
     let watch = Watch::default();
     let tensors = on_model(&*adapter.tensors()?, model)?;

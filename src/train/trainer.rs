@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::adapter::{Adapter, Epoch, Head, Labels, Name, Tensors, on_model, tell_of_base};
+use crate::adapter::{Adapter, Epoch, Head, Labels, Name, Tensors, check_base, on_model};
 use crate::compute::threads;
 use crate::data::batch::training_batches;
 use crate::data::{Dataset, Split};
@@ -42,7 +42,7 @@ pub fn train(
     }
     let kept = match &options.from {
         Some(start) => {
-            tell_of_base(start, model, context);
+            check_base(start, model, context)?;
             Kept::of(start, data, context)?
         }
         None => None,

@@ -1,6 +1,6 @@
 //! A few steps of training, after which an adapter's scores tell its weights apart.
 
-use crate::adapter::{Adapter, tell_of_base};
+use crate::adapter::{Adapter, check_base};
 use crate::compute::threads;
 use crate::data::batch::training_batches;
 use crate::data::{Dataset, Split};
@@ -25,7 +25,7 @@ pub fn warmed(
     context: &Context,
 ) -> Result<Adapter> {
     adapter.fits(model)?;
-    tell_of_base(adapter, model, context);
+    check_base(adapter, model, context)?;
     let (head, _) = head_of(adapter, data, context)?;
     if head.form.is_next_token() {
         bail!("warm-up trains adapters with a classifier's head");

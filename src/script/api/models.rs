@@ -9,7 +9,7 @@ use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 
 use super::tensors::{integers, map_of, to_tensor};
 use crate::adapter::formats::peft::classifier_of;
-use crate::adapter::{Adapter, Head, Labels, tell_of_base};
+use crate::adapter::{Adapter, Head, Labels, check_base};
 use crate::compute::{device, device_name};
 use crate::hub::{Kind, Repo};
 use crate::model::{BUNDLED, Encoding, Frozen, Inputs, Model, Noise, Stamp, stamp, tokenize::Text};
@@ -238,7 +238,7 @@ mod natives {
         adapter: Adapter,
         inputs: Map,
     ) -> Fallible<Tensor> {
-        tell_of_base(&adapter, model, Session::of(&context)?.context());
+        check_base(&adapter, model, Session::of(&context)?.context())?;
         let inputs = read_inputs(model, &inputs, &[])?;
         Ok(hidden(model, &adapter, &inputs)?)
     }
@@ -282,7 +282,7 @@ mod natives {
         adapter: Adapter,
         inputs: Map,
     ) -> Fallible<Tensor> {
-        tell_of_base(&adapter, model, Session::of(&context)?.context());
+        check_base(&adapter, model, Session::of(&context)?.context())?;
         let inputs = read_inputs(model, &inputs, &["labels"])?;
         let head = only_head(&adapter)?;
         adapter.fits(model)?;
@@ -312,7 +312,7 @@ mod natives {
         adapter: Adapter,
         inputs: Map,
     ) -> Fallible<Map> {
-        tell_of_base(&adapter, model, Session::of(&context)?.context());
+        check_base(&adapter, model, Session::of(&context)?.context())?;
         Ok(gradients_map(model, &adapter, &inputs)?)
     }
 }
