@@ -125,11 +125,7 @@ mod tests {
         let message = || Mask::load(&path).unwrap_err().to_string();
         assert!(message().starts_with(&path.display().to_string()));
         std::fs::write(&path, "no").unwrap();
-        assert!(
-            message().contains("not a safetensors file"),
-            "{}",
-            message()
-        );
+        assert!(message().contains("the file ends early"), "{}", message());
         let write = |tensor: Tensor| tensor.save_safetensors("w", &path).unwrap();
         write(Tensor::new(&[1f32], &Device::Cpu).unwrap());
         assert!(

@@ -246,6 +246,11 @@ impl Aside {
             .join(name.unwrap_or(std::ffi::OsStr::new("adapter")))
     }
 
+    /// The same result; an error names the place that files are meant for, not the one aside.
+    pub fn named<T>(&self, result: Result<T>) -> Result<T> {
+        result.map_err(|error| error.renamed(&self.path(), &self.folder))
+    }
+
     /// Puts what was written in its place, file by file, those with one of the names `last` at
     /// the end: a folder without them is not whole. Files of the folder that `stale` names by
     /// their paths in it go, unless they were written anew.

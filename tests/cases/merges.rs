@@ -16,7 +16,12 @@ fn half(folder: &Path, models: [&str; 2], dtype: &str) -> Vec<Raw> {
 }
 
 fn recipe(folder: &Path, models: [&str; 2], dtype: &str) {
-    let models = models.map(|name| format!("- {{model: {name}, parameters: {{weight: 0.5}}}}\n"));
+    weighted(folder, models.map(|name| (name, 0.5)), dtype);
+}
+
+fn weighted(folder: &Path, models: [(&str, f64); 2], dtype: &str) {
+    let models =
+        models.map(|(name, w)| format!("- {{model: {name}, parameters: {{weight: {w:?}}}}}\n"));
     let text = format!(
         "models:\n{}merge_method: linear\ndtype: {dtype}\n",
         models.concat()
@@ -144,12 +149,14 @@ fn values_that_do_not_fit_are_refused_and_leave_nothing() {
         });
     };
     rewritten(&two, &at("two"), |_| {});
-    let refused = |models: [&str; 2], dtype: &str| {
-        recipe(folder.path(), models, dtype);
+    let refused_with = |models: [(&str, f64); 2], dtype: &str| {
+        weighted(folder.path(), models, dtype);
         let message = refused(&tureen(folder.path(), &["merge", "half.yml", "a/b/out"]));
         assert!(!at("a").exists(), "{message}");
+        assert!(!message.contains(".writing-"), "{message}");
         message
     };
+    let refused = |models: [&str; 2], dtype| refused_with(models.map(|name| (name, 0.5)), dtype);
     set("large", 2e5);
     let message = refused(["large", "two"], "float16");
     assert!(message.contains("query.weight"), "{message}");
@@ -159,12 +166,13 @@ fn values_that_do_not_fit_are_refused_and_leave_nothing() {
     );
     half(folder.path(), ["large", "two"], "bfloat16");
     set("larger", f32::MAX);
-    let message = refused(["larger", "larger"], "bfloat16");
+    // The range of bfloat16 ends a little before that of float32.
+    let message = refused_with([("larger", 1.0), ("two", 0.0)], "bfloat16");
     assert!(
         message.contains("too large for bfloat16; float32 holds it"),
         "{message}"
     );
-    half(folder.path(), ["larger", "larger"], "float32");
+    half(folder.path(), ["larger", "two"], "float32");
     for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         set("wrong", value);
         let message = refused(["two", "wrong"], "float32");

@@ -35,7 +35,7 @@ fn every_reader_tells_a_pointer() {
     ] {
         pointer(&cases, &["-e", script]);
     }
-    pointer(&cases, &["inspect", "adapter"]);
+    pointer(&cases, &["signs", "adapter", "adapter"]);
     pointer(&cases, &["convert", "adapter", "out", "--format", "peft"]);
     assert!(!cases.join("out").exists());
 

@@ -147,7 +147,7 @@ fn adapters_of_whole_numbers_are_refused() {
         write(number, Vec::new());
         for arguments in [
             &["-e", "load_adapter(\"a\")"][..],
-            &["inspect", "a"],
+            &["signs", "a", "a"],
             &["convert", "a", "out", "--format", "peft"],
         ] {
             let message = refused(&tureen(folder.path(), arguments));

@@ -177,9 +177,9 @@ pub fn save_over(
     let aside = Aside::of(folder)?;
     let root = aside.path();
     let written = match layout {
-        Layout::Dense(format) => save_into(adapter, &root, format)?,
+        Layout::Dense(format) => aside.named(save_into(adapter, &root, format))?,
         Layout::Sparse => {
-            sparse::write(adapter, &root)?;
+            aside.named(sparse::write(adapter, &root))?;
             vec![root.clone()]
         }
     };

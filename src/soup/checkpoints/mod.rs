@@ -99,8 +99,10 @@ pub fn merge(
         .is_sliced()
         .then(|| blends.iter().filter_map(|b| b.layers).sum());
     let aside = Aside::of(out)?;
-    write_weights(&outputs, number, &aside.path(), options.shard, context)?;
-    beside::write(&recipe, config, &models, number, layers, &aside.path())?;
+    let path = aside.path();
+    let written = write_weights(&outputs, number, &path, options.shard, context)
+        .and_then(|()| beside::write(&recipe, config, &models, number, layers, &path));
+    aside.named(written)?;
     // The models' files are read no more.
     let stale = beside::weights_in(out)?;
     aside.settle(&["config.json"], &stale)
