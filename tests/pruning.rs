@@ -379,10 +379,7 @@ fn a_damaged_sparse_file_is_an_error() {
     // The first tensor's bits come before its values.
     flipped[head] ^= 1;
     let cases = [
-        (
-            whole[..whole.len() - 5].to_vec(),
-            "not of the sparse layout",
-        ),
+        (whole[..whole.len() - 5].to_vec(), "the file ends early"),
         (flipped, "bits are set for"),
         (
             with_head(text.replace("\\\"version\\\":1", "\\\"version\\\":2")),

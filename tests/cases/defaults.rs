@@ -218,7 +218,7 @@ fn a_merge_of_models_keeps_mergekits_default_and_says_so() {
     std::fs::write(&card, "licence: mine\n").unwrap();
     let told = refused(&tureen(at, &["merge", "m.yml", "again"]));
     assert!(
-        told.contains("is not empty") && told.contains("--force"),
+        told.contains("or was changed since") && told.contains("--force"),
         "{told}"
     );
     assert_eq!(std::fs::read_to_string(&card).unwrap(), "licence: mine\n");

@@ -43,7 +43,8 @@ fn bare_models_are_the_same() {
             case.under(&format!("model/{prefix}")),
         );
         let bare = case.model();
-        assert_eq!(bare.id(), whole.id());
+        // What only a head reads may be missing from the files of a bare model.
+        assert!(!tureen::model::differ(bare.id(), whole.id(), true));
         assert_eq!(difference(&masked_states(&bare, &inputs), &states), 0.0);
         assert!(peft::classifier_of(&bare).unwrap().is_none());
     }

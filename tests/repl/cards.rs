@@ -99,7 +99,7 @@ fn every_value_has_a_card_at_every_width() {
         }
         let mut settings = insta::Settings::clone_current();
         // Which instructions the machine has counts in the id of what is trained.
-        settings.add_filter(r"(id +)[0-9a-f]+", "${1}ID");
+        settings.add_filter(r"(id +)(v2-)?[0-9a-f]+(-[0-9a-f]+)?", "${1}ID");
         settings.add_filter(r"\b[01]\.\d{4,}\b", "0.DIGITS");
         settings.add_filter(r"sparsity 0\.\d+", "sparsity 0.DIGITS");
         settings.add_filter(r"(conflicts +)[\d_]+", "${1}COUNT");

@@ -31,7 +31,7 @@ base.hidden_size       // 384
 base.max_length        // 512
 base.precision         // f32
 base.unused            // []
-base.id.len            // 32
+base.id.starts_with("v2-")    // true
 model("mini").id == base.id    // true
 ```
 

@@ -173,6 +173,10 @@ pub fn may_replace(config: &Config, recipe: &Path, models: &Models, out: &Path) 
     };
     match is("mergekit_config.yml", &text) && is("README.md", &card) {
         true => Ok(()),
+        false if out.join("mergekit_config.yml").is_file() => Err(refused(
+            out,
+            "holds what another recipe made, or was changed since",
+        )),
         false => Err(refused(out, &format!("is not empty: {first} is there"))),
     }
 }
