@@ -27,10 +27,12 @@ pub const WEIGHTS: &[&str] = &["model.safetensors", "pytorch_model.bin"];
 /// The files of a repository that a model is loaded from.
 pub fn needed(names: &[String]) -> Vec<String> {
     const SETTINGS: &[&str] = &[
+        "added_tokens.json",
         "config.json",
         "merges.txt",
         "modules.json",
         "sentence_bert_config.json",
+        "sentencepiece.bpe.model",
         "special_tokens_map.json",
         "spm.model",
         "tokenizer.json",

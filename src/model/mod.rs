@@ -317,6 +317,16 @@ impl Model {
 
     /// Pads encodings to one batch on the model's device.
     pub fn pad(&self, encodings: &[&Encoding]) -> Result<Inputs> {
+        let known = self.0.config.vocab_size;
+        let ids = encodings.iter().flat_map(|e| &e.ids);
+        if let Some(&id) = ids.into_iter().find(|id| **id as usize >= known) {
+            let tokenizer = self.0.tokenizer.as_ref().ok();
+            let token = tokenizer.and_then(|t| t.token(id)).unwrap_or_default();
+            crate::bail!(
+                "model {}: its tokenizer gives the token {token:?} the id {id}, but the model has embeddings of {known} tokens", self.name();
+                hint: "resize the model's embeddings to its tokenizer, or remove the token from the tokenizer's files"
+            );
+        }
         let kinds = self.0.config.type_vocab_size as u32;
         Inputs::pad(encodings, self.pad_id(), kinds, &self.0.device)
     }

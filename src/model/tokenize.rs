@@ -1,18 +1,25 @@
 //! Texts as token ids.
 
+mod added;
 mod byte_pair;
+mod class;
 mod padded;
 mod sentence_piece;
+mod settings;
 mod word_piece;
 
 use std::path::Path;
 
 use rayon::prelude::*;
 use serde_json::Value;
-use tokenizers::{PostProcessor, TruncationParams, utils::truncation};
+use tokenizers::PostProcessor;
+use tokenizers::utils::truncation::{TruncationDirection, TruncationParams, truncate_encodings};
 
 use crate::study::Id;
 use crate::{Error, Result, bail, input};
+
+use added::Declared;
+use class::{Class, Family};
 
 pub use padded::{Padded, pad};
 
@@ -52,6 +59,12 @@ pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     pad_id: u32,
     max_length: Option<usize>,
+    /// The side at which what is too long is cut.
+    side: TruncationDirection,
+    /// Whether special tokens in a text are cut like other words.
+    splits_special: bool,
+    /// Whether the model is passed the type ids; all are zero if not.
+    types: bool,
 }
 
 impl Tokenizer {
@@ -76,41 +89,62 @@ impl Tokenizer {
             inner,
             pad_id: pad_id.unwrap_or(0),
             max_length: None,
+            side: TruncationDirection::Right,
+            splits_special: false,
+            types: true,
         }
     }
 
-    /// Reads a model's folder: `tokenizer.json`, or the `vocab.txt` of a WordPiece model alone,
-    /// `vocab.json` and `merges.txt` of a byte-level one, or DeBERTa-v3's `spm.model`, with
-    /// `tokenizer_config.json` and `config.json` where they are.
+    /// Reads a model's folder: `tokenizer.json`, or the vocabulary of its class alone: `vocab.txt`,
+    /// `vocab.json` with `merges.txt`, `spm.model` or `sentencepiece.bpe.model`.
+    ///
+    /// `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json` count beside it as
+    /// they do in `AutoTokenizer` of transformers 4.57.
     pub fn from_folder(folder: &Path) -> Result<Self> {
-        for file in FILES {
-            input::check_file(&folder.join(file))?;
-        }
-        let settings = read_json(&folder.join("tokenizer_config.json"))?.unwrap_or_default();
-        let [json, vocabulary, pairs, merges, pieces] = FILES.map(|file| folder.join(file));
-        let mut tokenizer = if json.is_file() {
-            let bytes = input::read(&json)?;
-            Self::from_bytes(&bytes).map_err(|e| e.within(json.display()))?
-        } else if vocabulary.is_file() {
-            Self::new(word_piece::from_vocabulary(&vocabulary, &settings)?)
-        } else if pairs.is_file() && merges.is_file() {
-            Self::new(byte_pair::from_files(&pairs, &merges, &settings)?)
-        } else if pieces.is_file() {
-            Self::new(sentence_piece::from_model(&pieces, &settings)?)
-        } else {
-            return Err(Error::at_path(
-                folder,
-                "no tokenizer, expected tokenizer.json, vocab.txt, vocab.json with merges.txt, or spm.model",
-            ));
-        };
+        let settings = added::settings(folder)?;
         let config = read_json(&folder.join("config.json"))?.unwrap_or_default();
-        let token = &settings["pad_token"];
-        let token = token.as_str().or_else(|| token["content"].as_str());
-        let named = token.and_then(|token| tokenizer.inner.token_to_id(token));
+        let class = Class::of(folder, &settings, &config)?;
+        let json = folder.join("tokenizer.json");
+        let within = |e: Error| e.within(folder.join("tokenizer_config.json").display());
+        let (mut tokenizer, class, declared) = if json.is_file() {
+            only_one(&settings).map_err(within)?;
+            let bytes = input::read(&json)?;
+            let mut own = Self::from_bytes(&bytes).map_err(|e| e.within(json.display()))?;
+            let declared = Declared::read(folder, &settings, Some(&own.inner))?;
+            declared
+                .add_to(&mut own.inner, class, false)
+                .map_err(|e| e.within(folder.display()))?;
+            (own, class, declared)
+        } else {
+            let class = match class {
+                Some(class) => class,
+                None => class_of_files(folder)?,
+            };
+            let declared = Declared::read(folder, &settings, None)?;
+            let mut own = from_vocabulary(folder, &settings, class, &declared)?;
+            declared
+                .add_to(&mut own, Some(class), true)
+                .map_err(|e| e.within(folder.display()))?;
+            (Self::new(own), Some(class), declared)
+        };
+        if let Some(class) = class {
+            settings::rewrite(&mut tokenizer.inner, &settings, class).map_err(within)?;
+            tokenizer.types = settings::passes_types(&settings, class);
+        }
+        tokenizer.side = settings::truncation_side(&settings).map_err(within)?;
+        tokenizer.splits_special =
+            settings::flag(&settings, "split_special_tokens", false).map_err(within)?;
+        tokenizer
+            .inner
+            .set_encode_special_tokens(tokenizer.splits_special);
+        let padding = declared.special("pad_token", None, false);
+        let named = padding.and_then(|token| tokenizer.inner.token_to_id(token.text()));
         let numbered = config["pad_token_id"].as_u64();
         let numbered = numbered.and_then(|id| u32::try_from(id).ok());
         tokenizer.pad_id = named.or(numbered).unwrap_or(tokenizer.pad_id);
-        tokenizer.max_length = sane_length(&settings["model_max_length"]);
+        let longest = ["model_max_length", "max_len"].map(|name| &settings[name]);
+        let longest = longest.into_iter().find(|length| !length.is_null());
+        tokenizer.max_length = longest.and_then(sane_length);
         Ok(tokenizer)
     }
 
@@ -118,9 +152,29 @@ impl Tokenizer {
     pub fn hash(&self) -> Result<String> {
         let json = self.inner.to_string(false);
         let json = json.map_err(|e| Error::new(e.to_string()))?;
-        let all = format!("{} {:?} {json}", self.pad_id, self.max_length);
+        let mut all = format!("{} {:?} {json}", self.pad_id, self.max_length);
+        // What is as usual is left out, so that the hashes of earlier versions stay.
+        if self.side == TruncationDirection::Left {
+            all.push_str(" left");
+        }
+        if self.splits_special {
+            all.push_str(" splits special tokens");
+        }
+        if !self.types && self.gives_types()? {
+            all.push_str(" without types");
+        }
         let id = Id::of_content("tokenizer", all.as_bytes());
         Ok(id.as_str().to_string())
+    }
+
+    /// Whether its own rules number the second text of a pair otherwise than the first.
+    fn gives_types(&self) -> Result<bool> {
+        let with = Self {
+            types: true,
+            ..self.clone()
+        };
+        let pair = with.encode_one(("a", "a").into(), usize::MAX)?;
+        Ok(pair.type_ids.iter().any(|&kind| kind != 0))
     }
 
     /// The longest input the tokenizer allows, where its folder says a sensible one.
@@ -145,7 +199,8 @@ impl Tokenizer {
 
     /// The texts in tokens, in their order, none padded.
     ///
-    /// What is longer than `max_length` loses tokens at its end, of pairs the longer text first;
+    /// What is longer than `max_length` loses tokens at its end, or at its start where the tokenizer's
+    /// `truncation_side` is left, of pairs the longer text first;
     /// special tokens stay. A `max_length` too small for these is an error.
     pub fn encode(&self, texts: &[Text<'_>], max_length: usize) -> Result<Vec<Encoding>> {
         texts
@@ -168,6 +223,7 @@ impl Tokenizer {
         }
         let params = TruncationParams {
             max_length: max_length - special,
+            direction: self.side,
             ..TruncationParams::default()
         };
         let encode = || -> tokenizers::Result<tokenizers::Encoding> {
@@ -175,7 +231,7 @@ impl Tokenizer {
             let second = second
                 .map(|second| self.inner.encode_fast(second, false))
                 .transpose()?;
-            let (mut first, mut second) = truncation::truncate_encodings(first, second, &params)?;
+            let (mut first, mut second) = truncate_encodings(first, second, &params)?;
             // What is cut off is kept as further encodings; they would be post-processed, too.
             first.take_overflowing();
             if let Some(second) = &mut second {
@@ -187,7 +243,10 @@ impl Tokenizer {
         let encoding = encode().map_err(|e| Error::new(format!("tokenizing failed: {e}")))?;
         Ok(Encoding {
             ids: encoding.get_ids().to_vec(),
-            type_ids: encoding.get_type_ids().to_vec(),
+            type_ids: match self.types {
+                true => encoding.get_type_ids().to_vec(),
+                false => vec![0; encoding.len()],
+            },
         })
     }
 }
@@ -203,13 +262,88 @@ fn read_json(path: &Path) -> Result<Option<Value>> {
         .map_err(|e| Error::at_path(path, format!("bad JSON: {e}")))
 }
 
-const FILES: [&str; 5] = [
-    "tokenizer.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "spm.model",
-];
+/// A file's text, which is UTF-8 throughout.
+fn read_text(path: &Path) -> Result<String> {
+    let bytes = input::read(path)?;
+    String::from_utf8(bytes).map_err(|_| Error::at_path(path, "not UTF-8"))
+}
+
+/// The vocabulary of a class alone, without the tokens that other files add.
+fn from_vocabulary(
+    folder: &Path,
+    settings: &Value,
+    class: &Class,
+    declared: &Declared,
+) -> Result<tokenizers::Tokenizer> {
+    let find = |names: &[&str]| -> Result<Vec<std::path::PathBuf>> {
+        let paths: Vec<_> = names.iter().map(|name| folder.join(name)).collect();
+        match paths.iter().all(|path| path.is_file()) {
+            true => Ok(paths),
+            false => Err(Error::at_path(
+                folder,
+                format!(
+                    "no tokenizer, expected tokenizer.json or, for {}, {}",
+                    class.name,
+                    names.join(" with ")
+                ),
+            )),
+        }
+    };
+    match class.family {
+        Family::Bert | Family::Mpnet => {
+            let paths = find(&["vocab.txt"])?;
+            word_piece::from_vocabulary(&paths[0], settings, class, declared)
+        }
+        Family::Roberta | Family::Gpt2 => {
+            let paths = find(&["vocab.json", "merges.txt"])?;
+            byte_pair::from_files(&paths[0], &paths[1], settings, class, declared)
+        }
+        Family::DebertaV2 => {
+            let paths = find(&["spm.model"])?;
+            sentence_piece::from_model(&paths[0], settings, class, declared)
+        }
+        Family::XlmRoberta => {
+            let paths = find(&["sentencepiece.bpe.model"])?;
+            sentence_piece::from_model(&paths[0], settings, class, declared)
+        }
+        Family::Plain => Err(Error::at_path(
+            folder,
+            "no tokenizer, expected tokenizer.json",
+        )),
+    }
+}
+
+/// The class of a folder's vocabulary where neither its settings nor a configuration name one.
+fn class_of_files(folder: &Path) -> Result<&'static Class> {
+    let is = |name: &str| folder.join(name).is_file();
+    if is("vocab.txt") {
+        word_piece::class(&folder.join("vocab.txt"))
+    } else if is("vocab.json") && is("merges.txt") {
+        byte_pair::class(&folder.join("vocab.json"))
+    } else if is("spm.model") {
+        Ok(Class::of_family(Family::DebertaV2))
+    } else if is("sentencepiece.bpe.model") {
+        Ok(Class::of_family(Family::XlmRoberta))
+    } else {
+        Err(Error::at_path(
+            folder,
+            "no tokenizer, expected tokenizer.json, vocab.txt, vocab.json with merges.txt, spm.model or sentencepiece.bpe.model",
+        ))
+    }
+}
+
+/// Refuses a list of files from which transformers picks one by its version.
+fn only_one(settings: &Value) -> Result<()> {
+    let files = settings["fast_tokenizer_files"].as_array();
+    let other = files
+        .into_iter()
+        .flatten()
+        .find(|file| *file != "tokenizer.json");
+    match other {
+        Some(other) => bail!("fast_tokenizer_files lists {other}; only tokenizer.json is read"),
+        None => Ok(()),
+    }
+}
 
 /// Tokenizers without a limit say 1e30.
 fn sane_length(length: &Value) -> Option<usize> {
@@ -363,7 +497,7 @@ mod tests {
         };
         assert!(message().contains("no tokenizer, expected tokenizer.json, vocab.txt, vocab.json"));
         std::fs::write(folder.path().join("vocab.txt"), "a\nb\n").unwrap();
-        assert!(message().ends_with("the vocabulary has no [SEP], as BERT's have"));
+        assert!(message().ends_with("the vocabulary has no [SEP], which BertTokenizer needs"));
         std::fs::write(folder.path().join("tokenizer.json"), "{").unwrap();
         assert!(message().contains("not a readable tokenizer.json"));
     }

@@ -3,49 +3,100 @@
 use std::path::Path;
 
 use serde_json::Value;
-use tokenizers::models::bpe::BPE;
+use tokenizers::Tokenizer;
+use tokenizers::models::bpe::{BPE, Merges, Vocab};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::processors::roberta::RobertaProcessing;
-use tokenizers::{AddedToken, Tokenizer};
+use tokenizers::processors::template::TemplateProcessing;
 
 use crate::{Error, Result};
 
-/// The special tokens of both; a vocabulary has its own of them.
-const SPECIAL: &[&str] = &["<s>", "<pad>", "</s>", "<unk>", "<|endoftext|>"];
-/// The one that takes the space before it.
-const MASK: &str = "<mask>";
+use super::added::Declared;
+use super::class::{Class, Family};
+use super::settings::flag;
+
+/// The class of a vocabulary that no file names: where it has `<s>` and `</s>` they enclose a text,
+/// as in RoBERTa; in GPT-2 nothing does.
+pub(super) fn class(vocabulary: &Path) -> Result<&'static Class> {
+    let tokens = read_vocabulary(vocabulary)?;
+    let roberta = ["<s>", "</s>"].iter().all(|t| tokens.contains_key(*t));
+    Ok(Class::of_family(if roberta {
+        Family::Roberta
+    } else {
+        Family::Gpt2
+    }))
+}
 
 /// The byte-level tokenizer of a `vocab.json` and its `merges.txt`, with the `add_prefix_space`
-/// (false if not said) of its settings. Where the vocabulary has `<s>` and `</s>` they enclose a
-/// text, as in RoBERTa; in GPT-2 nothing does.
-pub(super) fn from_files(vocabulary: &Path, merges: &Path, settings: &Value) -> Result<Tokenizer> {
+/// (false if not said) of its settings. RoBERTa's special tokens enclose a text; GPT-2's first
+/// token stands before it only where `add_bos_token` says so.
+pub(super) fn from_files(
+    vocabulary: &Path,
+    merges: &Path,
+    settings: &Value,
+    class: &Class,
+    declared: &Declared,
+) -> Result<Tokenizer> {
     let failed = |e: tokenizers::Error| Error::at_path(vocabulary, e);
-    if settings["add_bos_token"] == true {
-        return Err(Error::at_path(
-            vocabulary,
-            "add_bos_token = true is not supported without a tokenizer.json",
-        )
-        .hint("save the tokenizer with transformers: it writes one"));
-    }
-    let model = BPE::from_file(&vocabulary.to_string_lossy(), &merges.to_string_lossy())
-        .build()
-        .map_err(failed)?;
-    let mut tokenizer = Tokenizer::new(model);
-    let space = settings["add_prefix_space"].as_bool().unwrap_or(false);
+    let tokens = read_vocabulary(vocabulary)?;
+    let special = |name| {
+        declared
+            .numbered(name, class, &tokens)
+            .map_err(|e| e.within(vocabulary.display()))
+    };
+    let space = flag(settings, "add_prefix_space", false)?;
+    let roberta = class.family == Family::Roberta;
+    let enclosed = match roberta {
+        true => Some((special("sep_token")?, special("cls_token")?)),
+        false => None,
+    };
+    let first = match !roberta && flag(settings, "add_bos_token", false)? {
+        true => Some(special("bos_token")?),
+        false => None,
+    };
+    let model = BPE::builder().vocab_and_merges(tokens, read_merges(merges)?);
+    let mut tokenizer = Tokenizer::new(model.build().map_err(failed)?);
     tokenizer.with_pre_tokenizer(Some(ByteLevel::new(space, true, true)));
-    let pair = |token: &str| Some((token.to_string(), tokenizer.token_to_id(token)?));
-    if let (Some(start), Some(end)) = (pair("<s>"), pair("</s>")) {
+    if let Some((end, start)) = enclosed {
         let enclosed = RobertaProcessing::new(end, start).add_prefix_space(space);
         tokenizer.with_post_processor(Some(enclosed));
     }
-    let has = |token: &&str| tokenizer.token_to_id(token).is_some();
-    let special = SPECIAL.iter().copied().filter(has);
-    let mut special: Vec<AddedToken> = special.map(|t| AddedToken::from(t, true)).collect();
-    if has(&MASK) {
-        special.push(AddedToken::from(MASK, true).lstrip(true));
+    if let Some((text, id)) = first {
+        let template = TemplateProcessing::builder()
+            .try_single(format!("{text}:0 $A:0"))
+            .and_then(|t| t.try_pair(format!("{text}:0 $A:0 $B:1")))
+            .map_err(|e| Error::at_path(vocabulary, e))?
+            .special_tokens(vec![(text, id)])
+            .build()
+            .map_err(|e| Error::at_path(vocabulary, e))?;
+        tokenizer.with_post_processor(Some(template));
     }
-    tokenizer.add_special_tokens(special).map_err(failed)?;
     Ok(tokenizer)
+}
+
+fn read_vocabulary(path: &Path) -> Result<Vocab> {
+    let text = super::read_text(path)?;
+    let tokens: std::collections::BTreeMap<String, u32> = serde_json::from_str(&text)
+        .map_err(|e| Error::at_path(path, format!("not a vocabulary: {e}")))?;
+    Ok(tokens.into_iter().collect())
+}
+
+/// The merges of a file, whose first line states the version and whose last one is empty: both are
+/// left out whatever they hold, as transformers does.
+fn read_merges(path: &Path) -> Result<Merges> {
+    let text = super::read_text(path)?;
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
+    let lines: Vec<&str> = text.split('\n').collect();
+    let own = lines.get(1..lines.len() - 1).unwrap_or_default();
+    let merge = |(number, line): (usize, &&str)| -> Result<(String, String)> {
+        let parts: Vec<&str> = line.split_whitespace().collect();
+        let [first, second] = parts[..] else {
+            let message = format!("line {} is {line:?}, expected two tokens", number + 2);
+            return Err(Error::at_path(path, message));
+        };
+        Ok((first.to_string(), second.to_string()))
+    };
+    own.iter().enumerate().map(merge).collect()
 }
 
 #[cfg(test)]
@@ -89,11 +140,13 @@ mod tests {
         write("tokenizer_config.json", r#"{"add_prefix_space": true}"#).unwrap();
         let spaced = Tokenizer::from_folder(folder.path()).unwrap();
         assert_eq!(spaced.encode(&["ab".into()], 16).unwrap()[0].ids, [0, 8, 2]);
-        write("tokenizer_config.json", r#"{"add_bos_token": true}"#).unwrap();
-        let message = Tokenizer::from_folder(folder.path())
-            .unwrap_err()
-            .to_string();
-        assert!(message.contains("add_bos_token"), "{message}");
+        let bos = r#"{"tokenizer_class": "GPT2Tokenizer", "add_bos_token": true,
+            "bos_token": "<s>", "eos_token": "<s>", "unk_token": "<s>"}"#;
+        write("tokenizer_config.json", bos).unwrap();
+        let first = Tokenizer::from_folder(folder.path()).unwrap();
+        assert_eq!(first.encode(&["ab".into()], 16).unwrap()[0].ids, [0, 7]);
+        let pair = first.encode(&[("ab", "b").into()], 16).unwrap();
+        assert_eq!(pair[0].ids, [0, 7, 5]);
     }
 
     /// Published vocabularies alone against the tokenizer.json beside them.

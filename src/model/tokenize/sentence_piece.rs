@@ -1,9 +1,11 @@
-//! DeBERTa-v3's tokenizer from a SentencePiece model (Kudo and Richardson 2018) alone, where there
-//! is no tokenizer.json: the pieces and rules of its `spm.model`, put together as transformers does.
+//! The tokenizers of DeBERTa-v3 and XLM-RoBERTa from a SentencePiece model (Kudo and Richardson
+//! 2018) alone, where there is no tokenizer.json: its pieces and rules, put together as transformers
+//! does.
 
 use std::path::Path;
 
 use serde_json::Value;
+use tokenizers::models::bpe::Vocab;
 use tokenizers::models::unigram::Unigram;
 use tokenizers::normalizers::replace::ReplacePattern;
 use tokenizers::normalizers::{
@@ -18,27 +20,40 @@ use tokenizers::{AddedToken, SplitDelimiterBehavior, Tokenizer};
 
 use crate::{Error, Result, bail};
 
+use super::added::Declared;
+use super::class::{Class, Family};
+use super::settings::flag;
+
 /// What stands for a space within pieces.
 const SPACE: char = '\u{2581}';
 
-/// The special tokens; the last is added where the pieces lack it.
-const SPECIAL: &[&str] = &["[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"];
-
-/// The tokenizer of a `spm.model`, with the `do_lower_case` and `split_by_punct` (both false if not
-/// said) of its settings.
-pub(super) fn from_model(path: &Path, settings: &Value) -> Result<Tokenizer> {
+/// The tokenizer of a SentencePiece model: of `spm.model` with the `do_lower_case` and
+/// `split_by_punct` (both false if not said) of its settings, or of XLM-RoBERTa's
+/// `sentencepiece.bpe.model`.
+pub(super) fn from_model(
+    path: &Path,
+    settings: &Value,
+    class: &Class,
+    declared: &Declared,
+) -> Result<Tokenizer> {
     let bytes = crate::input::read(path)?;
-    from_bytes(&bytes, settings).map_err(|e| e.within(path.display()))
+    from_bytes(&bytes, settings, class, declared).map_err(|e| e.within(path.display()))
 }
 
 /// The same of the file's content.
-fn from_bytes(bytes: &[u8], settings: &Value) -> Result<Tokenizer> {
+fn from_bytes(
+    bytes: &[u8],
+    settings: &Value,
+    class: &Class,
+    declared: &Declared,
+) -> Result<Tokenizer> {
     let failed = |e: tokenizers::Error| Error::new(e.to_string());
     let model = Model::read(bytes)?;
+    let xlm = class.family == Family::XlmRoberta;
+    let whose = if xlm { "XLM-RoBERTa's" } else { "DeBERTa-v3's" };
     if model.kind != UNIGRAM {
-        bail!("not a unigram model, as DeBERTa-v3's is");
+        bail!("not a unigram model, as {whose} is");
     }
-    let on = |name: &str| settings[name].as_bool().unwrap_or(false);
     let own = model
         .pieces
         .iter()
@@ -46,52 +61,91 @@ fn from_bytes(bytes: &[u8], settings: &Value) -> Result<Tokenizer> {
     let own: Vec<AddedToken> = own
         .map(|p| AddedToken::from(p.text.as_str(), p.kind == CONTROL).normalized(false))
         .collect();
-    let pieces = model.pieces.iter().map(|p| (p.text.clone(), p.score));
-    let unigram = Unigram::from(pieces.collect(), Some(model.unknown), false).map_err(failed)?;
+    let pieces = match xlm {
+        true => model.numbered_by_fairseq(),
+        false => model
+            .pieces
+            .iter()
+            .map(|p| (p.text.clone(), p.score))
+            .collect(),
+    };
+    let unknown = if xlm { 3 } else { model.unknown };
+    let numbers = pieces.iter().map(|(piece, _)| piece.clone()).zip(0..);
+    let numbers: Vocab = numbers.collect();
+    let unigram = Unigram::from(pieces, Some(unknown), false).map_err(failed)?;
     let mut tokenizer = Tokenizer::new(unigram);
     tokenizer.add_tokens(own).map_err(failed)?;
-
-    let mut rules: Vec<NormalizerWrapper> = Vec::new();
-    if on("do_lower_case") {
-        rules.push(Lowercase.into());
-    }
-    rules.push(Strip::new(true, true).into());
-    if !model.characters.is_empty() {
-        check_characters(&model.characters)?;
-        let characters = Precompiled::from(&model.characters);
-        rules.push(characters.map_err(|e| Error::new(e.to_string()))?.into());
-    }
-    let spaces = ReplacePattern::Regex(" {2,}".into());
-    rules.push(Replace::new(spaces, " ").map_err(failed)?.into());
+    let rules = match xlm {
+        true => xlm_rules(&model)?,
+        false => deberta_rules(&model, settings)?,
+    };
     tokenizer
         .with_normalizer(Some(Sequence::new(rules)))
         .map_err(failed)?;
-
-    let mut cuts: Vec<PreTokenizerWrapper> = Vec::new();
-    if on("split_by_punct") {
-        cuts.push(Punctuation::new(SplitDelimiterBehavior::Isolated).into());
+    let words = Metaspace::new(SPACE, PrependScheme::Always, true);
+    if xlm {
+        tokenizer.with_pre_tokenizer(Some(words));
+    } else {
+        let mut cuts: Vec<PreTokenizerWrapper> = Vec::new();
+        if flag(settings, "split_by_punct", false)? {
+            cuts.push(Punctuation::new(SplitDelimiterBehavior::Isolated).into());
+        }
+        cuts.push(words.into());
+        tokenizer.with_pre_tokenizer(Some(PreTokenizers::new(cuts)));
     }
-    cuts.push(Metaspace::new(SPACE, PrependScheme::Always, true).into());
-    tokenizer.with_pre_tokenizer(Some(PreTokenizers::new(cuts)));
-
-    let special = SPECIAL.iter().map(|t| AddedToken::from(*t, true));
+    let (start, end, single, pair) = match xlm {
+        true => ("<s>", "</s>", "<s> $A </s>", "<s> $A </s> </s> $B </s>"),
+        false => (
+            "[CLS]",
+            "[SEP]",
+            "[CLS]:0 $A:0 [SEP]:0",
+            "[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
+        ),
+    };
     let enclosed = |token: &str| -> Result<(String, u32)> {
-        let Some(id) = tokenizer.token_to_id(token) else {
-            bail!("there is no piece {token}, as DeBERTa-v3's have");
+        let known = numbers.get(token).copied();
+        let Some(id) = declared.id(token, known) else {
+            bail!("there is no piece {token}, as {whose} have");
         };
         Ok((token.to_string(), id))
     };
-    let (class, separator) = (enclosed("[CLS]")?, enclosed("[SEP]")?);
     let template = TemplateProcessing::builder()
-        .try_single("[CLS]:0 $A:0 [SEP]:0")
-        .and_then(|t| t.try_pair("[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1"))
+        .try_single(single)
+        .and_then(|t| t.try_pair(pair))
         .map_err(Error::new)?
-        .special_tokens(vec![class, separator])
+        .special_tokens(vec![enclosed(start)?, enclosed(end)?])
         .build()
         .map_err(|e| Error::new(e.to_string()))?;
     tokenizer.with_post_processor(Some(template));
-    tokenizer.add_special_tokens(special).map_err(failed)?;
     Ok(tokenizer)
+}
+
+/// How DeBERTa-v3 writes a text before it is cut.
+fn deberta_rules(model: &Model, settings: &Value) -> Result<Vec<NormalizerWrapper>> {
+    let mut rules: Vec<NormalizerWrapper> = Vec::new();
+    if flag(settings, "do_lower_case", false)? {
+        rules.push(Lowercase.into());
+    }
+    rules.push(Strip::new(true, true).into());
+    rules.extend(model.rewritten()?);
+    rules.push(spaces(" ")?);
+    Ok(rules)
+}
+
+/// How XLM-RoBERTa does.
+fn xlm_rules(model: &Model) -> Result<Vec<NormalizerWrapper>> {
+    let mut rules: Vec<NormalizerWrapper> = Vec::new();
+    rules.extend(model.rewritten()?);
+    rules.push(Strip::new(false, true).into());
+    rules.push(spaces("\u{2581}")?);
+    Ok(rules)
+}
+
+/// Several spaces as one of these.
+fn spaces(one: &str) -> Result<NormalizerWrapper> {
+    let several = ReplacePattern::Regex(" {2,}".into());
+    let rule = Replace::new(several, one).map_err(|e| Error::new(e.to_string()))?;
+    Ok(rule.into())
 }
 
 /// Kinds of model and of pieces, by their numbers in the file.
@@ -152,6 +206,27 @@ impl Model {
             bail!("there are no pieces in it");
         }
         Ok(model)
+    }
+
+    /// The pieces as fairseq numbers them: four special tokens stand for the first three pieces,
+    /// and the mask is the last.
+    fn numbered_by_fairseq(&self) -> Vec<(String, f64)> {
+        let special = ["<s>", "<pad>", "</s>", "<unk>"];
+        let special = special.map(|token| (token.to_string(), 0.0));
+        let pieces = self.pieces.iter().skip(3);
+        let pieces = pieces.map(|p| (p.text.clone(), p.score));
+        let mask = ("<mask>".to_string(), 0.0);
+        special.into_iter().chain(pieces).chain([mask]).collect()
+    }
+
+    /// The rule that writes characters otherwise, where the model has one.
+    fn rewritten(&self) -> Result<Option<NormalizerWrapper>> {
+        if self.characters.is_empty() {
+            return Ok(None);
+        }
+        check_characters(&self.characters)?;
+        let rule = Precompiled::from(&self.characters).map_err(|e| Error::new(e.to_string()))?;
+        Ok(Some(rule.into()))
     }
 }
 
@@ -321,9 +396,17 @@ mod tests {
         (",", -3.5, 1),
     ];
 
+    fn deberta(bytes: &[u8], settings: &Value) -> Result<Tokenizer> {
+        let class = Class::of_family(Family::DebertaV2);
+        let declared = Declared::default();
+        let mut tokenizer = from_bytes(bytes, settings, class, &declared)?;
+        declared.add_to(&mut tokenizer, Some(class), true)?;
+        Ok(tokenizer)
+    }
+
     fn ids(bytes: &[u8], settings: &str, text: &str) -> Vec<u32> {
         let settings: Value = serde_json::from_str(settings).unwrap();
-        let tokenizer = from_bytes(bytes, &settings).unwrap();
+        let tokenizer = deberta(bytes, &settings).unwrap();
         tokenizer
             .encode_fast(text, true)
             .unwrap()
@@ -366,7 +449,7 @@ mod tests {
         assert_eq!(ids(&bytes(1, 256, b"\0b\0"), "{}", "ax"), [1, 7, 2]);
         assert_eq!(ids(&bytes(0, 256, b"\0b\0"), "{}", "ax"), [1, 4, 2]);
         let refused = |bytes: Vec<u8>| {
-            let error = from_bytes(&bytes, &Value::Null).unwrap_err().to_string();
+            let error = deberta(&bytes, &Value::Null).unwrap_err().to_string();
             assert!(error.contains("precompiled_charsmap is damaged"), "{error}");
         };
         refused(bytes(9, 256, b"\0b\0"));
@@ -379,7 +462,7 @@ mod tests {
 
     #[test]
     fn broken_files_are_told() {
-        let message = |bytes: &[u8]| from_bytes(bytes, &Value::Null).unwrap_err().to_string();
+        let message = |bytes: &[u8]| deberta(bytes, &Value::Null).unwrap_err().to_string();
         assert_eq!(message(&[]), "there are no pieces in it");
         assert!(message(b"\x0a\xff").contains("not a SentencePiece model"));
         assert!(message(b"version https").contains("not a SentencePiece model"));
@@ -388,7 +471,7 @@ mod tests {
         assert!(message(&model(&empty, &[])).contains("the piece \"\""));
         let bytes = model(PIECES, &[]);
         for end in 0..bytes.len() {
-            let _ = from_bytes(&bytes[..end], &Value::Null);
+            let _ = deberta(&bytes[..end], &Value::Null);
         }
     }
 }
