@@ -14,8 +14,9 @@ use crate::model::{Config, LinearSite, Sites};
 use crate::{Result, bail};
 
 use super::kind::{Init, Kind, Mixing, Parameter};
-use super::lora::{Common, read_common, write_common};
+use super::lora::{Common, read_common, with_adapters_name, write_common};
 use super::modules::{Modules, Names, Place};
+use super::stored::Stored;
 use super::tensors::{Name, Tensors};
 
 /// The settings of an IA3.
@@ -141,6 +142,53 @@ impl Kind for Ia3 {
 
     fn scales(&self, _: &Name) -> bool {
         true
+    }
+
+    fn check(&self, stored: &Stored<'_>) -> Result<()> {
+        let part = match self.modules.is_peft() {
+            true => ".ia3_l",
+            false => ".lora_B",
+        };
+        let mut changed = BTreeMap::new();
+        for (name, shape) in stored.shapes() {
+            let Some(stem) = name.as_str().strip_suffix(part) else {
+                if let Some(error) = with_adapters_name(name.as_str()) {
+                    return Err(error);
+                }
+                // PEFT's files hold saved modules, too.
+                let other = !self.modules.is_peft() || name.as_str().contains(".ia3_");
+                match other || name.as_str().contains(".lora_") {
+                    true => return Err(stored.extra(name, "an IA3 has no such tensor")),
+                    false => continue,
+                }
+            };
+            let input = match &self.modules {
+                Modules::Names(names) => match &names.feedforward_modules {
+                    Some(targets) => targets.matches(&names.full(stem))?,
+                    None => false,
+                },
+                Modules::Sites { .. } => false,
+            };
+            let fits = match (shape.len(), input) {
+                (2, true) => shape[0] == 1,
+                (2, false) => shape[1] == 1,
+                // Of a convolution.
+                (4 | 5, _) => shape.iter().filter(|n| **n != 1).count() < 2,
+                _ => false,
+            };
+            if !fits {
+                let (expected, why) = match input {
+                    true => (
+                        "[1, in]",
+                        "feedforward_modules names its module, whose input is scaled",
+                    ),
+                    false => ("[out, 1]", "it scales the output of its module"),
+                };
+                return Err(stored.misshapen(name, expected, why));
+            }
+            changed.insert(stem.to_string(), name.clone());
+        }
+        self.modules.check(stored, &changed)
     }
 
     fn mixing(&self) -> Mixing {

@@ -14,6 +14,7 @@ use super::bottleneck::Bottleneck;
 use super::ia3::Ia3;
 use super::lora::Lora;
 use super::modules::Names;
+use super::stored::Stored;
 use super::tensors::{Name, Tensors};
 use super::watch::Watch;
 
@@ -150,6 +151,10 @@ pub trait Kind: Debug + Send + Sync {
     fn peft_names(&self) -> Option<&Names> {
         None
     }
+
+    /// An error unless the tensors of an adapter's files are those that its configuration means: of
+    /// the right shapes, none missing, none too many.
+    fn check(&self, stored: &Stored<'_>) -> Result<()>;
 
     /// How adapters of this kind add up.
     fn mixing(&self) -> Mixing;

@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fancy_regex::Regex;
+use fancy_regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::factor::FactorNames;
+use super::stored::Stored;
 use super::tensors::Name;
 use crate::model::{Config, LinearSite};
 use crate::{Error, Result, bail};
@@ -195,6 +196,24 @@ impl Modules {
         Ok(all)
     }
 
+    /// An error unless the modules that are changed, each with one of its tensors, are those that
+    /// are chosen.
+    pub fn check(&self, stored: &Stored<'_>, changed: &BTreeMap<String, Name>) -> Result<()> {
+        match (self, stored.architecture) {
+            (Self::Names(names), _) => names.check(stored, changed),
+            (Self::Sites { .. }, None) => Ok(()),
+            (Self::Sites { sites, leave_out }, Some(architecture)) => {
+                let paths: Vec<&str> = architecture.maps.iter().map(|map| map.path).collect();
+                let chosen = |layer: usize, path: &str| {
+                    let map = architecture.map_at(path);
+                    let has = map.is_some_and(|map| map.sites.iter().any(|s| sites.contains(s)));
+                    Ok(has && !leave_out.contains(&layer))
+                };
+                stored.placed(changed, &paths, &chosen, "the configuration")
+            }
+        }
+    }
+
     /// The same without ranks and alphas of single maps.
     #[must_use]
     pub fn plain(&self) -> Self {
@@ -270,6 +289,31 @@ impl Names {
         }
     }
 
+    /// An error unless the modules that are changed, each with one of its tensors, are those that
+    /// the configuration names, and its patterns are regular expressions.
+    fn check(&self, stored: &Stored<'_>, changed: &BTreeMap<String, Name>) -> Result<()> {
+        for (stem, name) in changed {
+            let full = self.full(stem);
+            for key in self.rank_pattern.keys().chain(self.alpha_pattern.keys()) {
+                fits_pattern(&full, key)?;
+            }
+            let layer = name.layer().unwrap_or(usize::MAX);
+            if !self.selects(stem, layer)? {
+                return Err(stored.extra(
+                    name,
+                    "its module is not among those that target_modules names",
+                ));
+            }
+        }
+        let Some(architecture) = stored.architecture else {
+            return Ok(());
+        };
+        let paths: Vec<&str> = architecture.maps.iter().map(|map| map.path).collect();
+        let chosen =
+            |layer: usize, path: &str| self.selects(&architecture.path(layer, path), layer);
+        stored.placed(changed, &paths, &chosen, "target_modules")
+    }
+
     /// Whether the module of this canonical name is changed.
     pub fn selects(&self, stem: &str, layer: usize) -> Result<bool> {
         let full = self.full(stem);
@@ -281,6 +325,10 @@ impl Names {
         if !self.target_modules.matches(&full)? {
             return Ok(false);
         }
+        // A whole name means its module, whichever layer that is in.
+        if matches!(&self.target_modules, Targets::List(list) if list.contains(&full)) {
+            return Ok(true);
+        }
         // PEFT limits layers only where the targets are a list.
         Ok(match (&self.layers_to_transform, &self.target_modules) {
             (Some(layers), Targets::List(_)) => layers.contains(&layer),
@@ -291,11 +339,7 @@ impl Names {
     /// The value of the first pattern that this name matches.
     fn own<V: Copy>(&self, patterns: &BTreeMap<String, V>, stem: &str) -> Option<V> {
         let full = self.full(stem);
-        let fits = |key: &str| {
-            is_end(&full, key)
-                || Regex::new(&format!("^(?:.*\\.)?(?:{key})$"))
-                    .is_ok_and(|r| r.is_match(&full).unwrap_or(false))
-        };
+        let fits = |key: &str| fits_pattern(&full, key).unwrap_or(false);
         patterns.iter().find(|(key, _)| fits(key)).map(|(_, v)| *v)
     }
 
@@ -359,6 +403,24 @@ impl Targets {
             }
         }
     }
+}
+
+/// Whether the module of this full name is one that a key of PEFT's patterns means.
+fn fits_pattern(full: &str, key: &str) -> Result<bool> {
+    if is_end(full, key) {
+        return Ok(true);
+    }
+    let bad = |e: fancy_regex::Error| {
+        Error::new(format!(
+            "{key:?}, a key of rank_pattern or alpha_pattern, cannot be matched: {e}"
+        ))
+    };
+    // Patterns that go back and forth are for people who mean harm.
+    let regex = RegexBuilder::new(&format!("^(?:.*\\.)?(?:{key})$"))
+        .backtrack_limit(10_000)
+        .build()
+        .map_err(bad)?;
+    regex.is_match(full).map_err(bad)
 }
 
 /// Whether `end` is the whole name or its last parts.

@@ -47,6 +47,12 @@ impl FileTensors {
                 let Some(own) = name(full).map_err(within)? else {
                     continue;
                 };
+                if shape.contains(&0) {
+                    return Err(within(Error::new(format!(
+                        "tensor {full} has shape {shape:?}, which holds nothing: it was saved from one rank of ZeRO-3 or FSDP, which had a part of the weights"
+                    )))
+                    .hint("gather the weights before they are saved: stage3_gather_16bit_weights_on_model_save of DeepSpeed, a full state dict of FSDP"));
+                }
                 shapes.insert(own.clone(), shape.to_vec());
                 if places.insert(own.clone(), (i, full.clone())).is_some() {
                     bail!("{}: two tensors mean {own}", file.path().display());
@@ -68,6 +74,19 @@ impl FileTensors {
     /// Names and shapes.
     pub fn shapes(&self) -> &Shapes {
         &self.shapes
+    }
+
+    /// The name of a tensor in its file; its own where there is none.
+    pub fn full<'a>(&'a self, name: &'a Name) -> &'a str {
+        self.places
+            .get(name)
+            .map_or(name.as_str(), |(_, full)| full)
+    }
+
+    /// The type of a tensor's numbers.
+    pub fn number(&self, name: &Name) -> Option<Number> {
+        let (file, full) = self.places.get(name)?;
+        self.files[*file].number(full)
     }
 
     /// Bytes of all tensors as f32.

@@ -401,11 +401,14 @@ impl Adapter {
             .find(|h| h.dataset.as_deref() == Some(dataset.id()));
         let mut namesakes = heads.iter().filter(|h| h.name == dataset.name());
         let namesake = namesakes.next().filter(|_| namesakes.next().is_none());
+        let runs = |head: &'_ Head| match head.form.layers() {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.within(format!("adapter {}", self.name()))),
+        };
         match (trained.or(namesake), heads) {
-            (Some(head), _) => Ok(head),
-            (None, [only]) => Ok(only),
-            (None, []) => Err(Error::new(format!("adapter {} has no head", self.name()))
-                .hint("give it one: a.with_head(other.head)")),
+            (Some(head), _) => runs(head).map(|()| &**head),
+            (None, [only]) => runs(only).map(|()| &**only),
+            (None, []) => Err(self.no_head()),
             (None, several) => Err(Error::new(format!(
                 "adapter {} has {} heads ({}) and none was trained on {}",
                 self.name(),
@@ -419,6 +422,27 @@ impl Adapter {
             ))
             .hint("choose one: a.with_head(member.head)")),
         }
+    }
+
+    /// The error of an adapter that has no head.
+    pub fn no_head(&self) -> Error {
+        let classifier = |name: &Name| {
+            let mut parts = name.as_str().split('.');
+            matches!(
+                parts.next(),
+                Some("classifier" | "score" | "pre_classifier")
+            )
+        };
+        let saved = self.saved_shapes().unwrap_or_default();
+        if let Some(name) = saved.keys().find(|name| classifier(name)) {
+            return Error::new(format!(
+                "adapter {} has {name}, and its configuration does not say whether that classifies texts or something else",
+                self.name()
+            ))
+            .hint("if it classifies texts, write \"task_type\": \"SEQ_CLS\" into its adapter_config.json");
+        }
+        Error::new(format!("adapter {} has no head", self.name()))
+            .hint("give it one: a.with_head(other.head)")
     }
 
     /// An error unless the adapter is for such a base: one of these weights where their hash is
@@ -528,6 +552,10 @@ impl fmt::Display for Adapter {
             [head] => match head.labels {
                 Labels::Tokens(_) => f.write_str(", head for the next token")?,
                 Labels::Number => f.write_str(", head for numbers")?,
+                _ if head.form.layers().is_err() => match head.form.task() {
+                    Some(task) => write!(f, ", head of type {}", task.head_type())?,
+                    None => f.write_str(", head of another type")?,
+                },
                 _ => write!(f, ", head for {} classes", head.labels.outputs())?,
             },
             heads => write!(f, ", {} heads", heads.len())?,

@@ -283,10 +283,19 @@ pub(super) fn sizes_at(members: &[Adapter], stem: &Name) -> Result<Vec<Option<Si
                 })
             }
             (None, None) => None,
-            (found, other) => bail!(
-                "{stem}: A {found:?} does not fit B {other:?} in {}",
-                member.name()
-            ),
+            (found, other) => {
+                let told = |shape: Option<&[usize]>| {
+                    shape.map_or("is missing".to_string(), |shape| {
+                        format!("has shape {shape:?}")
+                    })
+                };
+                bail!(
+                    "{stem}: A {} and B {} in {}: they are no pair",
+                    told(found),
+                    told(other),
+                    member.name()
+                )
+            }
         };
         if let Some(own) = &own
             && let Some((i, first)) = all

@@ -102,6 +102,10 @@ impl<'a> Run<'a> {
         let tensors = match &options.from {
             Some(start) => {
                 start.fits(model)?;
+                if let [only] = start.heads() {
+                    let runs = only.form.layers();
+                    runs.map_err(|e| e.within(format!("adapter {}", start.name())))?;
+                }
                 start.tensors()?.as_ref().clone()
             }
             None => initial(options.kind.as_ref(), model, options.init_seed)?,

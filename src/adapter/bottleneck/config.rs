@@ -9,7 +9,8 @@ use crate::{Error, Result, bail};
 
 use super::{Bottleneck, Reduction, Residual, Scaling};
 
-/// Fields that shape only what other fields, refused here, would turn on.
+/// The fields that change nothing once the adapter is trained, or shape only what [`REFUSED`] would
+/// turn on. All others of `BnConfig` of adapters 1.3.0 are read.
 const IDLE: &[&str] = &[
     "architecture",
     "factorized_phm_W",
@@ -25,6 +26,24 @@ const IDLE: &[&str] = &[
     "phm_rank",
     "shared_W_phm",
     "shared_phm_rule",
+];
+
+/// The fields that are refused where they are on, with what they do.
+const REFUSED: &[(&str, &str)] = &[
+    ("cross_adapter", "a third adapter follows cross-attention"),
+    (
+        "inv_adapter",
+        "an invertible adapter stands behind the embeddings",
+    ),
+    (
+        "invertible_adapter",
+        "an invertible adapter stands behind the embeddings",
+    ),
+    (
+        "phm_layer",
+        "the maps are sums of Kronecker products (Compacter)",
+    ),
+    ("use_gating", "a gate averages over tokens"),
 ];
 
 /// Reads the `config` object. A field that is on and not known here is an error with its name.
@@ -81,7 +100,13 @@ pub fn read(config: &Value) -> Result<Bottleneck> {
             k if IDLE.contains(&k) => {}
             // Anything else that is on changes the maths.
             _ if is_off(value) => {}
-            _ => return Err(wrong()),
+            k => {
+                let what = REFUSED.iter().find(|(field, _)| *field == k);
+                let what = what.map_or("the field is not known here", |(_, what)| what);
+                return Err(Error::new(format!(
+                    "adapter config: {key} = {value} is not supported: {what}"
+                )));
+            }
         }
     }
     if !kind.mh_adapter && !kind.output_adapter {
@@ -204,6 +229,26 @@ mod tests {
             config[key] = value.clone();
         }
         assert_eq!(write(&read(&config).unwrap()), config);
+    }
+
+    /// The fields of `BnConfig` of adapters 1.3.0.
+    const FIELDS: &str = "mh_adapter output_adapter reduction_factor non_linearity \
+        original_ln_before original_ln_after ln_before ln_after init_weights init_weights_seed \
+        is_parallel scaling use_gating residual_before_ln adapter_residual_before_ln inv_adapter \
+        inv_adapter_reduction_factor cross_adapter leave_out dropout phm_layer phm_dim \
+        factorized_phm_W shared_W_phm shared_phm_rule factorized_phm_rule phm_c_init \
+        phm_init_range learn_phm hypercomplex_nonlinearity phm_rank phm_bias stochastic_depth";
+
+    #[test]
+    fn every_field_of_the_library_is_decided_on() {
+        for field in FIELDS.split_whitespace() {
+            let refused = REFUSED.iter().any(|(name, _)| *name == field);
+            // A value that no field has.
+            let mut config = write(&Bottleneck::pfeiffer());
+            config[field] = json!({"x": [1]});
+            let read = read(&config).is_ok();
+            assert_ne!(read, refused || !IDLE.contains(&field), "{field}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Bottleneck adapters: Houlsby et al. 2019, Pfeiffer et al. 2020, parallel (He et al. 2021),
 //! with the settings and the forward pass of AdapterHub's `adapters` 1.3.0.
 
+mod check;
 mod config;
 mod sites;
 
@@ -12,6 +13,7 @@ use crate::model::{Config, Sites, SublayerSite};
 use crate::{Result, bail};
 
 use super::kind::{Init, Kind, Mixing, Parameter};
+use super::stored::Stored;
 use super::tensors::{Name, Tensors};
 use super::watch::Watch;
 
@@ -265,6 +267,10 @@ impl Kind for Bottleneck {
                 self.dropout, self.stochastic_depth
             )
         })
+    }
+
+    fn check(&self, stored: &Stored<'_>) -> Result<()> {
+        check::check(self, stored)
     }
 
     fn mixing(&self) -> Mixing {

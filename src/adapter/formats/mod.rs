@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use super::value::Adapter;
 use crate::study::files::Aside;
-use crate::{Error, Result, bail};
+use crate::{Context, Error, Result, bail};
 
 pub use origin::Origin;
 pub use standing::{FORCE, Standing, is_used, may_replace, refused, standing};
@@ -68,12 +68,17 @@ pub fn needed(names: &[String]) -> Vec<String> {
 /// A folder whose sub-folders hold one adapter with a head each, as [`save`] writes one with several
 /// heads, is that adapter.
 pub fn load(folder: &Path) -> Result<Adapter> {
+    load_with(folder, &Context::silent())
+}
+
+/// The same, with notices of what was left out.
+pub fn load_with(folder: &Path, context: &Context) -> Result<Adapter> {
     if !folder.join(CONFIG).is_file()
         && let Some(whole) = of_heads(folder)?
     {
         return Ok(whole);
     }
-    Origin::restore(folder, load_files(folder)?)
+    Origin::restore(folder, load_files(folder)?, context)
 }
 
 /// The adapter of which each sub-folder has a head; none where these are not of one adapter.
@@ -177,9 +182,9 @@ pub fn save_over(
     let aside = Aside::of(folder)?;
     let root = aside.path();
     let written = match layout {
-        Layout::Dense(format) => aside.named(save_into(adapter, &root, format))?,
+        Layout::Dense(format) => aside.named(save_into(adapter, (&root, folder), format))?,
         Layout::Sparse => {
-            aside.named(sparse::write(adapter, &root))?;
+            aside.named(sparse::write(adapter, &root, folder))?;
             vec![root.clone()]
         }
     };
@@ -199,8 +204,12 @@ pub fn save_over(
     Ok(folders)
 }
 
-/// Writes an adapter to a folder that is not there yet.
-fn save_into(adapter: &Adapter, folder: &Path, format: Option<Format>) -> Result<Vec<PathBuf>> {
+/// Writes an adapter to a folder that is not there yet, on its way to `to`.
+fn save_into(
+    adapter: &Adapter,
+    (folder, to): (&Path, &Path),
+    format: Option<Format>,
+) -> Result<Vec<PathBuf>> {
     let format = match format {
         Some(format) => format,
         None if peft::is_home(adapter) || !adapterhub::knows(adapter) => Format::Peft,
@@ -208,7 +217,7 @@ fn save_into(adapter: &Adapter, folder: &Path, format: Option<Format>) -> Result
     };
     let heads = adapter.heads();
     if heads.len() < 2 {
-        place::save_one(adapter, heads.first().map(|h| &**h), folder, format)?;
+        place::save_one(adapter, heads.first().map(|h| &**h), (folder, to), format)?;
         return Ok(vec![folder.to_path_buf()]);
     }
     let mut folders: Vec<PathBuf> = Vec::new();
@@ -218,7 +227,10 @@ fn save_into(adapter: &Adapter, folder: &Path, format: Option<Format>) -> Result
         while folders.contains(&own) {
             own.as_mut_os_string().push("_");
         }
-        place::save_one(adapter, Some(head), &own, format)?;
+        let to = own
+            .file_name()
+            .map_or(to.to_path_buf(), |name| to.join(name));
+        place::save_one(adapter, Some(head), (&own, &to), format)?;
         folders.push(own);
     }
     Ok(folders)

@@ -23,12 +23,12 @@ pub enum Content<'a> {
     Tensors(Vec<Planned<'a>>),
 }
 
-/// Saves an adapter with one head or none. The configuration comes last: a folder without it is no
+/// Saves an adapter with one head or none to `folder`, on its way to `to`. The configuration comes last: a folder without it is no
 /// adapter.
 pub fn save_one(
     adapter: &Adapter,
     head: Option<&Head>,
-    folder: &Path,
+    (folder, to): (&Path, &Path),
     format: Format,
 ) -> Result<()> {
     let name = plain(&folder_name(folder));
@@ -52,9 +52,9 @@ pub fn save_one(
     match head {
         Some(head) if adapter.heads().len() > 1 => {
             let own = adapter.with_head(head.clone());
-            Origin::write(&own, Some(adapter.id()), folder, &loaded)
+            Origin::write(&own, Some(adapter.id()), (folder, to), &loaded)
         }
-        _ => Origin::write(adapter, None, folder, &loaded),
+        _ => Origin::write(adapter, None, (folder, to), &loaded),
     }
 }
 

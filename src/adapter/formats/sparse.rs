@@ -63,8 +63,8 @@ pub fn save(adapter: &Adapter, folder: &Path) -> Result<()> {
     super::save_over(adapter, folder, Layout::Sparse, false).map(|_| ())
 }
 
-/// Writes an adapter's files to a folder that holds none yet.
-pub(super) fn write(adapter: &Adapter, folder: &Path) -> Result<()> {
+/// Writes an adapter's files to a folder that holds none yet, on its way to `to`.
+pub(super) fn write(adapter: &Adapter, folder: &Path, to: &Path) -> Result<()> {
     let heads = adapter.heads().iter().enumerate().flat_map(|(i, head)| {
         let named = move |(name, t): (&Name, &Tensor)| (format!("head/{i}/{name}"), t.clone());
         head.tensors.iter().map(named)
@@ -78,7 +78,7 @@ pub(super) fn write(adapter: &Adapter, folder: &Path) -> Result<()> {
     let tensors = adapter.tensors()?;
     let (streamed, metadata) = plan(adapter, &tensors, adapter.mask().map(|m| &**m))?;
     tensorfile::write_streamed(&folder.join(FILE), streamed, Some((KEY, metadata)))?;
-    Origin::write(adapter, None, folder, &load_files(folder)?)
+    Origin::write(adapter, None, (folder, to), &load_files(folder)?)
 }
 
 /// The bytes of the weights' file that [`save`] would write of an adapter under this mask.

@@ -197,6 +197,22 @@ pub fn files_in(folder: &Path) -> Result<BTreeMap<String, String>> {
     Ok(all)
 }
 
+/// Whether the weights and the configuration of the adapter in `folder` are as they were written,
+/// by the hashes of their content.
+pub fn are_as_written(folder: &Path, files: &BTreeMap<String, String>) -> Result<bool> {
+    for name in KNOWN.iter().filter(|name| **name != origin::FILE) {
+        let path = folder.join(name);
+        let same = match files.get(*name) {
+            Some(hash) => path.is_file() && hash_of(&path)? == *hash,
+            None => !path.is_file(),
+        };
+        if !same {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 fn hash_of(path: &Path) -> Result<String> {
     let failed = |error: std::io::Error| Error::at_path(path, error);
     let mut hasher = blake3::Hasher::new();

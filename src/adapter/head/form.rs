@@ -8,6 +8,7 @@ use crate::{Error, Result, bail};
 use super::super::kind::{Init, Parameter};
 use super::super::tensors::Name;
 use super::labels::Labels;
+use super::task::Task;
 
 /// A head's layers. `layers` counts the linear maps; all but the last are followed by the
 /// activation.
@@ -145,7 +146,13 @@ impl Form {
     /// AdapterHub's `config` object for such a head on states of this width.
     pub fn config(&self, labels: &Labels, hidden: usize) -> Value {
         match self {
-            Self::Other(fields) => Value::Object(fields.clone()),
+            Self::Other(fields) => {
+                let mut fields = fields.clone();
+                if let (Labels::Named(names), true) = (labels, fields.contains_key("label2id")) {
+                    fields.insert("label2id".into(), numbered(names.clone()));
+                }
+                Value::Object(fields)
+            }
             Self::NextToken(own) => json!({
                 "activation_function": own.activation,
                 "bias": own.bias,
@@ -159,14 +166,12 @@ impl Form {
                 "vocab_size": labels.outputs(),
             }),
             Self::Classifier(own) => {
-                let names = labels.names().into_iter().enumerate();
-                let ids: Map<String, Value> = names.map(|(i, n)| (n, json!(i))).collect();
                 let mut config = json!({
                     "activation_function": own.activation,
                     "bias": own.bias,
                     "dropout_prob": own.dropout,
                     "head_type": "classification",
-                    "label2id": ids,
+                    "label2id": numbered(labels.names()),
                     "layers": own.layers,
                     "num_labels": labels.outputs(),
                     "use_pooler": own.pooler,
@@ -187,10 +192,47 @@ impl Form {
     pub fn layers(&self) -> Result<&Layers> {
         match self {
             Self::Classifier(own) | Self::NextToken(own) => Ok(own),
-            Self::Other(fields) => bail!(
-                "a head of type {} is not supported; known: classification, causal_lm",
-                fields.get("head_type").unwrap_or(&Value::Null)
-            ),
+            Self::Other(fields) => {
+                let kind = fields.get("head_type").unwrap_or(&Value::Null);
+                let error = Error::new(format!(
+                    "a head of type {kind} is not supported; known: classification, causal_lm"
+                ));
+                let about = match self.task() {
+                    Some(Task::Tokens) => "it tells tokens apart, not texts",
+                    Some(Task::Spans) => "it finds answers in texts",
+                    Some(Task::Choices) => "it chooses one of several texts",
+                    _ => return Err(error),
+                };
+                Err(error.hint(format!(
+                    "{about}: such an adapter can be mixed, pruned, converted and saved, not run"
+                )))
+            }
+        }
+    }
+
+    /// What its answers are about, where that is known.
+    pub fn task(&self) -> Option<Task> {
+        match self {
+            Self::Classifier(_) => Some(Task::Texts),
+            Self::NextToken(_) => Some(Task::NextToken),
+            Self::Other(fields) => Task::of_head_type(fields.get("head_type")?.as_str()?),
+        }
+    }
+
+    /// One of a single linear map for a task that cannot be run here, as AdapterHub describes it.
+    pub fn other(task: Task, outputs: usize) -> Self {
+        let names = Labels::Counted(outputs).names();
+        let fields = json!({
+            "activation_function": "tanh",
+            "dropout_prob": null,
+            "head_type": task.head_type(),
+            "label2id": numbered(names),
+            "layers": 1,
+            "num_labels": outputs,
+        });
+        match fields {
+            Value::Object(fields) => Self::Other(fields),
+            _ => Self::Other(Map::new()),
         }
     }
 
@@ -272,6 +314,12 @@ impl Form {
         self.is_next_token()
             && last().is_some_and(|n| name.as_str().starts_with(&format!("heads.{n}.")))
     }
+}
+
+/// Names with their numbers.
+fn numbered(names: Vec<String>) -> Value {
+    let names = names.into_iter().enumerate();
+    Value::Object(names.map(|(i, name)| (name, json!(i))).collect())
 }
 
 #[cfg(test)]

@@ -2,8 +2,10 @@
 
 mod form;
 mod labels;
+mod task;
 
 use candle_core::Tensor;
+use serde_json::{Map, Value};
 
 use crate::compute::{dropout, layer_norm, linear};
 use crate::model::{Inputs, Model, Noise, Sites};
@@ -11,6 +13,7 @@ use crate::{Result, bail};
 
 pub use form::{Form, Layers, Step};
 pub use labels::Labels;
+pub use task::Task;
 
 use super::tensors::{Name, Tensors};
 
@@ -46,8 +49,8 @@ impl Head {
 
     /// Checks the shapes against the number of outputs.
     pub fn validate(&self) -> Result<()> {
-        if let Form::Other(_) = self.form {
-            return Ok(());
+        if let Form::Other(fields) = &self.form {
+            return self.validate_other(fields);
         }
         let steps = self.form.steps()?;
         let Some(Step::Linear(last)) = steps.last() else {
@@ -80,6 +83,28 @@ impl Head {
             }
         }
         Ok(())
+    }
+}
+
+impl Head {
+    /// The same of a head that cannot be run here: its last map has a row an output, where both are
+    /// known.
+    fn validate_other(&self, fields: &Map<String, Value>) -> Result<()> {
+        let number = |name: &Name| name.as_str().split('.').nth(1)?.parse::<usize>().ok();
+        let weights = self.tensors.iter();
+        let weights =
+            weights.filter(|(name, t)| name.as_str().ends_with(".weight") && t.rank() == 2);
+        let Some((name, weight)) = weights.max_by_key(|(name, _)| number(name)) else {
+            return Ok(());
+        };
+        match fields.get("num_labels").and_then(Value::as_u64) {
+            Some(n) if weight.dims()[0] as u64 != n => bail!(
+                "head {}: tensor {name} has shape {:?}, expected {n} rows for {n} labels",
+                self.name,
+                weight.dims()
+            ),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -16,6 +16,23 @@ pub const LETTERS: &[(&str, LinearSite)] = &[
     ("v", LinearSite::Value),
 ];
 
+/// The fields that change nothing once the adapter is trained.
+const IDLE: &[&str] = &["architecture", "dtype", "init_weights", "init_weights_seed"];
+
+/// The fields that are refused where they are on, with what they do. All others of `LoRAConfig` of
+/// adapters 1.3.0 are read.
+const REFUSED: &[(&str, &str)] = &[
+    ("use_gating", "a gate takes the place of the scale"),
+    (
+        "vera_b",
+        "the factors are drawn, and vectors scale them (VeRA)",
+    ),
+    (
+        "vera_d",
+        "the factors are drawn, and vectors scale them (VeRA)",
+    ),
+];
+
 /// What a `config` object with `architecture: "lora"` says of where it acts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Common {
@@ -71,8 +88,7 @@ fn from_fields(config: &Value) -> Result<Common> {
         let flag = || value.as_bool().ok_or_else(wrong);
         let number = || value.as_f64().filter(|a| a.is_finite()).ok_or_else(wrong);
         match key.as_str() {
-            // A type of numbers is for storage, an initialisation for training.
-            "architecture" | "init_weights" | "init_weights_seed" | "dtype" => {}
+            k if IDLE.contains(&k) => {}
             "r" => {
                 let known = |r: &u64| (1..1 << 20).contains(r);
                 r = value.as_u64().filter(known).ok_or_else(wrong)? as usize;
@@ -102,7 +118,13 @@ fn from_fields(config: &Value) -> Result<Common> {
             }
             _ if matches!(value, Value::Null | Value::Bool(false)) => {}
             _ if value.as_array().is_some_and(Vec::is_empty) => {}
-            _ => return Err(wrong()),
+            k => {
+                let what = REFUSED.iter().find(|(field, _)| *field == k);
+                let what = what.map_or("the field is not known here", |(_, what)| what);
+                return Err(Error::new(format!(
+                    "{key} = {value} is not supported: {what}"
+                )));
+            }
         }
     }
     let modules = match names {
@@ -194,4 +216,32 @@ pub fn write_common(own: &Common) -> Value {
         config["use_rslora"] = json!(own.stabilised);
     }
     config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The fields of `LoRAConfig` of adapters 1.3.0.
+    const FIELDS: &str = "architecture selfattn_lora intermediate_lora output_lora leave_out r \
+        alpha dropout attn_matrices composition_mode init_weights init_weights_seed use_gating \
+        use_dora vera_d vera_b dtype";
+
+    #[test]
+    fn every_field_of_the_library_is_decided_on() {
+        for field in FIELDS.split_whitespace().skip(1) {
+            let refused = REFUSED.iter().any(|(name, _)| *name == field);
+            // A value that no field has.
+            let mut config = write(&Lora::default());
+            config[field] = json!({"x": [1]});
+            let error = read(&config).and_then(Result::err).map(|e| e.to_string());
+            let unknown = error.is_some_and(|e| e.contains("not known here"));
+            assert!(!unknown, "{field}");
+            assert_eq!(
+                from_fields(&config).is_ok(),
+                IDLE.contains(&field) && !refused,
+                "{field}"
+            );
+        }
+    }
 }

@@ -1,10 +1,12 @@
 //! LoRA (Hu et al. 2022) and its variants rsLoRA (Kalajdzievski 2023) and DoRA (Liu et al. 2024):
 //! W x + b + scale B A x at chosen linear maps.
 
+mod check;
 mod config;
 mod deltas;
 mod sites;
 
+pub(in crate::adapter) use check::with_adapters_name;
 pub use config::{Common, read_common, write_common};
 
 use candle_core::Tensor;
@@ -15,6 +17,7 @@ use crate::{Result, bail};
 
 use super::kind::{Init, Kind, Mixing, Parameter};
 use super::modules::{Modules, Names, Place};
+use super::stored::Stored;
 use super::tensors::{Name, Tensors};
 use super::watch::Watch;
 
@@ -175,6 +178,10 @@ impl Kind for Lora {
             Modules::Names(names) => Some(names),
             Modules::Sites { .. } => None,
         }
+    }
+
+    fn check(&self, stored: &Stored<'_>) -> Result<()> {
+        check::check(self, stored)
     }
 
     fn mixing(&self) -> Mixing {

@@ -86,7 +86,7 @@ mod natives {
         let session = Session::of(&context)?;
         let folder = session.path_or_repository(Kind::Model, path, &formats::needed, missing)?;
         session.note_files("adapter", path, &folder)?;
-        let loaded = formats::load(&folder)?;
+        let loaded = formats::load_with(&folder, session.context())?;
         let mut parts = loaded.parts().clone();
         let local = session.read_path(path).is_ok_and(|p| p == folder);
         parts.source = Some(match (local, folder.canonicalize()) {

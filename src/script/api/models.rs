@@ -550,9 +550,7 @@ fn own_head(model: &Model) -> Result<Head> {
 fn only_head(adapter: &Adapter) -> Result<&crate::adapter::Head> {
     match adapter.heads() {
         [head] => Ok(head),
-        [] => {
-            bail!("adapter {} has no head", adapter.name(); hint: "give it one: a.with_head(other.head)")
-        }
+        [] => Err(adapter.no_head()),
         several => bail!(
             "adapter {} has {} heads: {}",
             adapter.name(),

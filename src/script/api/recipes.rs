@@ -199,7 +199,9 @@ fn again(context: &NativeCallContext, folder: &str, options: &Map) -> Result<Ada
     let session = Session::of(context)?;
     let folder = session.input("adapter", folder)?;
     let beside = saved_members(&folder);
-    soup::replay(&folder, &|origin| find(origin, &given, &beside, &session))
+    soup::replay(&folder, &|origin| {
+        find(origin, &folder, (&given, &beside), &session)
+    })
 }
 
 /// The members that were saved with a soup.
@@ -217,8 +219,8 @@ fn saved_members(folder: &Path) -> Vec<(PathBuf, Origin)> {
 
 fn find(
     origin: &Origin,
-    given: &[Adapter],
-    beside: &[(PathBuf, Origin)],
+    soup: &Path,
+    (given, beside): (&[Adapter], &[(PathBuf, Origin)]),
     session: &Session,
 ) -> Result<Adapter> {
     if let Some(adapter) = given.iter().find(|a| *a.id() == origin.id) {
@@ -244,9 +246,10 @@ fn find(
             origin.name
         ))
     };
-    let here = Path::new(source);
-    let folder = match here.is_dir() && session.may_follow(here) {
-        true => PathBuf::from(source),
+    // A folder is told by the way to it from the soup's.
+    let here = soup.join(source);
+    let folder = match here.is_dir() && session.may_follow(&here) {
+        true => here,
         false => session.path_or_repository(Kind::Model, source, &formats::needed, missing)?,
     };
     formats::load(&folder)

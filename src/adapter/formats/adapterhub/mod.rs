@@ -14,7 +14,7 @@ use crate::adapter::head::{Form, Head, Labels};
 use crate::adapter::source::Source;
 use crate::adapter::tensors::{Name, Tensors};
 use crate::adapter::value::{Adapter, Base, Parts, head_id};
-use crate::adapter::{Bottleneck, Ia3, Kind, Lora, kind};
+use crate::adapter::{Bottleneck, Ia3, Kind, Lora, Stored, kind};
 use crate::model::{Architecture, Hub};
 use crate::study::Id;
 use crate::tensorfile::{self, Planned};
@@ -41,6 +41,7 @@ pub fn load(folder: &Path, json: &Value) -> Result<Adapter> {
     let kind = kind::from_config(&config).map_err(|e| e.within(path.display()))?;
     let base = Base {
         name: text("model_name").unwrap_or_else(|| "unknown".into()),
+        // Written by earlier versions.
         id: text("tureen_base_id"),
         model_type: text("model_type").unwrap_or_else(|| "bert".into()),
         hidden_size: json.get("hidden_size").and_then(Value::as_u64).unwrap_or(0) as usize,
@@ -51,6 +52,8 @@ pub fn load(folder: &Path, json: &Value) -> Result<Adapter> {
     if tensors.names().next().is_none() {
         bail!("{}: holds no tensors", file.display());
     }
+    kind.check(&Stored::new(&tensors, &base))
+        .map_err(|e| e.within(file.display()))?;
     let source = Source::of(tensors)?;
     let head = load_head(folder, &name)?;
     let config = serde_json::to_vec(&kind.config()).map_err(|e| Error::at_path(&path, e))?;
@@ -135,6 +138,7 @@ fn load_head(folder: &Path, adapter: &str) -> Result<Option<Head>> {
     let text = |key: &str| json.get(key).and_then(Value::as_str).map(str::to_string);
     let head = Head {
         name: name.to_string(),
+        // Written by earlier versions.
         dataset: text("tureen_dataset_id"),
         labels,
         form,
@@ -151,7 +155,8 @@ fn own_head(folder: &Path, path: &Path, json: &Value, adapter: &str) -> Result<H
     let f32 = |(name, t): (String, Tensor)| Ok((name, t.to_dtype(DType::F32)?));
     let tensors = tensors.into_iter().map(f32).collect::<Result<_>>()?;
     let labels = read_labels(json, path)?;
-    let found = classifier_of_tensors(text("model_type"), &tensors, Some(labels.names()))
+    let class = json["model_class"].as_str();
+    let found = classifier_of_tensors(text("model_type"), class, &tensors, Some(labels.names()))
         .map_err(|e| e.within(file.display()))?;
     let Some(head) = found else {
         bail!(
@@ -239,8 +244,6 @@ pub fn files<'a>(
     let plan = names::named(plan, name, architecture, norms);
     let mut json = common(base, hub, name);
     json.insert("config".into(), kind);
-    json.insert("tureen_id".into(), json!(adapter.id().as_str()));
-    json.insert("tureen_base_id".into(), json!(base.id));
     let mut files = vec![(WEIGHTS[0], Content::Tensors(plan))];
     if let Some(head) = head {
         let pooled = head.form.layers().is_ok_and(|own| own.pooler);
@@ -257,7 +260,6 @@ pub fn files<'a>(
         let mut json = common(base, hub, name);
         let config = head.form.config(&head.labels, base.hidden_size);
         json.insert("config".into(), config);
-        json.insert("tureen_dataset_id".into(), json!(head.dataset));
         let json = pretty(&Value::Object(json));
         files.push(("head_config.json", Content::Bytes(json)));
     }

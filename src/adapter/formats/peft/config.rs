@@ -9,27 +9,8 @@ use crate::adapter::{Ia3, Lora, Name};
 use crate::tensorfile::Planned;
 use crate::{Error, Result, bail};
 
+use super::fields::{self, is_off};
 use super::found::{Found, FoundKind};
-
-/// Keys that are for training, storage or people, and change no number.
-const IDLE: &[&str] = &[
-    "auto_mapping",
-    "base_model_name_or_path",
-    "ephemeral_gpu_offload",
-    "fan_in_fan_out",
-    "inference_mode",
-    "init_ia3_weights",
-    "megatron_core",
-    "modules_to_save",
-    "peft_type",
-    "peft_version",
-    "qalora_group_size",
-    "revision",
-    "runtime_config",
-    "task_type",
-    "tureen_base_id",
-    "tureen_id",
-];
 
 /// Reads a configuration. A key that is on and not known here is an error with its name.
 pub fn read(json: &Value) -> Result<Found> {
@@ -41,11 +22,11 @@ pub fn read(json: &Value) -> Result<Found> {
             other.unwrap_or("null")
         ),
     };
-    let task = json["task_type"].as_str().map(str::to_string);
-    Ok(Found { kind, task })
+    Ok(Found { kind })
 }
 
 fn read_lora(json: &Value) -> Result<Lora> {
+    const KIND: &str = "LORA";
     let mut lora = Lora::default();
     let mut names = Names {
         bias: "none".into(),
@@ -68,7 +49,7 @@ fn read_lora(json: &Value) -> Result<Lora> {
             "init_lora_weights" => check_init(value)?,
             "rank_pattern" => names.rank_pattern = read_as(value).ok_or_else(wrong)?,
             "alpha_pattern" => names.alpha_pattern = read_as(value).ok_or_else(wrong)?,
-            _ => common(key, value, &mut names)?,
+            _ => common(KIND, key, value, &mut names)?,
         }
     }
     if names.rank_pattern.values().any(|r| *r == 0) {
@@ -81,6 +62,7 @@ fn read_lora(json: &Value) -> Result<Lora> {
 }
 
 fn read_ia3(json: &Value) -> Result<Ia3> {
+    const KIND: &str = "IA3";
     let mut names = Names {
         bias: "none".into(),
         ..Names::default()
@@ -91,7 +73,7 @@ fn read_ia3(json: &Value) -> Result<Ia3> {
             "feedforward_modules" => {
                 names.feedforward_modules = read_as(value).ok_or_else(wrong)?
             }
-            _ => common(key, value, &mut names)?,
+            _ => common(KIND, key, value, &mut names)?,
         }
     }
     Ok(Ia3 {
@@ -101,7 +83,7 @@ fn read_ia3(json: &Value) -> Result<Ia3> {
 }
 
 /// The keys that both kinds have.
-fn common(key: &str, value: &Value, names: &mut Names) -> Result<()> {
+fn common(kind: &str, key: &str, value: &Value, names: &mut Names) -> Result<()> {
     let wrong = || Error::new(format!("{key} = {value} is not supported"));
     match key {
         "target_modules" if value.is_null() => {}
@@ -140,10 +122,7 @@ fn common(key: &str, value: &Value, names: &mut Names) -> Result<()> {
             Some(bias @ ("none" | "all" | "lora_only")) => names.bias = bias.into(),
             _ => return Err(wrong()),
         },
-        key if IDLE.contains(&key) => {}
-        // Anything else that is on changes the maths.
-        _ if is_off(value) => {}
-        _ => return Err(wrong()),
+        key => return fields::check(kind, key, value),
     }
     Ok(())
 }
@@ -152,22 +131,13 @@ fn read_as<T: serde::de::DeserializeOwned>(value: &Value) -> Option<T> {
     serde_json::from_value(value.clone()).ok()
 }
 
-fn is_off(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::String(s) => s.is_empty(),
-        Value::Array(a) => a.is_empty(),
-        Value::Object(o) => o.is_empty(),
-        _ => false,
-    }
-}
-
 /// Some initialisations of A and B change the base's weights with them, so that the adapter alone
 /// says too little.
 fn check_init(value: &Value) -> Result<()> {
     match value {
         Value::Null | Value::Bool(_) => Ok(()),
-        Value::String(s) if s == "gaussian" || s == "orthogonal" => Ok(()),
+        // EVA and MiCA choose A, or B, by the base or its inputs, and leave the base as it is.
+        Value::String(s) if ["gaussian", "orthogonal", "eva", "mica"].contains(&&s[..]) => Ok(()),
         _ => Err(Error::new(format!(
             "init_lora_weights = {value} is not supported: it changes the base's weights, which the adapter's file does not hold"
         ))
@@ -314,6 +284,7 @@ mod tests {
         for (key, value) in [
             ("init_lora_weights", json!("pissa")),
             ("init_lora_weights", json!("loftq")),
+            ("init_lora_weights", json!("lora_ga")),
             ("use_qalora", json!(true)),
             ("layer_replication", json!([[0, 4]])),
             ("something_new", json!(3)),

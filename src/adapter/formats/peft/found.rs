@@ -12,8 +12,6 @@ use crate::adapter::{Ia3, Kind, Lora};
 pub struct Found {
     /// The kind.
     pub kind: FoundKind,
-    /// The kind of task its model is for.
-    pub task: Option<String>,
 }
 
 /// A kind whose modules' prefix is not known yet.

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use candle_core::Tensor;
+use serde_json::{Map, Value};
 
-use crate::adapter::head::{Form, Head, Labels, Layers};
+use crate::adapter::head::{Form, Head, Labels, Layers, Task};
 use crate::adapter::source::FileTensors;
 use crate::adapter::tensors::{Name, Tensors};
 use crate::model::{Architecture, Model};
@@ -144,6 +145,16 @@ impl Classifier {
         })
     }
 
+    /// Whether its tensors alone tell that it reads whole texts: a head for tokens is a single map,
+    /// with a bias, and one that chooses among texts has one output.
+    fn reads_texts(&self, tensors: &FileTensors) -> bool {
+        let last = self.maps.last().map_or("", |(module, _)| module);
+        let shape = |part: &str| tensors.shapes().get(&Name::new(format!("{last}.{part}")));
+        let outputs = shape("weight").and_then(|shape| shape.first());
+        let single = self.maps.len() == 1 && (self.bias || shape("bias").is_some());
+        !single && outputs.is_some_and(|n| *n > 1)
+    }
+
     /// The name here of a tensor of its modules.
     fn own_name(&self, full: &str) -> Option<Name> {
         self.modules().find_map(|(module, number)| {
@@ -189,18 +200,37 @@ pub fn form_of(model_type: &str) -> Option<Form> {
 /// that is not known.
 pub fn of_model(model: &Model) -> Result<Option<Head>> {
     let (config, name) = (model.config(), model.name().to_string());
-    let head = of_tensors(&config.model_type, model.classifier(), config.labels())?;
+    let class = config
+        .more
+        .get("architectures")
+        .and_then(|all| all[0].as_str());
+    let head = of_tensors(
+        &config.model_type,
+        class,
+        model.classifier(),
+        config.labels(),
+    )?;
     Ok(head.map(|head| Head { name, ..head }))
 }
 
-/// The classifier of a task model of this type whose head has these tensors, by full name; its
+/// The head of a task model of this type and class that has these tensors, by full name; its
 /// labels by number, where no names are given. None where it is not known.
 pub fn of_tensors(
     model_type: &str,
+    class: Option<&str>,
     found: &BTreeMap<String, Tensor>,
     names: Option<Vec<String>>,
 ) -> Result<Option<Head>> {
     let has = |module: &str| found.contains_key(&format!("{module}.weight"));
+    let task = class.and_then(Task::of_class);
+    if let Some(module) = task.and_then(|task| single_map(task, has)) {
+        let own = found.iter();
+        let own = own.filter_map(|(full, t)| Some((own_part(module, full)?, t.clone())));
+        return other(task, module, own.collect(), names);
+    }
+    if !matches!(task, None | Some(Task::Texts)) {
+        return Ok(None);
+    }
     let Some(known) = Classifier::of(model_type, has) else {
         return Ok(None);
     };
@@ -210,18 +240,79 @@ pub fn of_tensors(
         .map(Some)
 }
 
-/// Takes the head's tensors out of `tensors`. A causal language model has its base's own table of
-/// tokens for a head.
-pub fn read(tensors: &mut FileTensors, home: &Home, task: Option<&str>) -> Result<Option<Head>> {
+/// The module of the one linear map that transformers' models for such a task have; none where the
+/// task has another head, or none of these modules is there.
+fn single_map(task: Task, has: impl Fn(&str) -> bool) -> Option<&'static str> {
+    let modules: &[&str] = match task {
+        Task::Tokens => &[TOKENS, LAST],
+        Task::Spans => &[SPANS],
+        _ => &[],
+    };
+    modules.iter().copied().find(|module| has(module))
+}
+
+/// The modules of single maps: those of models that tell tokens apart, also of decoders, and those
+/// of models that find answers.
+const TOKENS: &str = "classifier";
+const LAST: &str = "score";
+const SPANS: &str = "qa_outputs";
+
+/// The name here of a tensor of a single map's.
+fn own_part(module: &str, full: &str) -> Option<Name> {
+    let part = full.strip_prefix(module)?.strip_prefix('.')?;
+    let plain = part == "weight" || part == "bias";
+    plain.then(|| Name::new(format!("heads.1.{part}")))
+}
+
+/// The head of a single map for a task that cannot be run here.
+fn other(
+    task: Option<Task>,
+    module: &str,
+    tensors: Tensors,
+    names: Option<Vec<String>>,
+) -> Result<Option<Head>> {
+    let weight = tensors.get(&Name::new("heads.1.weight"));
+    let (Some(task), Some(outputs)) = (task, weight.map(|w| w.dim(0)).transpose()?) else {
+        return Ok(None);
+    };
+    let names = names.filter(|names| names.len() == outputs);
+    let mut form = Form::other(task, outputs);
+    if let (Form::Other(fields), LAST) = (&mut form, module) {
+        fields.insert(MODULE.into(), module.into());
+    }
+    Ok(Some(Head {
+        name: String::new(),
+        dataset: None,
+        labels: names.map_or(Labels::Counted(outputs), Labels::from_names),
+        form,
+        tensors,
+    }))
+}
+
+/// Under which key the form of a single map holds its module, where it is not the usual one.
+const MODULE: &str = "module";
+
+/// Takes the head's tensors out of `tensors`, where it is known what it is for. A causal language
+/// model has its base's own table of tokens for a head.
+pub fn read(tensors: &mut FileTensors, home: &Home, json: &Value) -> Result<Option<Head>> {
     let has = |module: &str| {
         let name = Name::new(format!("{module}.weight"));
         tensors.shapes().contains_key(&name)
     };
-    if let Some(known) = Classifier::of(&home.model_type, has) {
+    let task = Task::of_config(json);
+    if let Some(module) = task.and_then(|task| single_map(task, has)) {
+        let own = tensors.take(|name| own_part(module, name.as_str()))?;
+        return other(task, module, own, None);
+    }
+    let untold = json["task_type"].is_null() && task.is_none();
+    if (task == Some(Task::Texts) || untold)
+        && let Some(known) = Classifier::of(&home.model_type, has)
+        && (!untold || known.reads_texts(tensors))
+    {
         let own = tensors.take(|name| known.own_name(name.as_str()))?;
         return known.head(own, None).map(Some);
     }
-    if task == Some("CAUSAL_LM") && home.model_type == "gpt2" {
+    if task == Some(Task::NextToken) && home.model_type == "gpt2" {
         return Ok(Some(Head {
             name: String::new(),
             dataset: None,
@@ -252,7 +343,10 @@ pub fn write(
                 own.layers
             );
         }
-        return Ok((Some("CAUSAL_LM"), Vec::new()));
+        return Ok((Task::NextToken.peft(), Vec::new()));
+    }
+    if let Form::Other(fields) = &head.form {
+        return write_other(head, fields, planned);
     }
     // Models that are not known here classify by a map of their last token.
     let model_type = architecture.map_or("", |a| a.model_type);
@@ -287,5 +381,42 @@ pub fn write(
             }
         }
     }
-    Ok((Some("SEQ_CLS"), known.saved.to_vec()))
+    Ok((Task::Texts.peft(), known.saved.to_vec()))
+}
+
+/// The same of a head that cannot be run here.
+fn write_other(
+    head: &Head,
+    fields: &Map<String, Value>,
+    planned: &mut Vec<Planned<'_>>,
+) -> Result<(Option<&'static str>, Vec<&'static str>)> {
+    let kind = fields.get("head_type").unwrap_or(&Value::Null);
+    let module = match head.form.task() {
+        Some(Task::Tokens) if fields.get(MODULE) == Some(&LAST.into()) => LAST,
+        Some(Task::Tokens) => TOKENS,
+        Some(Task::Spans) => SPANS,
+        _ => bail!(
+            "PEFT's layout has no task for a head of type {kind}";
+            hint: "save it as AdapterHub's, or without a head"
+        ),
+    };
+    let layers = fields.get("layers").and_then(Value::as_u64);
+    if layers != Some(1) {
+        bail!(
+            "the head cannot be saved for PEFT: transformers' models have one map for this task, a head of type {kind} with {} layers has more",
+            fields.get("layers").unwrap_or(&Value::Null);
+            hint: "save it as AdapterHub's, or without a head"
+        );
+    }
+    for (name, tensor) in &head.tensors {
+        let Some(part) = name.as_str().strip_prefix("heads.1.") else {
+            bail!(
+                "head {}: tensor {name} has no place in PEFT's layout",
+                head.name
+            );
+        };
+        let name = format!("{ROOT}{module}.{part}");
+        planned.push(Planned::ready(name, tensor.clone()));
+    }
+    Ok((head.form.task().and_then(Task::peft), vec![module]))
 }

@@ -4,6 +4,7 @@
 //! the tensors where there is one.
 
 mod config;
+mod fields;
 mod found;
 mod heads;
 mod names;
@@ -18,7 +19,7 @@ use crate::adapter::modules::{Modules, Names};
 use crate::adapter::source::{FileTensors, Source};
 use crate::adapter::tensors::Name;
 use crate::adapter::value::{Adapter, Base, Parts, head_id};
-use crate::adapter::{Ia3, Kind, Lora};
+use crate::adapter::{Ia3, Kind, Lora, Stored};
 use crate::model::Architecture;
 use crate::study::Id;
 use crate::{Result, bail, tensorfile};
@@ -56,7 +57,7 @@ pub fn load(folder: &Path, json: &Value) -> Result<Adapter> {
     let text = |key: &str| json.get(key).and_then(Value::as_str).map(str::to_string);
     let base = text("base_model_name_or_path").unwrap_or_else(|| "unknown".into());
     let home = names::home(tensors.names(), &base, json);
-    let head = heads::read(&mut tensors, &home, found.task.as_deref()).map_err(of_folder)?;
+    let head = heads::read(&mut tensors, &home, json).map_err(of_folder)?;
     // Whatever else was trained belongs to the adapter under the name the base has for it.
     let beside = names::beside(tensors.names(), &home.prefix);
     tensors.rename(|name| Name::new(names::within(name.as_str(), &home.prefix)))?;
@@ -65,13 +66,22 @@ pub fn load(folder: &Path, json: &Value) -> Result<Adapter> {
     }
     let mut kind = found.kind;
     kind.complete(&home.prefix, beside, tensors.shapes());
+    let kind: Arc<dyn Kind> = kind.into_kind();
+    let base = Base {
+        name: base,
+        // Written by earlier versions.
+        id: text("tureen_base_id"),
+        model_type: home.model_type.clone(),
+        hidden_size: 0,
+    };
+    kind.check(&Stored::new(&tensors, &base))
+        .map_err(of_folder)?;
     let source = Source::of(tensors)?;
     let name = folder_name(folder);
     let head = head.map(|head| Head {
         name: name.clone(),
         ..head
     });
-    let kind: Arc<dyn Kind> = kind.into_kind();
     let config = serde_json::to_vec(&kind.config()).unwrap_or_default();
     let id = Id::of_pieces("adapter", |sink| {
         sink(&config);
@@ -84,12 +94,7 @@ pub fn load(folder: &Path, json: &Value) -> Result<Adapter> {
     let parts = Parts {
         name,
         kind,
-        base: Base {
-            name: base,
-            id: text("tureen_base_id"),
-            model_type: home.model_type.clone(),
-            hidden_size: 0,
-        },
+        base,
         id,
         heads: head.into_iter().map(Into::into).collect(),
         mask: None,
@@ -150,8 +155,6 @@ pub fn files<'a>(adapter: &'a Adapter, head: Option<&Head>) -> Result<(Value, Fi
         true => Value::Null,
         false => json!(saved),
     };
-    json["tureen_id"] = json!(adapter.id().as_str());
-    json["tureen_base_id"] = json!(base.id);
     Ok((json, vec![(WEIGHTS[0], Content::Tensors(planned))]))
 }
 
