@@ -81,6 +81,7 @@ fn adapter(kind: &Arc<dyn Kind>, model: &Model, tensors: Tensors, head: Tensors)
         init_seed: None,
         domain: None,
         source: None,
+        metadata: Default::default(),
     };
     Adapter::new(parts, tensors).unwrap()
 }

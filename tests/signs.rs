@@ -47,6 +47,7 @@ fn adapter(name: &str, config: &Value, tensors: Tensors, seed: Option<u64>) -> A
         init_seed: None,
         domain: None,
         source: None,
+        metadata: Default::default(),
     };
     Adapter::new(parts, tensors).unwrap()
 }

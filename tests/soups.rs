@@ -49,6 +49,7 @@ fn adapter(name: &str, config: Value, tensors: Tensors) -> Adapter {
         init_seed: None,
         domain: None,
         source: None,
+        metadata: Default::default(),
     };
     Adapter::new(parts, tensors).unwrap()
 }

@@ -10,6 +10,7 @@ mod ia3;
 mod journal;
 pub mod kind;
 mod lora;
+pub mod metadata;
 mod modules;
 mod relations;
 pub mod saved;

@@ -10,6 +10,7 @@ use crate::tensorfile::{self, Number, TensorFile, quantised};
 use crate::{Error, Result, bail};
 
 use super::check;
+use super::metadata::Precision;
 use super::tensors::{Name, Tensors};
 
 /// The shapes of tensors by canonical name, in natural order.
@@ -83,10 +84,14 @@ impl FileTensors {
             .map_or(name.as_str(), |(_, full)| full)
     }
 
-    /// The type of a tensor's numbers.
-    pub fn number(&self, name: &Name) -> Option<Number> {
-        let (file, full) = self.places.get(name)?;
-        self.files[*file].number(full)
+    /// The types of the tensors' numbers.
+    pub fn types(&self) -> BTreeMap<String, Precision> {
+        let own = self.places.iter();
+        own.filter_map(|(name, (file, full))| {
+            let number = self.files[*file].number(full)?;
+            Some((name.to_string(), Precision::of(number)))
+        })
+        .collect()
     }
 
     /// Bytes of all tensors as f32.

@@ -17,6 +17,7 @@ use crate::{Error, Result, bail};
 use super::check;
 use super::head::{Head, Labels};
 use super::kind::Kind;
+use super::metadata;
 use super::source::{FileTensors, Shapes, Source};
 use super::tensors::{Name, Tensors};
 
@@ -150,6 +151,8 @@ pub struct Parts {
     pub domain: Option<Dataset>,
     /// The folder or the repository it was loaded from.
     pub source: Option<String>,
+    /// What its folder says beside the weights, or its members' do.
+    pub metadata: metadata::Source,
 }
 
 /// A set of adapter weights with its kind, base, heads and origin. Cheap to clone, immutable.

@@ -30,6 +30,9 @@ struct Saved {
     /// dense, or sparse: masks as bits and the kept weights alone (default: dense).
     #[arg(long, value_parser = ["dense", "sparse"])]
     layout: Option<String>,
+    /// The type of its numbers (default: keep, that of the files it comes from where all agree).
+    #[arg(long, value_parser = ["keep", "f32", "f16", "bf16"])]
+    dtype: Option<String>,
     /// Overwrite what is in the folder: another adapter, other files, or an input.
     #[arg(long)]
     force: bool,
@@ -232,6 +235,9 @@ impl Shell {
         }
         if let Some(layout) = saved.layout {
             options.insert("layout".into(), layout.into());
+        }
+        if let Some(dtype) = saved.dtype {
+            options.insert("dtype".into(), dtype.into());
         }
         if saved.force {
             options.insert("force".into(), true.into());

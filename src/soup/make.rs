@@ -251,6 +251,7 @@ pub(super) fn made(soup: Soup) -> Result<Adapter> {
         init_seed: None,
         domain: None,
         source: None,
+        metadata: crate::adapter::metadata::Source::of(members),
     };
     Ok(Adapter::from_recipe(parts, Arc::new(soup)))
 }

@@ -119,6 +119,7 @@ pub fn ready(
         init_seed: None,
         domain: None,
         source: None,
+        metadata: crate::adapter::metadata::Source::of(members),
     };
     Ok(made_of(parts, description, members, tensors))
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::adapter::Adapter;
-use crate::adapter::formats::{self, Format, Origin};
+use crate::adapter::formats::{self, Format, Layout, Origin};
 use crate::compute::random::Stream;
 use crate::{Error, Result, bail};
 
@@ -82,7 +82,9 @@ fn verify(soup: &Adapter, folder: &Path, folders: &[PathBuf]) -> Result<()> {
     // Tensors are named after the folder.
     let name = folder.file_name().unwrap_or_default();
     let again = aside.path().join(name);
-    let mut written = formats::save(soup, &again, Some(format))?;
+    let types = Origin::read(&folders[0])?.map(|origin| origin.types);
+    let layout = Layout::Dense(Some(format), types.unwrap_or_default());
+    let mut written = formats::save_over(soup, &again, layout, false)?;
     written.sort();
     if written.len() != folders.len() {
         bail!(

@@ -13,13 +13,15 @@ use crate::{Error, Result, bail};
 
 use super::number::Number;
 
-/// A tensor that is to be written as f32: its shape is known, itself it is made when its turn
-/// comes, perhaps beside others.
+/// A tensor that is to be written: its shape is known, itself it is made when its turn comes,
+/// perhaps beside others.
 pub struct Planned<'a> {
     /// Its name in the file.
     pub name: String,
     /// Its shape.
     pub shape: Vec<usize>,
+    /// The type that its numbers are written in.
+    pub number: Number,
     /// Makes it.
     pub make: Box<dyn Fn() -> Result<Tensor> + Sync + 'a>,
 }
@@ -30,13 +32,33 @@ impl<'a> Planned<'a> {
         Self {
             name,
             shape: tensor.dims().to_vec(),
+            number: Number::F32,
             make: Box::new(move || Ok(tensor.clone())),
         }
     }
 
+    /// One that `make` makes, in single precision.
+    pub fn new(
+        name: String,
+        shape: Vec<usize>,
+        make: impl Fn() -> Result<Tensor> + Sync + 'a,
+    ) -> Self {
+        Self {
+            name,
+            shape,
+            number: Number::F32,
+            make: Box::new(make),
+        }
+    }
+
     fn streamed(self) -> Streamed<'a> {
-        let Self { name, shape, make } = self;
-        let size = Number::F32.size() * shape.iter().product::<usize>();
+        let Self {
+            name,
+            shape,
+            number,
+            make,
+        } = self;
+        let size = number.size() * shape.iter().product::<usize>();
         let (own, expected) = (name.clone(), shape.clone());
         let bytes = move || {
             let made = make()?;
@@ -47,12 +69,13 @@ impl<'a> Planned<'a> {
                 );
             }
             let made = super::to_f32(&made).map_err(|e| e.within(format!("tensor {own}")))?;
-            crate::adapter::with_values(&made, |values| Number::F32.encode(values))?
+            crate::adapter::with_values(&made, |values| number.encode(values))?
+                .map_err(|e| e.within(format!("tensor {own}")))
         };
         Streamed {
             name,
             shape,
-            number: Number::F32,
+            number,
             parts: vec![Part {
                 size,
                 make: Box::new(bytes),
@@ -81,7 +104,7 @@ pub struct Part<'a> {
     pub make: Box<dyn Fn() -> Result<Vec<u8>> + Sync + 'a>,
 }
 
-/// Writes a safetensors file with these tensors as f32, whole or not at all. `metadata` is at most
+/// Writes a safetensors file with these tensors, whole or not at all. `metadata` is at most
 /// one entry, since the format's map of metadata has no order.
 pub fn write(
     path: &Path,
@@ -236,10 +259,10 @@ mod tests {
     fn a_tensor_that_cannot_be_made_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.safetensors");
-        let broken = |shape: usize| Planned {
-            name: "a".into(),
-            shape: vec![shape],
-            make: Box::new(|| Ok(Tensor::new(&[1f32], &Device::Cpu)?)),
+        let broken = |shape: usize| {
+            Planned::new("a".into(), vec![shape], || {
+                Ok(Tensor::new(&[1f32], &Device::Cpu)?)
+            })
         };
         let error = write(&path, vec![broken(2)], None).unwrap_err();
         assert!(error.to_string().contains("expected [2]"), "{error}");

@@ -74,6 +74,7 @@ pub fn untrained(
         init_seed: Some(init_seed),
         domain: Some(data.clone()),
         source: None,
+        metadata: Default::default(),
     };
     Adapter::new(parts, tensors)
 }

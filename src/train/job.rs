@@ -205,6 +205,7 @@ impl<'a> Job<'a> {
             init_seed: None,
             domain: Some(self.data.clone()),
             source: None,
+            metadata: Default::default(),
         };
         Adapter::new(parts, of.tensors)
     }

@@ -159,6 +159,7 @@ fn trained(case: &Case, kind: Arc<dyn Kind>) -> Adapter {
         init_seed: None,
         domain: None,
         source: None,
+        metadata: Default::default(),
     };
     Adapter::new(parts, tensors).unwrap()
 }

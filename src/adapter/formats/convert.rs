@@ -8,12 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use candle_core::Tensor;
 
 use crate::adapter::lora::Lora;
+use crate::adapter::metadata::HEADS;
 use crate::adapter::modules::{Modules, Names, Targets};
 use crate::adapter::tensors::Name;
 use crate::adapter::value::Adapter;
 use crate::model::{Architecture, LinearSite};
-use crate::tensorfile::Planned;
+use crate::tensorfile::{Number, Planned};
 use crate::{Error, Result, bail};
+
+use super::Types;
 
 /// Tensors to be written, under canonical names.
 pub type Plan<'a> = Vec<Planned<'a>>;
@@ -35,6 +38,31 @@ struct At {
     scale: f64,
 }
 
+/// The tensors as numbers of these types: those that the adapter's files had, or one for all.
+pub fn typed<'a>(adapter: &Adapter, plan: Plan<'a>, types: Types) -> Plan<'a> {
+    let own = adapter.parts().metadata.get();
+    let typed = |planned: Planned<'a>| Planned {
+        number: match types {
+            Types::Keep => own
+                .types
+                .get(&planned.name)
+                .map_or(Number::F32, |t| t.number()),
+            Types::All(precision) => precision.number(),
+        },
+        ..planned
+    };
+    plan.into_iter().map(typed).collect()
+}
+
+/// The type that the numbers of heads are written in.
+pub fn type_of_heads(adapter: &Adapter, types: Types) -> Number {
+    let own = adapter.parts().metadata.get();
+    match types {
+        Types::Keep => own.types.get(HEADS).map_or(Number::F32, |t| t.number()),
+        Types::All(precision) => precision.number(),
+    }
+}
+
 /// The adapter's own tensors.
 pub fn as_they_are(adapter: &Adapter) -> Result<Plan<'_>> {
     let one = |(name, shape): (Name, Vec<usize>)| planned(adapter, &name, &name.clone(), shape);
@@ -43,11 +71,9 @@ pub fn as_they_are(adapter: &Adapter) -> Result<Plan<'_>> {
 
 fn planned<'a>(adapter: &'a Adapter, new: &Name, old: &Name, shape: Vec<usize>) -> Planned<'a> {
     let old = old.clone();
-    Planned {
-        name: new.as_str().to_string(),
-        shape,
-        make: Box::new(move || adapter.tensor(&old)),
-    }
+    Planned::new(new.as_str().to_string(), shape, move || {
+        adapter.tensor(&old)
+    })
 }
 
 /// The LoRA as AdapterHub has it: by sites, with one rank and scale for all maps. An error where
@@ -105,22 +131,22 @@ pub fn to_sites<'a>(adapter: &'a Adapter, lora: &Lora) -> Result<(Lora, Plan<'a>
         // Where one map computes several sites, each has factors of its own.
         let copies = if groups == 1 { fused } else { 1 };
         let (own, a, b) = (at.rank, at.a.clone(), at.b.clone());
-        plan.push(Planned {
-            name: format!("{stem}.lora_A"),
-            shape: vec![groups * copies * rank, at.input],
-            make: Box::new(move || {
+        plan.push(Planned::new(
+            format!("{stem}.lora_A"),
+            vec![groups * copies * rank, at.input],
+            move || {
                 let a = adapter.tensor(&a)?;
                 let each = (0..groups)
                     .map(|g| a.narrow(0, g * own, own)?.pad_with_zeros(0, 0, rank - own))
                     .collect::<candle_core::Result<Vec<_>>>()?;
                 let stacked: Vec<&Tensor> = (0..copies).flat_map(|_| &each).collect();
                 Ok(Tensor::cat(&stacked, 0)?)
-            }),
-        });
-        plan.push(Planned {
-            name: format!("{stem}.lora_B"),
-            shape: vec![at.b_rows, rank],
-            make: Box::new(move || {
+            },
+        ));
+        plan.push(Planned::new(
+            format!("{stem}.lora_B"),
+            vec![at.b_rows, rank],
+            move || {
                 // One scale counts for all maps: what is left of a map's own goes into its B.
                 let b = adapter.tensor(&b)?;
                 let b = match at.scale == scale {
@@ -128,14 +154,14 @@ pub fn to_sites<'a>(adapter: &'a Adapter, lora: &Lora) -> Result<(Lora, Plan<'a>
                     false => (b * (at.scale / scale))?,
                 };
                 Ok(b.pad_with_zeros(1, 0, rank - own)?)
-            }),
-        });
+            },
+        ));
         if let Some(magnitude) = at.magnitude {
-            plan.push(Planned {
-                name: format!("{stem}.m.weight"),
-                shape: vec![at.b_rows, 1],
-                make: Box::new(move || Ok(adapter.tensor(&magnitude)?.reshape(((), 1))?)),
-            });
+            plan.push(Planned::new(
+                format!("{stem}.m.weight"),
+                vec![at.b_rows, 1],
+                move || Ok(adapter.tensor(&magnitude)?.reshape(((), 1))?),
+            ));
         }
     }
     let kind = Lora {
@@ -195,11 +221,9 @@ pub fn to_names<'a>(adapter: &'a Adapter, lora: &Lora) -> Result<(Lora, Plan<'a>
         let width = at.b_rows / chosen.len().max(1);
         let shape = vec![width * map.sites.len(), at.a_rows];
         let old = at.b.clone();
-        plan.push(Planned {
-            name: b.as_str().to_string(),
-            shape,
-            make: Box::new(move || blocks(&adapter.tensor(&old)?, map.sites, &chosen)),
-        });
+        plan.push(Planned::new(b.as_str().to_string(), shape, move || {
+            blocks(&adapter.tensor(&old)?, map.sites, &chosen)
+        }));
     }
     let last = layers.iter().max().map_or(0, |l| l + 1);
     let every = layers.len() == last;

@@ -1,6 +1,7 @@
 //! Adapters on disk, one folder a library.
 
 pub mod adapterhub;
+mod beside;
 mod card;
 mod convert;
 mod origin;
@@ -14,13 +15,17 @@ mod standing;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::metadata::Precision;
 use super::value::Adapter;
+use crate::study::Id;
 use crate::study::files::Aside;
 use crate::{Context, Error, Result, bail};
 
 pub use origin::Origin;
+pub use place::plain;
 pub use standing::{FORCE, Standing, is_used, may_replace, refused, standing};
 
 /// A library's layout of an adapter's folder.
@@ -51,7 +56,8 @@ pub fn needed(names: &[String]) -> Vec<String> {
         let folder = name.strip_suffix(&own(name)).unwrap_or_default();
         let beside = |file: &str| names.contains(&format!("{folder}{file}"));
         match own(name).as_str() {
-            CONFIG | origin::FILE | "head_config.json" | sparse::FILE | sparse::HEADS => true,
+            CONFIG | "head_config.json" | sparse::FILE | sparse::HEADS => true,
+            file if beside::is_needed(file) => true,
             "adapter.safetensors" | "model_head.safetensors" | "adapter_model.safetensors" => true,
             // Pickles only where there is nothing else.
             "pytorch_adapter.bin" => !beside("adapter.safetensors"),
@@ -88,16 +94,22 @@ fn of_heads(folder: &Path) -> Result<Option<Adapter>> {
     let mut folders: Vec<PathBuf> = inside.map(|entry| entry.path()).filter(saved).collect();
     folders.sort();
     let (mut parts, mut ids) = (Vec::new(), Vec::new());
+    let mut unchanged = true;
     for own in &folders {
         let Some(origin) = Origin::read(own)? else {
             return Ok(None);
         };
-        let adapter = load(own)?;
-        // Another id: the files are not as they were written.
-        let Some(id) = origin.whole.filter(|_| *adapter.id() == origin.id) else {
+        let loaded = load_files(own)?;
+        // Files that are not as they were written belong to no whole.
+        let Some(id) = origin.whole.clone().filter(|_| {
+            origin
+                .is_of(own, &loaded)
+                .is_ok_and(|known| known == Some(true))
+        }) else {
             return Ok(None);
         };
-        parts.push(adapter);
+        unchanged &= origin.content.is_some();
+        parts.push(Origin::restore(own, loaded, &Context::silent())?);
         ids.push(id);
     }
     let (Some(first), Some(id)) = (parts.first(), ids.first()) else {
@@ -106,8 +118,14 @@ fn of_heads(folder: &Path) -> Result<Option<Adapter>> {
     if parts.len() < 2 || ids.iter().any(|other| other != id) {
         return Ok(None);
     }
+    // In another form, or in numbers of another type, it is another adapter.
+    let own = parts.iter().map(|part| part.id().as_str());
+    let id = match unchanged {
+        true => id.clone(),
+        false => Id::of_content("adapter", own.collect::<Vec<_>>().join(" ").as_bytes()),
+    };
     let mut whole = first.parts().clone();
-    whole.id = id.clone();
+    whole.id = id;
     let heads = parts.iter().flat_map(|part| part.heads().iter().cloned());
     whole.heads = heads.collect();
     if let Some(name) = folder.file_name() {
@@ -129,17 +147,17 @@ fn load_files(folder: &Path) -> Result<Adapter> {
     }
     let path = folder.join(CONFIG);
     if !path.is_file() && folder.join(sparse::FILE).is_file() {
-        return sparse::load(folder);
+        return beside::add(folder, sparse::load(folder)?);
     }
     if !path.is_file() {
         return Err(no_config(folder));
     }
     let json = read_json(&path)?;
     if json.get("config").is_some() {
-        return adapterhub::load(folder, &json);
+        return beside::add(folder, adapterhub::load(folder, &json)?);
     }
     if json.get("peft_type").is_some() {
-        return peft::load(folder, &json);
+        return beside::add(folder, peft::load(folder, &json)?);
     }
     Err(
         Error::at_path(&path, "neither \"config\" nor \"peft_type\"")
@@ -150,10 +168,23 @@ fn load_files(folder: &Path) -> Result<Adapter> {
 /// The files that an adapter is saved as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
-    /// A library's; without one the one that its kind is at home in.
-    Dense(Option<Format>),
+    /// A library's; without one the one that its kind is at home in. And the types of its numbers.
+    Dense(Option<Format>, Types),
     /// Masks as bits and the kept values packed.
     Sparse,
+}
+
+/// The types of the numbers that an adapter is saved in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Types {
+    /// Those that its tensors had in the files that it came from; in a soup those that all members
+    /// had, else single precision.
+    #[default]
+    Keep,
+    /// One for all.
+    #[serde(untagged)]
+    All(Precision),
 }
 
 /// Saves an adapter to `folder` with its head; with several heads, to one sub-folder a head.
@@ -167,7 +198,7 @@ pub fn save(adapter: &Adapter, folder: &Path, format: Option<Format>) -> Result<
                 .hint("choose another folder, or remove it first"),
         );
     }
-    save_over(adapter, folder, Layout::Dense(format), false)
+    save_over(adapter, folder, Layout::Dense(format, Types::Keep), false)
 }
 
 /// Saves an adapter in place of whatever adapter stands in the folder, and of its card, unless that
@@ -182,7 +213,9 @@ pub fn save_over(
     let aside = Aside::of(folder)?;
     let root = aside.path();
     let written = match layout {
-        Layout::Dense(format) => aside.named(save_into(adapter, (&root, folder), format))?,
+        Layout::Dense(format, types) => {
+            aside.named(save_into(adapter, (&root, folder), format, types))?
+        }
         Layout::Sparse => {
             aside.named(sparse::write(adapter, &root, folder))?;
             vec![root.clone()]
@@ -209,6 +242,7 @@ fn save_into(
     adapter: &Adapter,
     (folder, to): (&Path, &Path),
     format: Option<Format>,
+    types: Types,
 ) -> Result<Vec<PathBuf>> {
     let format = match format {
         Some(format) => format,
@@ -217,7 +251,12 @@ fn save_into(
     };
     let heads = adapter.heads();
     if heads.len() < 2 {
-        place::save_one(adapter, heads.first().map(|h| &**h), (folder, to), format)?;
+        place::save_one(
+            adapter,
+            heads.first().map(|h| &**h),
+            (folder, to),
+            (format, types),
+        )?;
         return Ok(vec![folder.to_path_buf()]);
     }
     let mut folders: Vec<PathBuf> = Vec::new();
@@ -230,7 +269,7 @@ fn save_into(
         let to = own
             .file_name()
             .map_or(to.to_path_buf(), |name| to.join(name));
-        place::save_one(adapter, Some(head), (&own, &to), format)?;
+        place::save_one(adapter, Some(head), (&own, &to), (format, types))?;
         folders.push(own);
     }
     Ok(folders)
@@ -251,7 +290,7 @@ pub fn save_inputs(adapter: &Adapter, folder: &Path) -> Result<()> {
                 own.as_mut_os_string().push("_");
             }
             if seen.insert(next.id().clone()) {
-                save_over(&next, &own, Layout::Dense(None), true)?;
+                save_over(&next, &own, Layout::Dense(None, Types::Keep), true)?;
                 folders.push(own);
             }
             continue;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::adapter::head::{Head, Labels};
+use crate::adapter::metadata::Metadata;
 use crate::adapter::source::LARGE;
 use crate::adapter::value::{Adapter, Training};
 use crate::adapter::with_values;
@@ -20,7 +21,7 @@ use crate::study::Id;
 use crate::study::files::write_atomic;
 use crate::{Context, Error, Result};
 
-use super::{read_json, standing};
+use super::{Types, read_json, standing};
 
 /// The file's name.
 pub const FILE: &str = "tureen.json";
@@ -63,6 +64,12 @@ pub struct Origin {
     /// What its head's files leave out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<HeadOrigin>,
+    /// The types of numbers that were asked for.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub types: Types,
+    /// What the layout of its files has no place for.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub metadata: Metadata,
     /// The hashes of the files that were written with it, by name: what is as it was written may be
     /// replaced when the adapter is saved again.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -132,6 +139,8 @@ impl Origin {
             source: source.map(|source| portable(source, folder)),
             recipe: recipe.map(|r| r.describe()),
             head: HeadOrigin::of(adapter),
+            types: Types::Keep,
+            metadata: Metadata::default(),
             files: BTreeMap::new(),
             inputs: inputs.iter().map(|input| Self::of(input, folder)).collect(),
         }
@@ -153,7 +162,7 @@ impl Origin {
 
     /// Whether it was written for the files in `folder`, which alone give `loaded`; none where it
     /// does not say.
-    fn is_of(&self, folder: &Path, loaded: &Adapter) -> Result<Option<bool>> {
+    pub(super) fn is_of(&self, folder: &Path, loaded: &Adapter) -> Result<Option<bool>> {
         let ids = [&self.read, &self.content];
         if ids.into_iter().flatten().any(|id| id == loaded.id()) {
             return Ok(Some(true));
@@ -192,6 +201,9 @@ impl Origin {
         if let (Some(told), [head]) = (origin.head, &mut parts.heads[..]) {
             told.restore(Arc::make_mut(head));
         }
+        let mut metadata = (*parts.metadata.get()).clone();
+        metadata.complete(origin.metadata);
+        parts.metadata = metadata.into();
         Ok(loaded.with_parts(parts))
     }
 
@@ -201,9 +213,12 @@ impl Origin {
         adapter: &Adapter,
         whole: Option<&Id>,
         (folder, to): (&Path, &Path),
+        types: Types,
         loaded: &Adapter,
     ) -> Result<()> {
         let mut origin = Self::of(adapter, to);
+        origin.types = types;
+        origin.metadata = adapter.parts().metadata.get().portable();
         origin.whole = whole.cloned();
         origin.files = standing::files_in(folder)?;
         origin.read = Some(loaded.id().clone());
@@ -215,6 +230,10 @@ impl Origin {
         bytes.push(b'\n');
         write_atomic(&folder.join(FILE), &bytes)
     }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Where an adapter was loaded from, as a file in `folder` says it: a name of the hub as it is, a

@@ -11,6 +11,7 @@ use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::adapter::metadata::{self, Metadata};
 use crate::adapter::{
     Adapter, Base, Form, Head, Labels, Name, Parts, Selection, Tensors, Training, kind,
 };
@@ -31,6 +32,8 @@ pub(super) struct Header {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     init_seed: Option<u64>,
     heads: Vec<HeadHeader>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    metadata: Option<Metadata>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -69,6 +72,10 @@ pub(super) fn header(adapter: &Adapter) -> Header {
                 config: Some(h.form.config(&h.labels, parts.base.hidden_size)),
             })
             .collect(),
+        metadata: match &*parts.metadata.get() {
+            own if *own == Metadata::default() => None,
+            own => Some(own.clone()),
+        },
     }
 }
 
@@ -165,5 +172,6 @@ pub(super) fn assemble(
         init_seed: header.init_seed,
         domain,
         source: None,
+        metadata: metadata::Source::from(header.metadata.unwrap_or_default()),
     })
 }

@@ -10,7 +10,7 @@ use crate::adapter::value::Adapter;
 use crate::study::files::write_atomic;
 use crate::tensorfile::{self, Planned};
 
-use super::{CONFIG, Format, Origin, adapterhub, card, load_files, peft};
+use super::{CONFIG, Format, Origin, Types, adapterhub, beside, card, load_files, peft};
 
 /// The files of an adapter: names and contents.
 pub type Files<'a> = Vec<(&'static str, Content<'a>)>;
@@ -29,12 +29,18 @@ pub fn save_one(
     adapter: &Adapter,
     head: Option<&Head>,
     (folder, to): (&Path, &Path),
-    format: Format,
+    (format, types): (Format, Types),
 ) -> Result<()> {
-    let name = plain(&folder_name(folder));
+    let metadata = adapter.parts().metadata.get();
+    // One of several heads has the name of its folder: they are loaded beside each other.
+    let own = metadata
+        .hub_name
+        .clone()
+        .filter(|_| adapter.heads().len() < 2);
+    let name = own.unwrap_or_else(|| plain(&folder_name(folder)));
     let (config, mut files) = match format {
-        Format::AdapterHub => adapterhub::files(adapter, head, &name)?,
-        Format::Peft => peft::files(adapter, head)?,
+        Format::AdapterHub => adapterhub::files(adapter, head, &name, types)?,
+        Format::Peft => peft::files(adapter, head, types)?,
     };
     let card = card::card(adapter, &name, format)?;
     files.push(("README.md", Content::Bytes(card.into_bytes())));
@@ -48,13 +54,14 @@ pub fn save_one(
             }
         }
     }
+    beside::copy(&metadata, folder)?;
     let loaded = load_files(folder)?;
     match head {
         Some(head) if adapter.heads().len() > 1 => {
             let own = adapter.with_head(head.clone());
-            Origin::write(&own, Some(adapter.id()), (folder, to), &loaded)
+            Origin::write(&own, Some(adapter.id()), (folder, to), types, &loaded)
         }
-        _ => Origin::write(adapter, None, (folder, to), &loaded),
+        _ => Origin::write(adapter, None, (folder, to), types, &loaded),
     }
 }
 

@@ -32,7 +32,7 @@ use crate::tensorfile::{self, Number, Part, Streamed, TensorFile};
 use crate::{Error, Result, bail};
 
 use super::own::{Header, assemble, header};
-use super::{CONFIG, Layout, Origin, load_files};
+use super::{CONFIG, Layout, Origin, Types, load_files};
 
 /// The weights' file.
 pub const FILE: &str = "adapter.sparse.safetensors";
@@ -78,7 +78,9 @@ pub(super) fn write(adapter: &Adapter, folder: &Path, to: &Path) -> Result<()> {
     let tensors = adapter.tensors()?;
     let (streamed, metadata) = plan(adapter, &tensors, adapter.mask().map(|m| &**m))?;
     tensorfile::write_streamed(&folder.join(FILE), streamed, Some((KEY, metadata)))?;
-    Origin::write(adapter, None, (folder, to), &load_files(folder)?)
+    super::beside::copy(&adapter.parts().metadata.get(), folder)?;
+    let loaded = load_files(folder)?;
+    Origin::write(adapter, None, (folder, to), Types::Keep, &loaded)
 }
 
 /// The bytes of the weights' file that [`save`] would write of an adapter under this mask.

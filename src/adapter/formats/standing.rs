@@ -182,7 +182,7 @@ pub fn keep_card(new: &Path, old: &Path) -> Result<()> {
 }
 
 /// Whether a card, of which nothing is recorded, looks as it was written here.
-fn is_card(path: &Path) -> bool {
+pub fn is_card(path: &Path) -> bool {
     std::fs::read_to_string(path).is_ok_and(|text| text.contains(", written by Tureen "))
 }
 
@@ -213,7 +213,8 @@ pub fn are_as_written(folder: &Path, files: &BTreeMap<String, String>) -> Result
     Ok(true)
 }
 
-fn hash_of(path: &Path) -> Result<String> {
+/// The hash of a file's content.
+pub fn hash_of(path: &Path) -> Result<String> {
     let failed = |error: std::io::Error| Error::at_path(path, error);
     let mut hasher = blake3::Hasher::new();
     let file = std::fs::File::open(path).map_err(failed)?;

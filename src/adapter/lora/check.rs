@@ -12,6 +12,10 @@ use super::Lora;
 
 /// An error that names the first tensor that does not agree with the configuration.
 pub(super) fn check(lora: &Lora, stored: &Stored<'_>) -> Result<()> {
+    let mut names = stored.shapes().keys();
+    if let Some(error) = names.find_map(|name| with_adapters_name(name.as_str())) {
+        return Err(error);
+    }
     let mut changed = BTreeMap::new();
     for (name, shape) in stored.shapes() {
         if let Some(factor) = name.factor() {
@@ -148,8 +152,6 @@ fn beside(
         (stem, lora.dora, "use_dora")
     } else if let (Some(stem), true) = (text.strip_suffix(".lora_B.bias"), peft) {
         (stem, lora.modules.lora_bias(), "lora_bias")
-    } else if let Some(error) = with_adapters_name(text) {
-        return Err(error);
     } else if !peft || text.contains(".lora_") {
         return Err(stored.extra(name, "a LoRA has no such tensor"));
     } else {

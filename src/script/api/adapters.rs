@@ -7,7 +7,8 @@ use rhai::plugin::*;
 use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 
 use super::tensors::{map_of, to_tensor};
-use crate::adapter::formats::{self, Layout};
+use crate::adapter::formats::{self, Layout, Types};
+use crate::adapter::metadata::Precision;
 use crate::adapter::{Adapter, Head, Labels, Name, Selection, Tensors};
 use crate::hub::Kind;
 use crate::prune::Mask;
@@ -38,6 +39,13 @@ static SAVE: NativeSpec = NativeSpec {
             "of an adapter: dense is what the Python libraries read; sparse keeps masks as bits and the kept weights alone",
         )
         .or("dense"),
+        OptionSpec::choice(
+            "dtype",
+            &["keep", "f32", "f16", "bf16"],
+            "of an adapter: the type of its numbers; keep is that of the files it came from, in a soup the one that all members had, else f32",
+        )
+        .or("keep")
+        .acts(&[Acts::With("layout", &["dense"], "the sparse layout holds f32")]),
         OptionSpec::bool(
             "members",
             "with a soup, also the adapters it was made of, so that it can be replayed anywhere",
@@ -99,6 +107,10 @@ mod natives {
     /// Saves an adapter with its head and a model card as a folder in AdapterHub's layout, or in
     /// PEFT's where it came from there; one with several heads as one sub-folder a head.
     ///
+    /// What lay beside the adapter that was loaded goes with it: the task, a tokenizer and a chat
+    /// template, the licence, the card. Numbers keep the type they were loaded in; of a soup, whose
+    /// weights are computed in f32, they are rounded once to the type that all members had.
+    ///
     /// - `path`: the folder, under the folder of the run
     ///
     /// ```rhai
@@ -107,7 +119,7 @@ mod natives {
     #[rhai_fn(pure, return_raw)]
     pub fn save(context: NativeCallContext, adapter: &mut Adapter, path: &str) -> Fallible<()> {
         let session = Session::of(&context)?;
-        let layout = Layout::Dense(None);
+        let layout = Layout::Dense(None, Types::Keep);
         written(session.save_adapter(adapter, path, layout, (false, false)))
     }
 
@@ -117,6 +129,7 @@ mod natives {
     /// let lora = train(base, films, #{ adapter: "lora", epochs: 1 });
     /// lora.save("out/lora", #{ format: "peft" });
     /// a.prune(0.9).save("out/small", #{ layout: "sparse" });
+    /// lora.save("out/half", #{ dtype: "bf16" });
     /// load_adapter("out/small").sparsity    // about 0.9
     /// load_adapter("out/lora").kind    // lora
     /// ```
@@ -130,9 +143,11 @@ mod natives {
         let options = Options::read(&SAVE, &options)?;
         let format = options.maybe_text("format")?;
         let format = format.map(|name| name.parse()).transpose()?;
+        let dtype = Precision::named(&options.text("dtype")?);
+        let types = dtype.map_or(Types::Keep, Types::All);
         let layout = match options.text("layout")?.as_str() {
             "sparse" => Layout::Sparse,
-            _ => Layout::Dense(format),
+            _ => Layout::Dense(format, types),
         };
         let members = options.bool("members")?;
         if members && adapter.recipe().is_none() {

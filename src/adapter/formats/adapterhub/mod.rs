@@ -5,12 +5,14 @@
 
 mod names;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use candle_core::{DType, Tensor};
 use serde_json::{Map, Value, json};
 
 use crate::adapter::head::{Form, Head, Labels};
+use crate::adapter::metadata::{HEADS, Metadata, Precision};
 use crate::adapter::source::Source;
 use crate::adapter::tensors::{Name, Tensors};
 use crate::adapter::value::{Adapter, Base, Parts, head_id};
@@ -20,6 +22,7 @@ use crate::study::Id;
 use crate::tensorfile::{self, Planned};
 use crate::{Error, Result, bail};
 
+use super::Types;
 use super::peft::classifier_of_tensors;
 use super::place::{Content, Files, folder_name, pretty};
 use super::{convert, read_json};
@@ -54,8 +57,10 @@ pub fn load(folder: &Path, json: &Value) -> Result<Adapter> {
     }
     kind.check(&Stored::new(&tensors, &base))
         .map_err(|e| e.within(file.display()))?;
+    let mut types = tensors.types();
     let source = Source::of(tensors)?;
-    let head = load_head(folder, &name)?;
+    let (head, of_head) = load_head(folder, &name)?;
+    types.extend(of_head.map(|precision| (HEADS.to_string(), precision)));
     let config = serde_json::to_vec(&kind.config()).map_err(|e| Error::at_path(&path, e))?;
     let id = Id::of_pieces("adapter", |sink| {
         sink(&config);
@@ -65,6 +70,13 @@ pub fn load(folder: &Path, json: &Value) -> Result<Adapter> {
         }
         Ok(())
     })?;
+    let metadata = Metadata {
+        // What the name of a module may be.
+        hub_name: Some(name.clone()).filter(|name| !name.is_empty() && !name.contains('.')),
+        headed: head.is_some(),
+        types: Precision::all(types),
+        ..Metadata::default()
+    };
     let parts = Parts {
         name,
         kind,
@@ -76,6 +88,7 @@ pub fn load(folder: &Path, json: &Value) -> Result<Adapter> {
         init_seed: None,
         domain: None,
         source: None,
+        metadata: metadata.into(),
     };
     Adapter::from_source(parts, source).map_err(|e| e.within(file.display()))
 }
@@ -108,15 +121,17 @@ fn of_version(config: &Value, version: Option<&Value>) -> Value {
     config
 }
 
-fn load_head(folder: &Path, adapter: &str) -> Result<Option<Head>> {
+/// The head, and the type of its numbers.
+fn load_head(folder: &Path, adapter: &str) -> Result<(Option<Head>, Option<Precision>)> {
     let path = folder.join("head_config.json");
     if !path.is_file() {
-        return Ok(None);
+        return Ok((None, None));
     }
     let json = read_json(&path)?;
     let config = &json["config"];
     if config.is_null() {
-        return own_head(folder, &path, &json, adapter).map(Some);
+        let head = own_head(folder, &path, &json, adapter)?;
+        return Ok((Some(head), None));
     }
     let form = Form::read(config).map_err(|e| e.within(path.display()))?;
     let name = json.get("name").and_then(Value::as_str).unwrap_or(adapter);
@@ -125,13 +140,14 @@ fn load_head(folder: &Path, adapter: &str) -> Result<Option<Head>> {
         Form::Classifier(_) => read_labels(config, &path)?,
         Form::Other(_) => read_labels(config, &path).unwrap_or(Labels::Counted(0)),
     };
-    let mut tensors = Tensors::new();
+    let (mut tensors, mut types) = (Tensors::new(), BTreeSet::new());
     let (file, named) = tensorfile::read_folder(folder, HEAD_WEIGHTS)?;
     for (full, tensor) in named {
         let prefix = format!("heads.{name}.");
         let Some(own) = full.strip_prefix(&prefix) else {
             bail!("{}: tensor {full} is not under {prefix}", file.display());
         };
+        types.insert(Precision::of_dtype(tensor.dtype()));
         let tensor = tensor.to_dtype(DType::F32)?;
         tensors.insert(Name::new(format!("heads.{own}")), tensor);
     }
@@ -145,7 +161,8 @@ fn load_head(folder: &Path, adapter: &str) -> Result<Option<Head>> {
         tensors,
     };
     head.validate().map_err(|e| e.within(file.display()))?;
-    Ok(Some(head))
+    let only = types.pop_first().filter(|_| types.is_empty());
+    Ok((Some(head), only))
 }
 
 /// The head of a transformers model, which `adapters` saves without a configuration.
@@ -204,6 +221,7 @@ pub fn files<'a>(
     adapter: &'a Adapter,
     head: Option<&Head>,
     name: &str,
+    types: Types,
 ) -> Result<(Value, Files<'a>)> {
     let base = adapter.base();
     let Some(architecture) = Architecture::find(&base.model_type) else {
@@ -241,11 +259,20 @@ pub fn files<'a>(
         }
     };
     let norms = Bottleneck::read(&config).is_some_and(|b| b.is_ok_and(|b| b.ln_before));
+    let plan = convert::typed(adapter, plan, types);
     let plan = names::named(plan, name, architecture, norms);
     let mut json = common(base, hub, name);
     json.insert("config".into(), kind);
     let mut files = vec![(WEIGHTS[0], Content::Tensors(plan))];
     if let Some(head) = head {
+        if let Form::Classifier(own) = &head.form
+            && (own.norm || !own.inner_bias)
+        {
+            bail!(
+                "AdapterHub's classifiers have biases and no norms, so that the head has no place in its layout";
+                hint: "save it with format: \"peft\""
+            );
+        }
         let pooled = head.form.layers().is_ok_and(|own| own.pooler);
         if pooled && !hub.pooler {
             bail!(
@@ -255,10 +282,17 @@ pub fn files<'a>(
         }
         let own = |n: &Name| n.as_str().replacen("heads.", &format!("heads.{name}."), 1);
         let tensors = head.tensors.iter();
-        let plan = tensors.map(|(n, t)| Planned::ready(own(n), t.clone()));
+        let number = convert::type_of_heads(adapter, types);
+        let plan = tensors.map(|(n, t)| Planned {
+            number,
+            ..Planned::ready(own(n), t.clone())
+        });
         files.push((HEAD_WEIGHTS[0], Content::Tensors(plan.collect())));
         let mut json = common(base, hub, name);
-        let config = head.form.config(&head.labels, base.hidden_size);
+        let mut config = head.form.config(&head.labels, base.hidden_size);
+        if let Value::Object(fields) = &mut config {
+            fields.shift_remove("module");
+        }
         json.insert("config".into(), config);
         let json = pretty(&Value::Object(json));
         files.push(("head_config.json", Content::Bytes(json)));

@@ -85,7 +85,10 @@ pub fn named<'a>(
                 && let Ok(tensor) = (planned.make)()
             {
                 let copy = full(own, "adapters", &format!("adapter_down.0.{part}"));
-                all.push(Planned::ready(copy, tensor));
+                all.push(Planned {
+                    number: planned.number,
+                    ..Planned::ready(copy, tensor)
+                });
             }
             let tail = tail.replacen("adapter_down.", down(normed), 1);
             full(own, "adapters", &tail)

@@ -188,25 +188,38 @@ pub fn write_lora(lora: &Lora, plan: &[Planned<'_>]) -> Result<Value> {
         }
     }
     let mut json = base("LORA", names);
-    let fields = json!({
-        "alpha_pattern": alpha_pattern,
-        "init_lora_weights": true,
-        "layer_replication": null,
-        "layers_pattern": names.layers_pattern,
-        "layers_to_transform": names.layers_to_transform,
-        "loftq_config": {},
-        "lora_alpha": plain(alpha),
+    extend(
+        &mut json,
+        json!({
+            "alpha_pattern": alpha_pattern,
+            "bias": if names.bias.is_empty() { "none" } else { &names.bias },
+            "init_lora_weights": true,
+            "layers_pattern": names.layers_pattern,
+            "layers_to_transform": names.layers_to_transform,
+            "lora_alpha": plain(alpha),
+            "lora_dropout": lora.dropout,
+            "r": r,
+            "rank_pattern": rank_pattern,
+        }),
+    );
+    // Fields of later versions, at which earlier ones stop, where they say something.
+    let later = json!({
+        "exclude_modules": names.exclude_modules,
         "lora_bias": names.lora_bias,
-        "lora_dropout": lora.dropout,
-        "megatron_config": null,
-        "megatron_core": "megatron.core",
-        "r": r,
-        "rank_pattern": rank_pattern,
+        "trainable_token_indices": names.trainable_token_indices,
         "use_dora": lora.dora,
         "use_rslora": lora.stabilised,
     });
-    extend(&mut json, fields);
+    extend_on(&mut json, later);
     Ok(json)
+}
+
+/// Adds the fields that are on.
+fn extend_on(json: &mut Value, mut fields: Value) {
+    if let Some(fields) = fields.as_object_mut() {
+        fields.retain(|_, value| !is_off(value));
+    }
+    extend(json, fields);
 }
 
 /// The configuration of an IA3.
@@ -225,28 +238,23 @@ pub fn write_ia3(ia3: &Ia3) -> Value {
         &mut json,
         json!({"feedforward_modules": feedforward, "init_ia3_weights": true}),
     );
-    if let Some(object) = json.as_object_mut() {
-        object.remove("bias");
-    }
+    extend_on(&mut json, json!({"exclude_modules": names.exclude_modules}));
     json
 }
 
+/// What both kinds have; what comes from elsewhere is filled in by [`super::files`].
 fn base(kind: &str, names: &Names) -> Value {
     json!({
         "auto_mapping": null,
         "base_model_name_or_path": null,
-        "bias": if names.bias.is_empty() { "none" } else { &names.bias },
-        "exclude_modules": names.exclude_modules,
         // A is [r, in] and B [out, r] whichever way the base stores its weights.
         "fan_in_fan_out": false,
         "inference_mode": true,
         "modules_to_save": null,
         "peft_type": kind,
-        "peft_version": "0.21.2",
         "revision": null,
         "target_modules": names.target_modules,
         "task_type": null,
-        "trainable_token_indices": names.trainable_token_indices,
     })
 }
 

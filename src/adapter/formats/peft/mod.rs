@@ -9,12 +9,14 @@ mod found;
 mod heads;
 mod names;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::adapter::head::Head;
+use crate::adapter::head::{Head, Task};
+use crate::adapter::metadata::{HEADS, Metadata, Precision, Version};
 use crate::adapter::modules::{Modules, Names};
 use crate::adapter::source::{FileTensors, Source};
 use crate::adapter::tensors::Name;
@@ -24,8 +26,8 @@ use crate::model::Architecture;
 use crate::study::Id;
 use crate::{Result, bail, tensorfile};
 
-use super::convert;
 use super::place::{Content, Files, folder_name};
+use super::{Types, convert};
 
 pub use heads::{
     form_of as classifier_form, of_model as classifier_of, of_tensors as classifier_of_tensors,
@@ -57,7 +59,12 @@ pub fn load(folder: &Path, json: &Value) -> Result<Adapter> {
     let text = |key: &str| json.get(key).and_then(Value::as_str).map(str::to_string);
     let base = text("base_model_name_or_path").unwrap_or_else(|| "unknown".into());
     let home = names::home(tensors.names(), &base, json);
+    let before = tensors.types();
     let head = heads::read(&mut tensors, &home, json).map_err(of_folder)?;
+    // What was taken for the head.
+    let taken = tensors.types();
+    let of_head = before.iter().filter(|(name, _)| !taken.contains_key(*name));
+    let of_head: BTreeSet<Precision> = of_head.map(|(_, own)| *own).collect();
     // Whatever else was trained belongs to the adapter under the name the base has for it.
     let beside = names::beside(tensors.names(), &home.prefix);
     tensors.rename(|name| Name::new(names::within(name.as_str(), &home.prefix)))?;
@@ -76,6 +83,20 @@ pub fn load(folder: &Path, json: &Value) -> Result<Adapter> {
     };
     kind.check(&Stored::new(&tensors, &base))
         .map_err(of_folder)?;
+    let mut types = tensors.types();
+    if let (Some(only), 1) = (of_head.first(), of_head.len()) {
+        types.insert(HEADS.into(), *only);
+    }
+    let metadata = Metadata {
+        task_type: text("task_type"),
+        auto_mapping: json.get("auto_mapping").filter(|v| v.is_object()).cloned(),
+        revision: text("revision"),
+        fan_in_fan_out: json["fan_in_fan_out"].as_bool(),
+        peft: Some(Version(text("peft_version"))),
+        headed: head.is_some(),
+        types: Precision::all(types),
+        ..Metadata::default()
+    };
     let source = Source::of(tensors)?;
     let name = folder_name(folder);
     let head = head.map(|head| Head {
@@ -102,13 +123,18 @@ pub fn load(folder: &Path, json: &Value) -> Result<Adapter> {
         init_seed: None,
         domain: None,
         source: None,
+        metadata: metadata.into(),
     };
     Adapter::from_source(parts, source).map_err(of_folder)
 }
 
 /// The configuration and the other files of an adapter, with one head or none. An error where
 /// PEFT has no such kind.
-pub fn files<'a>(adapter: &'a Adapter, head: Option<&Head>) -> Result<(Value, Files<'a>)> {
+pub fn files<'a>(
+    adapter: &'a Adapter,
+    head: Option<&Head>,
+    types: Types,
+) -> Result<(Value, Files<'a>)> {
     let config = adapter.kind().config();
     let base = adapter.base();
     let (mut json, mut names, plan) = if let Some(lora) = Lora::read(&config) {
@@ -140,22 +166,55 @@ pub fn files<'a>(adapter: &'a Adapter, head: Option<&Head>) -> Result<(Value, Fi
         names.prefix = architecture.prefix.to_string();
     }
     let mut saved = names::others(&plan, &names, json["bias"] == "all");
-    let mut planned = names::full(plan, &names);
+    let mut planned = names::full(convert::typed(adapter, plan, types), &names);
+    let metadata = adapter.parts().metadata.get();
     let task = match head {
-        None => None,
+        None => task_without_head(&metadata),
         Some(head) => {
+            let before = planned.len();
             let (task, own) = heads::write(head, architecture, &mut planned)?;
             saved.extend(own.into_iter().map(str::to_string));
-            task
+            let number = convert::type_of_heads(adapter, types);
+            for planned in &mut planned[before..] {
+                planned.number = number;
+            }
+            task.map(str::to_string)
         }
     };
     json["base_model_name_or_path"] = json!(base.name);
     json["task_type"] = json!(task);
+    json["auto_mapping"] = json!(metadata.auto_mapping);
+    json["revision"] = json!(metadata.revision);
+    // PEFT warns where it does not agree with how the base stores its maps.
+    let transposed = architecture.is_some_and(|a| a.model_type == "gpt2");
+    json["fan_in_fan_out"] = json!(transposed || metadata.fan_in_fan_out == Some(true));
+    match &metadata.peft {
+        // The fields that are written are those of every version, and those that this one read.
+        Some(Version(Some(version))) => json["peft_version"] = json!(version),
+        Some(Version(None)) => {}
+        None => json["peft_version"] = json!(VERSION),
+    }
+    if let Some(fields) = json.as_object_mut() {
+        fields.sort_keys();
+    }
     json["modules_to_save"] = match saved.is_empty() {
         true => Value::Null,
         false => json!(saved),
     };
     Ok((json, vec![(WEIGHTS[0], Content::Tensors(planned))]))
+}
+
+/// The version whose layout is written.
+const VERSION: &str = "0.21.2";
+
+/// The task of an adapter that is saved without a head: its own, unless the head went.
+fn task_without_head(metadata: &Metadata) -> Option<String> {
+    let task = metadata.task_type.clone()?;
+    let has_head = matches!(
+        Task::of_peft(&task),
+        Some(Task::Texts | Task::Tokens | Task::Spans)
+    );
+    (!has_head || !metadata.headed).then_some(task)
 }
 
 fn names_of(modules: &Modules) -> Names {
