@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use tureen::tensorfile::{Number, TensorFile};
 
 use super::{case, printed, refused, tureen};
 
@@ -116,4 +117,155 @@ fn no_full_path_is_written_beside_an_adapter() {
     let code = format!("print(replay({:?}).members.len)", paths[1]);
     let (number, _) = printed(&tureen(folder.path(), &["-e", &code]));
     assert_eq!(number, "2\n");
+}
+
+/// The kinds of adapters whose task this program does not compute.
+const TASKS: &[&str] = &["causal_lm", "features", "qa", "seq2seq", "vit"];
+
+/// Converts, mixes with itself and prunes an adapter of `folder`: the folders written.
+fn derived(folder: &Path, name: &str, more: &[&str]) -> [PathBuf; 3] {
+    let outs = ["converted", "mixed", "pruned"].map(|way| format!("{name}-{way}"));
+    let calls: [Vec<&str>; 3] = [
+        vec!["convert", name, &outs[0], "--format", "peft"],
+        vec!["soup", name, name, "--out", &outs[1], "--format", "peft"],
+        vec!["prune", name, "--sparsity", "0.5", "--out", &outs[2]],
+    ];
+    for mut call in calls {
+        call.extend(more);
+        printed(&tureen(folder, &call));
+    }
+    outs.map(|out| folder.join(out))
+}
+
+/// Copies an adapter of the inputs to a folder.
+fn copied(name: &str, folder: &Path) {
+    let to = folder.join(name);
+    std::fs::create_dir_all(&to).unwrap();
+    for entry in std::fs::read_dir(case("task-type").join(name)).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+/// `AutoPeftModelForCausalLM` and its like open an adapter by these fields.
+#[test]
+fn the_task_survives_whatever_is_done() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in TASKS {
+        copied(name, folder.path());
+        let config = |at: &Path| json_in(at, "adapter_config.json");
+        // As an earlier version of PEFT wrote it.
+        let mut before = config(&folder.path().join(name));
+        before["peft_version"] = json!("0.18.0");
+        before["revision"] = json!("main");
+        let text = serde_json::to_vec_pretty(&before).unwrap();
+        let path = folder.path().join(name).join("adapter_config.json");
+        std::fs::write(path, text).unwrap();
+        for out in derived(folder.path(), name, &[]) {
+            let after = config(&out);
+            for key in ["task_type", "auto_mapping", "peft_version", "revision"] {
+                assert_eq!(after[key], before[key], "{} {key}", out.display());
+            }
+            let own = |key: &String| key.starts_with("tureen");
+            assert!(!after.as_object().unwrap().keys().any(own), "{after}");
+            assert!(out.join("tureen.json").is_file());
+        }
+    }
+}
+
+#[test]
+fn a_tokenizer_a_licence_and_a_card_go_with_an_adapter() {
+    let folder = tempfile::tempdir().unwrap();
+    copied("causal_lm", folder.path());
+    let beside = [
+        ("tokenizer.json", "{}"),
+        ("tokenizer_config.json", "{\"a\": 1}"),
+        ("chat_template.jinja", "{{ messages }}"),
+        ("LICENSE", "Mine."),
+        (
+            "README.md",
+            "---\nlicense: cc-by-4.0\nlanguage:\n- en\ntags:\n- law\n---\n# Law\n\nTrained on cases.\n",
+        ),
+        ("optimizer.pt", "large"),
+    ];
+    for (name, text) in beside {
+        std::fs::write(folder.path().join("causal_lm").join(name), text).unwrap();
+    }
+    for out in derived(folder.path(), "causal_lm", &[]) {
+        for (name, text) in &beside[..4] {
+            let found = std::fs::read_to_string(out.join(name)).unwrap();
+            assert_eq!(found, *text, "{}", out.display());
+        }
+        assert!(!out.join("optimizer.pt").exists());
+        let card = std::fs::read_to_string(out.join("README.md")).unwrap();
+        for line in [
+            "license: cc-by-4.0",
+            "language: [\"en\"]",
+            "- law",
+            "- lora",
+        ] {
+            assert!(card.lines().any(|own| own == line), "{line}: {card}");
+        }
+        assert_eq!(card.matches("Trained on cases.").count(), 1, "{card}");
+        assert_eq!(card.matches("## Card of causal_lm").count(), 1, "{card}");
+    }
+    // Once more: what is kept does not grow.
+    let again = ["convert", "causal_lm-pruned", "again", "--format", "peft"];
+    printed(&tureen(folder.path(), &again));
+    let card = std::fs::read_to_string(folder.path().join("again/README.md")).unwrap();
+    assert_eq!(card.matches("Trained on cases.").count(), 1, "{card}");
+    assert_eq!(card.matches("license:").count(), 1, "{card}");
+}
+
+/// The types of the numbers in an adapter's file.
+fn types_in(folder: &Path) -> Vec<Number> {
+    let path = folder.join("adapter_model.safetensors");
+    let file = TensorFile::open(&path).unwrap();
+    let numbers = file.shapes().map(|(name, _)| file.number(name).unwrap());
+    let mut all: Vec<Number> = numbers.collect();
+    all.dedup();
+    all
+}
+
+#[test]
+fn types_of_numbers_are_kept_unless_another_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    copied("causal_lm", at);
+    for (dtype, number) in [("bf16", Number::BF16), ("f16", Number::F16)] {
+        let to = [
+            "convert",
+            "causal_lm",
+            dtype,
+            "--format",
+            "peft",
+            "--dtype",
+            dtype,
+        ];
+        printed(&tureen(at, &to));
+        assert_eq!(types_in(&at.join(dtype)), [number]);
+        for out in derived(at, dtype, &[]) {
+            assert_eq!(types_in(&out), [number], "{}", out.display());
+        }
+        let single = [
+            "prune",
+            dtype,
+            "--sparsity",
+            "0.5",
+            "--dtype",
+            "f32",
+            "--out",
+        ];
+        let out = format!("{dtype}-single");
+        printed(&tureen(at, &[&single[..], &[&out]].concat()));
+        assert_eq!(types_in(&at.join(out)), [Number::F32]);
+    }
+    printed(&tureen(at, &["soup", "bf16", "f16", "--out", "both"]));
+    assert_eq!(types_in(&at.join("both")), [Number::F32]);
+    // A type that cannot hold the values is refused, and nothing is left behind.
+    let code =
+        "let a = load_adapter(\"causal_lm\"); (a * 1e8).save(\"out/half\", #{ dtype: \"f16\" })";
+    let err = refused(&tureen(at, &["-e", code, "--allow-write", "out"]));
+    assert!(err.contains("too large for float16"), "{err}");
+    assert!(!at.join("out").exists());
 }

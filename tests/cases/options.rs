@@ -507,6 +507,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("replay", "members", "it says where inputs are looked for"),
     ("study", "name", "it is kept in the run's record"),
     ("study", "question", "it is kept in the run's record"),
+    ("save", "dtype", "it changes the files, not the id"),
 ];
 
 /// Calls that cannot use an option by the values that they are made with.

@@ -37,6 +37,8 @@ fn pieces_give_the_same_bytes_on_any_number_of_threads_and_within_a_budget() {
     for name in ["modernbert", "deberta-v2"] {
         let case = Case::new(name);
         case.write("model/vocab.txt", &words().join("\n"));
+        let class = r#"{"tokenizer_class": "BertTokenizer"}"#;
+        case.write("model/tokenizer_config.json", class);
         for (split, rows) in [("train", 80), ("validation", 4), ("test", 80)] {
             case.write(&format!("data/{split}.csv"), &texts(rows));
         }
