@@ -11,9 +11,10 @@ logits and predictions, and saves the adapter in each library's layout; the libr
 saved. A difference of token ids or predicted labels, or of logits above 1e-5, fails.
 
 Left out, since a library itself is wrong or has no such combination: merged rsLoRA of adapters (its
-scale is alpha / r), adapters' `svd` and `Average` of LoRAs (the scale is applied twice), kinds that
-adapters has no class for (MPNet, ModernBERT), IA3 and DoRA of GPT-2 in adapters, biases of PEFT's
-LoRA in ModernBERT, which has none.
+scale is alpha / r), DoRA of adapters with another alpha than r (its norm, and its merge, leave out
+the scale), adapters' `svd` and `Average` of LoRAs (the scale is applied twice), kinds that adapters
+has no class for (MPNet, ModernBERT), IA3 and DoRA of GPT-2 in adapters, biases of PEFT's LoRA in
+ModernBERT, which has none, and a bias of B with another initialisation than PEFT's own.
 """
 
 import json
@@ -110,13 +111,14 @@ def adapterhub_config(kind, rng):
         return cls(**more)
     if rng.random() < 0.2:
         return adapters.IA3Config(leave_out=some)
+    dora, r = kind != "gpt2" and rng.random() < 0.2, rng.choice([1, 2, 4, 8])
     return adapters.LoRAConfig(
-        r=rng.choice([1, 2, 4, 8]),
-        alpha=rng.choice([1, 4, 8, 16]),
+        r=r,
+        alpha=r if dora else rng.choice([1, 4, 8, 16]),
         attn_matrices=rng.choice([["q", "v"], ["k"], ["q", "k", "v"]]),
         intermediate_lora=rng.random() < 0.3,
         output_lora=rng.random() < 0.3,
-        use_dora=kind != "gpt2" and rng.random() < 0.2,
+        use_dora=dora,
         leave_out=some,
     )
 
@@ -144,7 +146,8 @@ def peft_config(kind, rng):
         more["bias"] = "lora_only"
     # Keys that change nothing once an adapter is trained.
     if rng.random() < 0.2:
-        more["init_lora_weights"] = rng.choice([True, "gaussian"])
+        # PEFT refuses the bias with another initialisation.
+        more["init_lora_weights"] = rng.choice([True, True if "lora_bias" in more else "gaussian"])
     if rng.random() < 0.2:
         more["lora_dropout"] = 0.1
     return peft.LoraConfig(

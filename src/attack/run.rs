@@ -20,7 +20,7 @@ use super::wordnet::WordNet;
 use crate::adapter::{Adapter, Head, check_base, head_id};
 use crate::compute::threads;
 use crate::data::{Dataset, Label, Split, Task};
-use crate::evaluate::{Encoded, choose_split, head_of, max_length};
+use crate::evaluate::{Encoded, choose_split, head_of, labels_of, max_length};
 use crate::model::Model;
 use crate::study::{Cost, Id, Work};
 use crate::{Context, Error, Result, bail};
@@ -67,18 +67,18 @@ pub fn attack(
     options: &AttackOptions,
     context: &Context,
 ) -> Result<Attack> {
-    let Task::Classification { labels, .. } = data.task() else {
+    if !matches!(data.task(), Task::Classification { .. }) {
         bail!(
             "attack: {} has numbers as labels, and an attack changes classes",
             data.name()
         );
-    };
+    }
     let recipe = options.recipe;
     adapter.fits(model)?;
     check_base(adapter, model, context)?;
     let (head, matched) = head_of(adapter, data, context)?;
     let split = choose_split(data, options.split, context);
-    let rows = rows(data, split, options)?;
+    let mut rows = rows(data, split, options)?;
     let keeps_first = data.is_paired() && options.keeps_first.unwrap_or(recipe.keeps_first);
     let longest = max_length(model, adapter, head, options.max_length);
     let found = match recipe.needs_neighbors() {
@@ -151,7 +151,11 @@ pub fn attack(
         cosines: options.neighbors.has_cosines(),
         parts_of_speech: sources.parts_of_speech().is_some(),
     };
-    let victim = Victim::new(model, adapter, head, matched.outputs, longest)?;
+    let answers = matched.answers(labels_of(data), &head.labels);
+    for target in &mut rows {
+        target.gold = answers.places[target.gold];
+    }
+    let victim = Victim::new(model, adapter, head, answers.outputs, longest)?;
     let searches = Searches {
         sources: &sources,
         victim: &victim,
@@ -169,7 +173,7 @@ pub fn attack(
         recipe: recipe.name.into(),
         dataset: data.name().into(),
         split: split.name().into(),
-        labels: labels.to_vec(),
+        labels: answers.labels.names(),
         constraints: constraints::of(recipe, &known),
         neighbors: sources
             .neighbors

@@ -14,13 +14,13 @@ pub(super) struct Victim<'a> {
     model: &'a Model,
     sites: Box<dyn Sites>,
     head: &'a Head,
-    /// The head's output of each label of the dataset.
+    /// The head's output of each answer.
     outputs: Vec<usize>,
     max_length: usize,
 }
 
 impl<'a> Victim<'a> {
-    /// The adapter in the model, whose head's `outputs` are the dataset's labels.
+    /// The adapter in the model, whose head's `outputs` are the answers.
     pub(super) fn new(
         model: &'a Model,
         adapter: &Adapter,
@@ -38,7 +38,7 @@ impl<'a> Victim<'a> {
         })
     }
 
-    /// The probability of each label of the dataset, text by text.
+    /// The probability of each answer, text by text.
     pub(super) fn ask(&self, texts: &[&Attacked], context: &Context) -> Result<Vec<Vec<f32>>> {
         let inputs: Vec<Text<'_>> = texts.iter().map(|text| text.as_input()).collect();
         let encodings = self.model.tokenize(&inputs, self.max_length)?;

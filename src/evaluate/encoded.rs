@@ -16,13 +16,13 @@ pub struct Encoded {
     pub dataset_id: String,
     /// Which split.
     pub split: Split,
-    /// The dataset's labels, in its order.
+    /// What may be answered: the dataset's labels, and the head's other classes.
     pub labels: Labels,
     /// The head's output of each of them.
     pub outputs: Vec<usize>,
     /// Token ids, not padded.
     pub encodings: Vec<Encoding>,
-    /// The right answers: class numbers in the dataset's order, or values.
+    /// The right answers: numbers of `labels`, or values.
     pub gold: Vec<f64>,
 }
 
@@ -36,15 +36,14 @@ impl Encoded {
         head: &Labels,
         max_length: usize,
     ) -> Result<Self> {
-        let labels = labels_of(data);
-        let outputs = match_labels(data, head)?.outputs;
+        let answers = match_labels(data, head)?.answers(labels_of(data), head);
         let rows = data.split(split);
         let texts: Vec<Text<'_>> = rows.iter().map(text_of).collect();
         let gold = rows
             .iter()
             .enumerate()
             .map(|(i, row)| match row.label {
-                Label::Class(class) => Ok(class as f64),
+                Label::Class(class) => Ok(answers.places[class] as f64),
                 Label::Value(value) => Ok(value),
                 Label::Hidden => Err(Error::new(format!(
                     "{}: row {} of {split} has a hidden label",
@@ -58,8 +57,8 @@ impl Encoded {
             dataset: data.name().to_string(),
             dataset_id: data.id().to_string(),
             split,
-            labels,
-            outputs,
+            labels: answers.labels,
+            outputs: answers.outputs,
             encodings: model.tokenize(&texts, max_length)?,
             gold,
         })

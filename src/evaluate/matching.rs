@@ -114,6 +114,65 @@ fn matched(dataset: &str, (data, order): (&Labels, &Order), head: &Labels) -> Re
     }
 }
 
+/// All that a head tells apart, of a dataset that has a part of its classes: a class without a row
+/// in the dataset is an answer, too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answers {
+    /// The dataset's labels, and the head's names of its other classes.
+    pub labels: Labels,
+    /// The head's output of each of them.
+    pub outputs: Vec<usize>,
+    /// The place of each of the dataset's labels among them.
+    pub places: Vec<usize>,
+}
+
+impl Matched {
+    /// The answers of a head with these labels to a dataset with labels `data`. They are in the
+    /// dataset's order where it has all of the head's classes or another order, else in the head's.
+    pub fn answers(&self, data: Labels, head: &Labels) -> Answers {
+        let own = self.outputs.len();
+        let others: Vec<usize> = match data {
+            Labels::Named(_) => (0..head.outputs())
+                .filter(|output| !self.outputs.contains(output))
+                .collect(),
+            _ => Vec::new(),
+        };
+        let names = match (&data, others.is_empty()) {
+            (Labels::Named(names), false) => names,
+            _ => {
+                return Answers {
+                    labels: data,
+                    outputs: self.outputs.clone(),
+                    places: (0..own).collect(),
+                };
+            }
+        };
+        let known = match head {
+            // As the dataset writes the others.
+            Labels::Counted(n) if names.iter().all(|name| name.parse::<usize>().is_ok()) => {
+                (0..*n).map(|class| class.to_string()).collect()
+            }
+            _ => head.names(),
+        };
+        let mut all: Vec<(usize, String)> = Vec::new();
+        all.extend(self.outputs.iter().copied().zip(names.iter().cloned()));
+        all.extend(
+            others
+                .into_iter()
+                .map(|output| (output, known[output].clone())),
+        );
+        if self.outputs.is_sorted() {
+            all.sort();
+        }
+        let place = |output: &usize| all.iter().position(|(other, _)| other == output);
+        Answers {
+            places: self.outputs.iter().filter_map(place).collect(),
+            outputs: all.iter().map(|(output, _)| *output).collect(),
+            labels: Labels::Named(all.into_iter().map(|(_, name)| name).collect()),
+        }
+    }
+}
+
 fn by_name(outputs: Vec<usize>) -> Matched {
     Matched {
         outputs,
@@ -186,6 +245,31 @@ mod tests {
             numbers: numbers.into(),
             classes,
         })
+    }
+
+    #[test]
+    fn classes_that_a_dataset_lacks_are_answers_too() {
+        let head = strings(&["no", "maybe", "yes"]);
+        let of = |names: &[&str]| {
+            let matched = matched("d", (&strings(names), &Order::Sorted), &head).unwrap();
+            let answers = matched.answers(strings(names), &head);
+            (answers.labels.names(), answers.outputs, answers.places)
+        };
+        let three = ["no", "maybe", "yes"].map(String::from).to_vec();
+        assert_eq!(of(&["yes"]), (three.clone(), vec![0, 1, 2], vec![2]));
+        assert_eq!(of(&["no", "yes"]), (three, vec![0, 1, 2], vec![0, 2]));
+        // An order of its own stays.
+        let other = ["yes", "no", "maybe"].map(String::from).to_vec();
+        assert_eq!(
+            of(&["yes", "no"]),
+            (other.clone(), vec![2, 0, 1], vec![0, 1])
+        );
+        let all = of(&["yes", "no", "maybe"]);
+        assert_eq!(all, (other, vec![2, 0, 1], vec![0, 1, 2]));
+        let counted = by_name(vec![1]).answers(strings(&["1"]), &Labels::Counted(3));
+        assert_eq!(counted.labels.names(), ["0", "1", "2"]);
+        let number = by_name(vec![0]).answers(Labels::Number, &Labels::Number);
+        assert_eq!((number.labels, number.outputs), (Labels::Number, vec![0]));
     }
 
     #[test]

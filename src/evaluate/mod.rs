@@ -13,6 +13,6 @@ mod score;
 pub use companions::Companions;
 pub use encoded::{Encoded, labels_of};
 pub use grid::{Cell, GridOptions, SignRates, chosen_on, evaluate_all};
-pub use matching::{Matched, head_of, match_labels};
+pub use matching::{Answers, Matched, head_of, match_labels};
 pub use run::{BATCH, EvaluateOptions, choose_split, evaluate, evaluate_rows, max_length};
 pub use score::Score;

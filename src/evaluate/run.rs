@@ -221,7 +221,7 @@ impl Answers {
                 self.losses[row] = (outputs[0] - gold).powi(2);
                 continue;
             }
-            // Outputs in the dataset's order of labels.
+            // Outputs in the order of the rows' labels.
             let ordered: Vec<f64> = rows.outputs.iter().map(|&o| outputs[o]).collect();
             let (best, probability, loss) = classify(&ordered, gold as usize);
             self.entropies[row] = entropy(&ordered);

@@ -22,7 +22,7 @@ pub struct Score {
     /// adapter's.
     #[serde(default)]
     pub head: String,
-    /// What the labels are, in the dataset's order.
+    /// What the labels are: the dataset's, and the head's other classes, which are answers, too.
     pub labels: Labels,
     /// The right answer of each row: a class number, or a value.
     pub gold: Vec<f64>,

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::adapter::{Adapter, Form, Head, Labels};
 use crate::data::Dataset;
-use crate::evaluate::{Encoded, head_of, labels_of, match_labels};
+use crate::evaluate::{Encoded, Matched, head_of, labels_of, match_labels};
 use crate::{Context, Result};
 
 /// The head of the adapter that a training starts from, as its outputs stand for a dataset's labels.
@@ -13,8 +13,8 @@ pub(super) struct Kept<'a> {
     pub head: &'a Head,
     /// What its outputs mean: the dataset's names where it has them, else the head's own.
     pub labels: Labels,
-    /// The output of each of the dataset's labels.
-    outputs: Vec<usize>,
+    /// How its outputs stand for the dataset's labels.
+    matched: Matched,
 }
 
 impl<'a> Kept<'a> {
@@ -62,7 +62,7 @@ impl<'a> Kept<'a> {
         Ok(Some(Self {
             head,
             labels,
-            outputs: matched.outputs,
+            matched,
         }))
     }
 
@@ -70,20 +70,27 @@ impl<'a> Kept<'a> {
     pub fn renumber(&self, rows: &mut Encoded) {
         if rows.labels != Labels::Number {
             for gold in &mut rows.gold {
-                *gold = self.outputs[*gold as usize] as f64;
+                *gold = self.matched.outputs[*gold as usize] as f64;
             }
         }
         rows.labels = self.labels.clone();
     }
 
-    /// Takes the outputs of the dataset's labels from this head, as evaluations read them.
+    /// Takes the answers from this head, as evaluations read them.
     pub fn read_by(&self, rows: &mut Encoded) {
-        rows.outputs.clone_from(&self.outputs);
+        let answers = self.matched.answers(rows.labels.clone(), &self.head.labels);
+        if rows.labels != Labels::Number {
+            for gold in &mut rows.gold {
+                *gold = answers.places[*gold as usize] as f64;
+            }
+        }
+        rows.labels = answers.labels;
+        rows.outputs = answers.outputs;
     }
 
     /// What the record of a training has of it: nothing where its labels are the dataset's.
     pub fn describe(&self, data: &Dataset) -> Option<Value> {
         let differ = self.head.labels != labels_of(data);
-        differ.then(|| json!({"labels": self.labels, "outputs": self.outputs}))
+        differ.then(|| json!({"labels": self.labels, "outputs": self.matched.outputs}))
     }
 }

@@ -373,3 +373,26 @@ fn an_adapterhub_head_of_made_up_names_is_matched_by_position() {
     let config = std::fs::read_to_string(to.join("head_config.json")).unwrap();
     assert!(config.contains("\"LABEL_2\": 2"), "{config}");
 }
+
+/// A class of the head without a row in the dataset is an answer, too: a wrong one.
+#[test]
+fn a_dataset_of_one_class_is_no_easier_for_that() {
+    let (out, _) = printed(&run(r#"
+        let rows = read_table("ints3.csv");
+        let one = [];
+        for text in rows.column("text") { one.push(#{ text: text, label: "1" }); }
+        let data = dataset(one, #{ labels: ["0", "1", "2"] });
+        let s = evaluate(b, a3, data);
+        print(rows.column("label").filter(|label| label == 1).len);
+        print(s.predictions.column("correct").filter(|right| right).len);
+        print(s.predictions.column("predicted").filter(|label| label == "2").len
+            == rows.column("label").filter(|label| label == 2).len);
+        print(s.confusion.len);
+        let found = attack(b, a3, data, #{ recipe: "deepwordbug" });
+        print(found.original_accuracy == s.accuracy);
+        print(evaluate_all(b, [a3], #{ on: [data] })[0].accuracy == s.accuracy);
+    "#));
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(lines[0], lines[1], "{out}");
+    assert_eq!(lines[2..], ["true", "3", "true", "true"], "{out}");
+}
