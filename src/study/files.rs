@@ -341,10 +341,10 @@ pub(super) fn leftovers(folder: &Path) -> Result<Vec<(PathBuf, Metadata)>> {
             continue;
         };
         if meta.is_dir() && name.starts_with(ASIDE) {
-            for (_, path) in tree(&path, Links::Left)? {
-                if let Ok(meta) = path.symlink_metadata() {
-                    found.push((path, meta));
-                }
+            let before = found.len();
+            inside(&path, &mut found)?;
+            if found.len() == before {
+                found.push((path, meta));
             }
         } else if meta.is_dir() {
             found.extend(leftovers(&path)?);
@@ -355,8 +355,25 @@ pub(super) fn leftovers(folder: &Path) -> Result<Vec<(PathBuf, Metadata)>> {
     Ok(found)
 }
 
+/// All files in a folder and those in it, hidden ones included: a file in a folder that is written
+/// aside is written aside itself.
+fn inside(folder: &Path, found: &mut Vec<(PathBuf, Metadata)>) -> Result<()> {
+    for (_, path) in listed(folder)? {
+        match path.symlink_metadata() {
+            Ok(meta) if meta.is_dir() => inside(&path, found)?,
+            Ok(meta) => found.push((path, meta)),
+            Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
 /// Removes what a killed write left, and the folders that were made for it.
 pub(super) fn remove_leftover(path: &Path) -> std::io::Result<()> {
+    // Folders alone, in which no file was begun.
+    if path.is_dir() {
+        return std::fs::remove_dir_all(path);
+    }
     std::fs::remove_file(path)?;
     let name = |path: &Path| path.file_name().map(|n| n.to_string_lossy().into_owned());
     let is_aside = |path: &Path| name(path).is_some_and(|name| name.starts_with(ASIDE));
@@ -557,6 +574,16 @@ mod tests {
         let left = leftovers(folder.path()).unwrap();
         assert_eq!(left[0].0, killed);
         remove_leftover(&killed).unwrap();
+        assert_eq!(std::fs::read_dir(&target).unwrap().count(), 1);
+        // One that was killed within the write of a file, and one before it.
+        let halves = [".writing-abc/deep/.writing-x", ".writing-def/deep"].map(|p| target.join(p));
+        std::fs::create_dir_all(halves[0].parent().unwrap()).unwrap();
+        std::fs::write(&halves[0], b"half").unwrap();
+        std::fs::create_dir_all(&halves[1]).unwrap();
+        let left = leftovers(folder.path()).unwrap();
+        assert_eq!(left.len(), 2);
+        left.iter()
+            .for_each(|(path, _)| remove_leftover(path).unwrap());
         assert_eq!(std::fs::read_dir(&target).unwrap().count(), 1);
     }
 

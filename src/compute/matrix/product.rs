@@ -79,7 +79,7 @@ const WIDE: (usize, usize) = (1008, 64);
 const FEW_COLUMNS: usize = 4 * WIDE.1;
 
 /// Rows of a part of a narrow product.
-const NARROW: usize = 252;
+const NARROW: usize = 84;
 
 fn run<T: Real>(
     a: Mat<'_, T>,
