@@ -31,7 +31,7 @@ impl Base {
             all.push(format!("the base's width ({own} and {theirs})"));
         }
         if let (Some(x), Some(y)) = (&self.id, &other.id)
-            && x != y
+            && crate::model::differ(x, y, false)
         {
             all.push(format!(
                 "the base's weights ({} and {})",
@@ -279,12 +279,14 @@ fn module(name: &Name) -> &str {
 
 /// An error where an adapter is not for such a base; a notice, once a pair, where it acts in a
 /// model of another name than the one it was made for. No notice is given where the base's hash is
-/// known: another one is an error.
+/// known and of the present scheme: another one is an error.
 pub fn check_base(adapter: &Adapter, model: &Model, context: &Context) -> Result<()> {
     adapter.suits(model)?;
     for member in adapter.members() {
         let base = member.base();
-        if base.id.is_none() && !base.may_be(model.name()) {
+        let known = base.id.as_deref();
+        let compared = known.is_some_and(|id| crate::model::comparable(id, model.id()));
+        if !compared && !base.may_be(model.name()) {
             context.notice_once(format!(
                 "{} was made for {} and acts here in {}: the shapes agree, but the weights may be another model's",
                 member.name(),

@@ -140,6 +140,10 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { WRONG_COMMAND } else { 0 });
         }
     };
+    if let Err(error) = crate::compute::check_kernels() {
+        crate::tell!("tureen: error: {error}");
+        return ExitCode::from(WRONG_COMMAND);
+    }
     let stack = cli.stack();
     // What was read holds values of the language, which stay on one thread.
     drop(cli);

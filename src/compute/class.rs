@@ -12,7 +12,6 @@ const WITHOUT_AMX: &str = "TUREEN_AMX";
 
 /// The variable that names the best instructions that this process may use: `amx`, `avx512`,
 /// `avx2` or `none`.
-#[cfg(target_arch = "x86_64")]
 const KERNELS: &str = "TUREEN_KERNELS";
 
 /// Instructions that there are kernels for, each level with those below it.
@@ -58,6 +57,17 @@ impl Level {
                 Self::None
             }
         })
+    }
+}
+
+/// An error where `TUREEN_KERNELS` is set to another word than those of [`class`].
+pub fn check_kernels() -> crate::Result<()> {
+    let known = ["", "amx", "avx512", "avx2", "none"];
+    match std::env::var(KERNELS) {
+        Ok(word) if !known.contains(&word.as_str()) => {
+            crate::bail!("{KERNELS} is {word:?}, expected amx, avx512, avx2 or none")
+        }
+        _ => Ok(()),
     }
 }
 

@@ -40,7 +40,7 @@ mod weight;
 pub use activation::Activation;
 pub use attention::{Attention, Disentangled};
 pub use bf16::Precision;
-pub use class::{class, class_in};
+pub use class::{check_kernels, class, class_in};
 pub use device::{CUDA, device, device_name, driver};
 pub use dropout::{Dropout, dropout};
 pub use frozen_linear::FrozenLinear;

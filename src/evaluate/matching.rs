@@ -87,8 +87,14 @@ fn matched(dataset: &str, (data, order): (&Labels, &Order), head: &Labels) -> Re
                 return named(dataset, names, &head.names()).map(by_name);
             }
             let outputs = match order {
-                _ if names.len() == *n => (0..*n).collect(),
                 Order::Declared(Numbering { numbers, classes }) if classes == n => numbers.to_vec(),
+                Order::Declared(numbering) if !numbering.is_full() => bail!(
+                    "the head tells {n} labels apart, but {dataset} declares {} classes, of which {} have rows ({})",
+                    numbering.classes,
+                    names.len(),
+                    names.join(", ")
+                ),
+                _ if names.len() == *n => (0..*n).collect(),
                 _ => bail!(
                     "the head tells {n} labels apart, but {dataset} has {}",
                     describe(data)
@@ -330,7 +336,11 @@ mod tests {
         let names = ["entailment", "contradiction"];
         let of = |classes, head| found(&names, &declared(&[0, 2], classes), &Labels::Counted(head));
         assert_eq!(of(3, 3), Ok((vec![0, 2], true)));
-        assert_eq!(of(3, 2), Ok((vec![0, 1], true)));
+        // Which of three classes the two outputs stand for is not known.
+        assert_eq!(
+            of(3, 2),
+            Err("the head tells 2 labels apart, but d declares 3 classes, of which 2 have rows (entailment, contradiction)".into())
+        );
         assert!(of(3, 4).is_err());
     }
 

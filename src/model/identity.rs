@@ -34,6 +34,11 @@ pub fn differ(one: &str, other: &str, read: bool) -> bool {
     states != others || read && pooler.is_some() && theirs.is_some() && pooler != theirs
 }
 
+/// Whether two ids are of this scheme. Those of earlier ones cannot be compared.
+pub fn comparable(one: &str, other: &str) -> bool {
+    parts(one).is_some() && parts(other).is_some()
+}
+
 /// The beginning of an id, for people.
 pub fn short(id: &str) -> String {
     let first = |hash: &str| hash.get(..8).unwrap_or(hash).to_string();

@@ -36,7 +36,7 @@ use candle_core::{DType, Device, Tensor};
 
 pub use architecture::{ALL as ARCHITECTURES, Architecture, Hub, Map};
 pub use config::Config;
-pub use identity::{Hashes, differ, short};
+pub use identity::{Hashes, comparable, differ, short};
 pub use inputs::{Inputs, Noise};
 pub use load::{BUNDLED, Stamp, needed, stamp};
 pub use norm::Norm;

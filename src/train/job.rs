@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::adapter::{Adapter, Epoch, Form, Head, Labels, Parts, Tensors, Training, formats::own};
+use crate::adapter::{
+    Adapter, Epoch, Form, Head, Labels, Parts, Tensors, Training, formats::own, head_id,
+};
 use crate::data::Dataset;
 use crate::model::Model;
 use crate::prune::Mask;
@@ -57,12 +59,16 @@ impl<'a> Job<'a> {
         if let Some(head) = kept.as_ref().and_then(|kept| kept.describe(data)) {
             described["head"] = head;
         }
-        let recipe = json!({
+        let mut recipe = json!({
             "base": model.key(),
             "data": data.id(),
             "options": described,
             "class": model.class(),
         });
+        // Which head goes on depends on the dataset's name, too, which is not part of its id.
+        if options.from.is_some() {
+            recipe["head"] = json!(kept.as_ref().map(|kept| head_id(kept.head)));
+        }
         Self {
             model,
             data,

@@ -33,11 +33,9 @@ impl<'a> Kept<'a> {
         if start.heads().is_empty() {
             return Ok(None);
         }
-        let Ok(head) = start.head_for(data) else {
-            let count = start.heads().len();
-            return new(format!(
-                "{name} has {count} heads, and none was trained on {dataset}"
-            ));
+        let head = match start.head_for(data) {
+            Ok(head) => head,
+            Err(error) => return new(format!("{name}: {}", error.message())),
         };
         if !matches!(head.form, Form::Classifier(_)) {
             return new(format!("that of {name} is no classifier's"));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::adapter::{Adapter, Epoch, Head, Labels, Name, Tensors, check_base, on_model};
 use crate::compute::threads;
 use crate::data::batch::training_batches;
-use crate::data::{Dataset, Split};
+use crate::data::{Dataset, Order, Split, Task};
 use crate::evaluate::{Encoded, Score, evaluate_rows, labels_of};
 use crate::model::Model;
 use crate::study::Work;
@@ -47,6 +47,9 @@ pub fn train(
         }
         None => None,
     };
+    if kept.is_none() {
+        tell_of_classes(data, context);
+    }
     let job = Job::new(model, data, options, kept);
     let rows = data.split(Split::Train).len();
     if rows.div_ceil(options.batch) * options.epochs == 1 && options.warmup > 0.0 {
@@ -82,6 +85,23 @@ pub fn train(
     job.keep(&adapter, context)?;
     journal::tell(context, (model, data, options), &adapter, false);
     Ok(adapter)
+}
+
+/// A notice where a dataset declares classes without a row in train, for which a new head has no
+/// output: whoever reads the head by the numbers of the classes would take one for another.
+fn tell_of_classes(data: &Dataset, context: &Context) {
+    if let Task::Classification { labels, order } = data.task()
+        && let Order::Declared(numbering) = order
+        && !numbering.is_full()
+    {
+        context.notice_once(format!(
+            "{}: {} of the {} classes have rows, so the head has as many outputs: {}",
+            data.name(),
+            labels.len(),
+            numbering.classes,
+            labels.join(", ")
+        ));
+    }
 }
 
 struct Run<'a> {

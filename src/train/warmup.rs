@@ -76,13 +76,14 @@ pub fn warmed(
         Ok::<_, Error>(())
     })?;
     let mut parts = adapter.parts().clone();
+    let before = crate::adapter::head_id(head);
     let mut head = head.clone();
     head.tensors = freeze(&learner.head)?;
     parts.id = Id::of_recipe(
-        "warmed/1",
+        "warmed/2",
         &serde_json::json!({
             "adapter": adapter.id().as_str(), "base": model.key(), "data": data.id(),
-            "steps": steps, "seed": seed, "class": crate::compute::class(),
+            "head": before, "steps": steps, "seed": seed, "class": crate::compute::class(),
         }),
     );
     parts.heads = vec![head.into()];

@@ -25,7 +25,7 @@ pub fn add(folder: &Path, adapter: Adapter) -> Result<Adapter> {
     }
     let path = folder.join(CARD);
     if belongs(folder, &path) && path.metadata().is_ok_and(|meta| meta.len() <= LONGEST) {
-        let text = std::fs::read(&path).map_err(|error| Error::at_path(&path, error))?;
+        let text = crate::input::read(&path)?;
         read_card(
             &mut metadata,
             adapter.name(),
@@ -121,9 +121,11 @@ pub fn copy(metadata: &Metadata, folder: &Path) -> Result<()> {
         if to.exists() {
             continue;
         }
-        let bytes = std::fs::read(from).map_err(|error| {
-            Error::at_path(from, error).hint("it lay beside an adapter when that was loaded")
-        })?;
+        if !from.is_file() {
+            return Err(Error::at_path(from, "is no more there")
+                .hint("it lay beside an adapter when that was loaded"));
+        }
+        let bytes = crate::input::read(from)?;
         write_atomic(&to, &bytes)?;
     }
     Ok(())

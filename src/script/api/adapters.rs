@@ -383,6 +383,10 @@ fn like(adapter: &Adapter, map: &Map) -> Result<Adapter> {
     parts.id = Id::of_content("adapter", &bytes);
     parts.training = None;
     parts.init_seed = None;
+    // The numbers are new: those of a shorter type may not hold them.
+    let mut metadata = (*parts.metadata.get()).clone();
+    metadata.types.clear();
+    parts.metadata = metadata.into();
     let pruned = parts.mask.take().is_some();
     let adapter = Adapter::new(parts.clone(), tensors.clone())?;
     if !pruned {

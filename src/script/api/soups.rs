@@ -7,8 +7,9 @@ use rhai::{Array, Dynamic, Engine, Map, NativeCallContext};
 
 use super::evaluation::as_dataset;
 use super::files::json;
-use crate::adapter::Adapter;
+use crate::adapter::{Adapter, head_id};
 use crate::data::Dataset;
+use crate::evaluate::match_labels;
 use crate::model::Model;
 use crate::script::Fallible;
 use crate::script::Session;
@@ -420,8 +421,16 @@ fn measured(options: &Options, members: &[Adapter], session: &Session) -> Result
         .map_or(session.seed(), |s| s as u64);
     let rows = options.maybe_int("rows")?.unwrap_or(256) as usize;
     let ids: Vec<&str> = data.iter().map(Dataset::id).collect();
+    // Which head is used depends on the datasets' names, too, which are not part of their ids.
+    let mut used = Vec::new();
+    for (member, data) in members.iter().zip(&data) {
+        member.suits(&model)?;
+        let head = member.head_for(data)?;
+        let outputs = match_labels(data, &head.labels)?.outputs;
+        used.push(serde_json::json!({ "head": head_id(head), "outputs": outputs }));
+    }
     let details = serde_json::json!({
-        "model": model.key(), "data": ids, "rows": rows, "seed": seed,
+        "model": model.key(), "data": ids, "rows": rows, "seed": seed, "used": used,
     });
     let heads = Heads::of(&options.text("heads")?);
     let (context, pairs) = (session.context(), members.iter().zip(&data));

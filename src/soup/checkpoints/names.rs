@@ -121,7 +121,11 @@ impl<'a> Names<'a> {
                 continue;
             }
             let own = name.strip_prefix(&self.prefixes[1]).unwrap_or(name);
-            if HEADS.iter().any(|head| own.starts_with(head)) {
+            // The head of a language model whose configuration says that it is none of the
+            // embeddings' is a part of the model.
+            let untied =
+                own == "lm_head.weight" && self.other.config["tie_word_embeddings"] == false;
+            if !untied && HEADS.iter().any(|head| own.starts_with(head)) {
                 if copied(self.other, name)?.is_none() {
                     further.heads.push(name.clone());
                 }
