@@ -222,3 +222,18 @@ fn the_language_gives_each_text_the_same_numbers() {
     assert!(output.status.success(), "{told}");
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "0.0");
 }
+
+#[test]
+fn an_unknown_word_for_kernels_is_refused() {
+    let output = Command::new(env!("CARGO_BIN_EXE_tureen"))
+        .args(["-e", "1"])
+        .env("TUREEN_KERNELS", "avx-2")
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    assert!(
+        told.contains("expected amx, avx512, avx2 or none"),
+        "{told}"
+    );
+}

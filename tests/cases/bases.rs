@@ -362,8 +362,22 @@ fn an_id_of_an_earlier_scheme_is_not_compared() {
     }
     assert!(replaced > 0);
     let script = r#"print(evaluate(model("base"), load_adapter("a"), dataset("rows.csv")).n)"#;
-    let (out, _) = printed(&tureen(folder.path(), &["-e", script]));
+    let (out, err) = printed(&tureen(folder.path(), &["-e", script]));
     assert_eq!(out, "6\n");
+    assert!(!err.contains("was made for"), "{err}");
+    // On a base of another name, the names are all that can be compared.
+    rewritten(&at("base"), &at("other"), |_| {});
+    let script = script.replace("base", "other");
+    let (_, err) = printed(&tureen(folder.path(), &["-e", &script]));
+    assert!(
+        err.contains("was made for") && err.contains("acts here in other"),
+        "{err}"
+    );
+    // Beside one of the new scheme it is mixed.
+    let script = r#"let d = dataset("rows.csv"); let n = train(model("base"), d, #{ epochs: 1 });
+        print(soup([n, load_adapter("a")], #{ heads: "drop" }).members.len)"#;
+    let (out, _) = printed(&tureen(folder.path(), &["-e", script]));
+    assert_eq!(out, "2\n");
 }
 
 #[test]

@@ -132,6 +132,13 @@ fn tied_heads_that_are_written_out_are_no_difference() {
     recipe(folder.path(), ["other_head", "gpt_one"], "float32");
     let err = refused(&tureen(folder.path(), &["merge", "half.yml", "none"]));
     assert!(err.contains("gpt_one has no lm_head.weight"), "{err}");
+    let config = at("other_head").join("config.json");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let untied = text.replacen('{', "{\"tie_word_embeddings\": false, ", 1);
+    std::fs::write(&config, untied).unwrap();
+    recipe(folder.path(), ["gpt_one", "other_head"], "float32");
+    let err = refused(&tureen(folder.path(), &["merge", "half.yml", "none"]));
+    assert!(err.contains("gpt_one has no lm_head.weight"), "{err}");
 }
 
 #[test]

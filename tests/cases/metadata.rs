@@ -217,6 +217,35 @@ fn a_tokenizer_a_licence_and_a_card_go_with_an_adapter() {
     assert_eq!(card.matches("license:").count(), 1, "{card}");
 }
 
+#[test]
+fn a_git_lfs_pointer_beside_an_adapter_is_not_copied() {
+    let folder = tempfile::tempdir().unwrap();
+    copied("causal_lm", folder.path());
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n";
+    std::fs::write(folder.path().join("causal_lm/tokenizer.json"), pointer).unwrap();
+    let call = ["convert", "causal_lm", "out", "--format", "peft"];
+    let err = refused(&tureen(folder.path(), &call));
+    assert!(err.contains("git lfs pull"), "{err}");
+    assert!(!folder.path().join("out").exists());
+}
+
+/// Which head goes on depends on the name of a dataset, which is not part of its id.
+#[test]
+fn the_head_that_a_training_goes_on_with_is_part_of_its_id() {
+    let folder = with_films_and_mail();
+    let code = "let b = model(\"base\");
+        let more = #{ adapter: \"lora\", epochs: 1, batch: 1 };
+        let one = train(b, dataset(\"films.csv\"), more);
+        let two = train(b, dataset(\"mail.csv\"), more);
+        let both = soup([one, two]);
+        let go = |name| train(b, dataset(\"films.csv\", #{ name: name }), #{ from: both, epochs: 1, batch: 1 }).id;
+        print(both.heads.len);
+        print(go.call(\"films\") == go.call(\"films\"));
+        print(go.call(\"mail\") == go.call(\"films\"));";
+    let (out, err) = printed(&tureen(folder.path(), &["-e", code]));
+    assert_eq!(out, "2\ntrue\nfalse\n", "{err}");
+}
+
 /// The types of the numbers in an adapter's file.
 fn types_in(folder: &Path) -> Vec<Number> {
     let path = folder.join("adapter_model.safetensors");
@@ -260,6 +289,12 @@ fn types_of_numbers_are_kept_unless_another_is_asked_for() {
         printed(&tureen(at, &[&single[..], &[&out]].concat()));
         assert_eq!(types_in(&at.join(out)), [Number::F32]);
     }
+    // New values are not rounded to a type that they may not fit in.
+    let code = "let a = load_adapter(\"bf16\"); let all = a.tensors();
+        for name in all.keys() { all[name] = all[name] * 1.001; }
+        adapter_like(a, all).save(\"like\");";
+    printed(&tureen(at, &["-e", code, "--allow-write", "like"]));
+    assert_eq!(types_in(&at.join("like")), [Number::F32]);
     printed(&tureen(at, &["soup", "bf16", "f16", "--out", "both"]));
     assert_eq!(types_in(&at.join("both")), [Number::F32]);
     // A type that cannot hold the values is refused, and nothing is left behind.
